@@ -1,0 +1,231 @@
+"""
+Everything that hsagency raises on purpose.
+
+    HsAgencyError                  the root; `hint` says what to do next
+      UsageError                   the request itself makes no sense (exit code 2)
+        BadSlug  BadPortalId  BadToken
+      WorkspaceError               the folder an agency works in
+        NoWorkspace                none found
+        NewerSchema                written by a later hsagency
+        CorruptFile                not readable as what it should be
+        Conflict                   somebody else wrote first; nothing was lost
+      UnknownClient                no connection under this slug
+      CredentialError              the store of secrets
+        NoStore                    nowhere to keep a secret, or only an unsafe place
+        StoreUnreadable            locked, damaged or forbidden: never taken for empty
+        CredentialMissing          the store answered, and holds no such secret
+        WriteNotConfirmed          what was read back is not what was written
+        CredentialChanged          the stored secret is not the one that was proven
+      VerificationError            whose credential is this?
+        PortalMismatch             another portal's
+        CredentialRejected         nobody's any more (401)
+        MissingScopes              the answer was 403
+        PortalUnreachable          no usable answer: network, rate limit, outage
+        UnexpectedAnswer           an answer that is not HubSpot's
+      CallRefused                  stopped here, before a byte left
+        Halted                     the fleet is halted until an operator resumes it
+        ClientClosed               this handle is closed, or belongs to another process
+      AuditError                   the record could not be made durable, so nothing was sent
+      OnboardingError              a plan that no longer fits, or a list that cannot be read
+      ReportError                  a notebook or a document could not be made
+        NothingToReport            no records in the selection (exit code 3)
+      SandboxError                 the simulated HubSpot could not start or was misused
+
+A message says what happened and what was not done; the hint says what to do next. Neither
+ever holds a token. Library code raises; only the command line exits.
+"""
+
+from __future__ import annotations
+
+
+class HsAgencyError(Exception):
+    """
+    Root of every error that hsagency raises on purpose.
+
+    >>> str(HsAgencyError("It broke.", hint="Mend it."))
+    'It broke. Mend it.'
+    """
+
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process boundaries when reports run in parallel.
+        return (_rebuild, (type(self), self.message, self.hint, dict(self.__dict__)))
+
+
+def _rebuild(
+    kind: type[HsAgencyError], message: str, hint: str, state: dict[str, object]
+) -> HsAgencyError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state)
+    error.message, error.hint = message, hint
+    return error
+
+
+class UsageError(HsAgencyError):
+    """The request itself makes no sense."""
+
+
+class BadSlug(UsageError):
+    """A client slug is not kebab-case."""
+
+    hint = "Use lower-case letters, digits and single hyphens, starting with a letter: acme-corp."
+
+
+class BadPortalId(UsageError):
+    """A portal id is not a positive whole number."""
+
+    hint = "The portal id is the number beside the account name in HubSpot, for example 12345678."
+
+
+class BadToken(UsageError):
+    """A static token does not have the shape HubSpot gives them."""
+
+    hint = "Copy the whole token again: it starts with pat-, a region such as na1, and a UUID."
+
+
+class WorkspaceError(HsAgencyError):
+    """Something about the folder an agency works in."""
+
+
+class NoWorkspace(WorkspaceError):
+    """No workspace here or above."""
+
+    hint = "Make one with 'hsagency init DIR', or name one with --workspace or HSAGENCY_HOME."
+
+
+class NewerSchema(WorkspaceError):
+    """A file was written by a later version of hsagency."""
+
+
+class CorruptFile(WorkspaceError):
+    """A file is not readable as what it should be; it was left as it is."""
+
+
+class Conflict(WorkspaceError):
+    """Somebody else wrote first; this change was not made."""
+
+    hint = "Run the command again: it will see the other change."
+
+
+class UnknownClient(HsAgencyError):
+    """No connection is stored under this slug."""
+
+
+class CredentialError(HsAgencyError):
+    """Something about the store of secrets."""
+
+
+class NoStore(CredentialError):
+    """There is nowhere to keep a secret, or only an unsafe place."""
+
+
+class StoreUnreadable(CredentialError):
+    """The store is locked, damaged or forbidden, which is not the same as empty."""
+
+
+class CredentialMissing(CredentialError):
+    """The store answered, and holds no such secret."""
+
+
+class WriteNotConfirmed(CredentialError):
+    """What was read back from the store is not what was written."""
+
+
+class CredentialChanged(CredentialError):
+    """The stored secret is not the one that was proven to belong to this portal."""
+
+
+class VerificationError(HsAgencyError):
+    """A credential could not be shown to belong to the expected portal."""
+
+    status_code: int | None = None
+    correlation_id: str | None = None
+
+
+class PortalMismatch(VerificationError):
+    """The credential belongs to another portal than the expected one."""
+
+    def __init__(self, *, expected: int, got: int) -> None:
+        super().__init__(
+            f"MISMATCH: the token belongs to portal {got}, expected {expected}. "
+            "It was not stored or used.",
+            hint="Check which client this token came from, and ask for the right one.",
+        )
+        self.expected, self.got = expected, got
+
+
+class CredentialRejected(VerificationError):
+    """HubSpot does not accept the credential (401)."""
+
+    hint = (
+        "It was revoked, rotated or copied wrongly. Ask the client for a new service key: "
+        "HubSpot > Development > Keys > Service keys."
+    )
+
+
+class MissingScopes(VerificationError):
+    """HubSpot accepts the credential but it may not do this (403)."""
+
+    hint = (
+        "Add the missing scopes to the key in HubSpot > Development > Keys > Service keys; "
+        "if all answers are 403 the portal may be suspended: ask the client."
+    )
+
+
+class PortalUnreachable(VerificationError):
+    """No usable answer: network, rate limit or outage."""
+
+    hint = "Nothing is wrong with the credential as far as we know. Try again in a minute."
+
+
+class UnexpectedAnswer(VerificationError):
+    """An answer came that is not HubSpot's."""
+
+    hint = "Something between here and HubSpot answered instead: check proxies and --api."
+
+
+class CallRefused(HsAgencyError):
+    """The call was stopped here, before a byte left."""
+
+
+class Halted(CallRefused):
+    """The whole fleet is halted until an operator resumes it."""
+
+    hint = "Find the cause first; then: hsagency resume --fleet --reason TEXT."
+
+
+class ClientClosed(CallRefused):
+    """This portal client is closed, or belongs to another process."""
+
+    hint = "Ask the agency for a new one: agency.client(slug)."
+
+
+class AuditError(HsAgencyError):
+    """The record could not be made durable, so the call was not sent."""
+
+
+class OnboardingError(HsAgencyError):
+    """A plan no longer fits what is stored, or a client list cannot be read."""
+
+
+class ReportError(HsAgencyError):
+    """A notebook or a document could not be made."""
+
+
+class NothingToReport(ReportError):
+    """The selection holds no records."""
+
+
+class SandboxError(HsAgencyError):
+    """The simulated HubSpot could not start or was misused."""
