@@ -1,0 +1,72 @@
+"""
+Files that survive a crash: written beside, flushed, moved into place.
+
+Promised: after `write_private` returns, a power cut leaves the new content; before it
+returns, the old or the new, never a mixture. Files are 0600 and folders 0700 whatever the
+umask. Not promised: anything on a disk that lies about fsync, or on a network share without
+atomic rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def make_private_dir(path: Path) -> Path:
+    """Make a folder and its missing parents, for this user alone (0700)."""
+    missing = [path, *path.parents]
+    missing = missing[: next(i for i, one in enumerate(missing) if one.is_dir())]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_dir(folder.parent)
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file's content atomically and durably, for this user alone (0600)."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_dir(path.parent)
+
+
+def sync_dir(path: Path) -> None:
+    """Make a folder's entries durable: a new or moved file is only safe after this."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path`, waiting for other threads and processes."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # closing releases the lock
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take an exclusive lock on an open file if nobody has it; it goes with the descriptor."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

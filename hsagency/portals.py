@@ -1,0 +1,174 @@
+"""
+What an agency is connected to: clients, portals, credentials, connections.
+
+Everything here is a value without a secret in it. A fact says where it comes from
+(fetched from HubSpot, declared by a person, inferred from something else) and when.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, TypeVar
+
+from hsagency.errors import BadPortalId, BadSlug, BadToken, UsageError
+from hsagency.secret import Secret
+
+ClientSlug = NewType("ClientSlug", str)
+PortalId = NewType("PortalId", int)
+E = TypeVar("E", bound=StrEnum)
+
+AGENCY = ClientSlug("_agency")
+"""Whose journal holds the calls made before a connection exists."""
+
+_SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
+_SLUG_MAX = 63  # a folder name, a keyring entry and a DNS label at once
+# Every form seen in the wild; the prefix is a hint and the list is open (facts 1.1).
+_TOKEN = re.compile(
+    r"pat-(?P<hublet>[a-z]{2}\d{1,3})-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII
+)
+
+
+class ConnectionType(StrEnum):
+    """What hsagency may do with a portal."""
+
+    CONFIG_AND_AUDIT = "config_and_audit"
+    CONFIG_ONLY = "config_only"
+    AUDIT_ONLY = "audit_only"
+
+
+class CredentialKind(StrEnum):
+    """What sort of credential authenticates to a portal; `static` is one nobody declared."""
+
+    STATIC = "static"
+    SERVICE_KEY = "service_key"
+    PRIVATE_APP = "private_app"
+    STATIC_APP = "static_app"
+    OAUTH = "oauth"
+
+
+class ConnectionStatus(StrEnum):
+    """Whether a connection works, as far as the last evidence goes."""
+
+    CONNECTED = "connected"
+    NEEDS_RECONNECTION = "needs_reconnection"
+    DISCONNECTED = "disconnected"
+
+
+class Provenance(StrEnum):
+    """Where a fact comes from."""
+
+    FETCHED = "fetched"
+    DECLARED = "declared"
+    INFERRED = "inferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something known of a portal, where it comes from and since when."""
+
+    value: str | int | tuple[str, ...]
+    provenance: Provenance
+    at: datetime
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """When, and by what, a credential was last shown to belong to its portal."""
+
+    at: datetime
+    fingerprint: str
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portal:
+    """One HubSpot account as people name it: the id, the slug and the account name."""
+
+    portal_id: PortalId
+    client_slug: ClientSlug
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name or self.client_slug} ({self.client_slug}, portal {self.portal_id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """
+    Client, portal, credential, connection type and status: one row of the index.
+
+    `api_base` is empty for HubSpot itself and a loopback address for a sandbox, so that a
+    sandbox's credential can never be sent to HubSpot or the other way round.
+    """
+
+    client_slug: ClientSlug
+    portal_id: PortalId
+    connection_type: ConnectionType
+    kind: CredentialKind
+    generation: int
+    fingerprint: str
+    added_at: datetime
+    last_rotated_at: datetime
+    status: ConnectionStatus = ConnectionStatus.CONNECTED
+    status_evidence: str = ""
+    hublet: str | None = None
+    api_base: str = ""
+    proof: Proof | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def portal(self) -> Portal:
+        """The portal, as it is named beside the slug wherever it is mentioned."""
+        name = self.facts.get("name")
+        return Portal(
+            portal_id=self.portal_id,
+            client_slug=self.client_slug,
+            name=str(name.value) if name else None,
+        )
+
+
+def parse_slug(text: str) -> ClientSlug:
+    """Return a client slug, or raise `BadSlug`."""
+    if not _SLUG.fullmatch(text) or len(text) > _SLUG_MAX:
+        shown = text if len(text) <= _SLUG_MAX and not looks_like_token(text) else "(not shown)"
+        raise BadSlug(f"{shown!r} is not a client slug.")
+    return ClientSlug(text)
+
+
+def parse_portal_id(text: str | int) -> PortalId:
+    """Return a portal id, or raise `BadPortalId`."""
+    written = str(text).strip()
+    if not (
+        written.isascii() and written.isdigit() and 0 < int(written[:12]) and len(written) < 13
+    ):
+        shown = repr(written) if len(written) <= 20 else "(not shown)"
+        raise BadPortalId(f"{shown} is not a portal id.")
+    return PortalId(int(written))
+
+
+def parse_token(token: Secret) -> str:
+    """Return the hublet that a static token names, or raise `BadToken`; a hint, not proof."""
+    match = _TOKEN.fullmatch(token.reveal())
+    if match is None:
+        raise BadToken("This is not a HubSpot token.")
+    return match["hublet"]
+
+
+def parse_choice(kind: type[E], text: str, *, what: str) -> E:
+    """Return a member of an enumeration by its value, or raise `UsageError` with the choices."""
+    try:
+        return kind(text)
+    except ValueError:
+        choices = ", ".join(kind)
+        shown = repr(text) if len(text) <= 30 and not looks_like_token(text) else "(not shown)"
+        raise UsageError(f"{shown} is not a {what}.", hint=f"Choose one of {choices}.") from None
+
+
+def looks_like_token(text: str) -> bool:
+    """Say whether a text holds anything of a static token's shape, so that it is not echoed."""
+    return "pat-" in text.lower() or _TOKEN.search(text) is not None
