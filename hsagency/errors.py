@@ -206,7 +206,7 @@ class Halted(CallRefused):
 
 
 class ClientClosed(CallRefused):
-    """This portal client is closed, or belongs to another process."""
+    """The portal client is closed, or belongs to another process."""
 
     hint = "Ask the agency for a new one: agency.client(slug)."
 

@@ -143,9 +143,7 @@ def parse_slug(text: str) -> ClientSlug:
 def parse_portal_id(text: str | int) -> PortalId:
     """Return a portal id, or raise `BadPortalId`."""
     written = str(text).strip()
-    if not (
-        written.isascii() and written.isdigit() and 0 < int(written[:12]) and len(written) < 13
-    ):
+    if not (written.isascii() and written.isdigit() and len(written) <= 12 and int(written) > 0):
         shown = repr(written) if len(written) <= 20 else "(not shown)"
         raise BadPortalId(f"{shown} is not a portal id.")
     return PortalId(int(written))

@@ -1,0 +1,146 @@
+"""
+What one line of the audit log says, and how its names translate.
+
+On disk a record is one JSON object with the camelCase names of `data/record.schema.json`;
+in Python and in frames the same names are snake_case. This module alone owns the mapping.
+A call leaves a `call.started` before it is sent and a `call.finished` when the headers of
+its answer arrive; a reader joins the two by `call_id`. A start without an end is a call
+whose outcome is `unknown`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+SCHEMA: Final = 1
+"""The version of the record format; fields are only ever added within a version."""
+
+
+class Event(StrEnum):
+    """What a record is about."""
+
+    STARTED = "call.started"
+    FINISHED = "call.finished"
+    DETAIL = "call.detail"
+    REFUSED = "call.refused"
+    CONNECTION_ADDED = "connection.added"
+    CONNECTION_ROTATED = "connection.rotated"
+    CONNECTION_VERIFIED = "connection.verified"
+    CONNECTION_FAILED = "connection.failed"
+    AUDIT_IMPORTED = "audit.imported"
+    AUDIT_REPAIRED = "audit.repaired"
+    HALT_SET = "halt.set"
+    HALT_CLEARED = "halt.cleared"
+
+
+class Outcome(StrEnum):
+    """How a call ended; only `ok` is success."""
+
+    OK = "ok"
+    CLIENT_ERROR = "client_error"
+    SERVER_ERROR = "server_error"
+    RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Origin(StrEnum):
+    """Who vouches for a record."""
+
+    WITNESSED = "witnessed"
+    IMPORTED = "imported"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes records: program and version, operating-system user, machine and run."""
+
+    actor: str
+    user: str
+    host: str
+    run_id: str
+
+    def fields(self) -> dict[str, str]:
+        """Return the author as record fields."""
+        return {"actor": self.actor, "user": self.user, "host": self.host, "runId": self.run_id}
+
+
+CALL_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
+    # on disk: (in frames, kind of value)
+    "callId": ("call_id", "text"),
+    "attempt": ("attempt", "number"),
+    "ts": ("ts", "time"),
+    "clientSlug": ("client_slug", "text"),
+    "portalId": ("portal_id", "number"),
+    "method": ("method", "text"),
+    "path": ("path", "text"),
+    "operationClass": ("operation_class", "text"),
+    "objectType": ("object_type", "text"),
+    "objectId": ("object_id", "text"),
+    "statusCode": ("status_code", "number"),
+    "outcome": ("outcome", "text"),
+    "durationMs": ("duration_ms", "number"),
+    "rateLimitRemaining": ("rate_limit_remaining", "number"),
+    "rateLimitDaily": ("rate_limit_daily", "number"),
+    "policyName": ("policy_name", "text"),
+    "correlationId": ("correlation_id", "text"),
+    "actor": ("actor", "text"),
+    "user": ("user", "text"),
+    "host": ("host", "text"),
+    "runId": ("run_id", "text"),
+    "purpose": ("purpose", "text"),
+    "credentialFingerprint": ("credential_fingerprint", "text"),
+    "credentialGeneration": ("credential_generation", "number"),
+    "origin": ("origin", "text"),
+    "reason": ("reason", "text"),
+    "error": ("error", "text"),
+    "candidateSlug": ("candidate_slug", "text"),
+    "sourceDigest": ("source_digest", "text"),
+    "sourceLine": ("source_line", "number"),
+}
+"""The fields of a joined call, in the order in which frames and exports show them."""
+
+TO_DISK: Final = {frame: disk for disk, (frame, _) in CALL_FIELDS.items()}
+TO_FRAME: Final = {disk: frame for disk, (frame, _) in CALL_FIELDS.items()}
+
+
+def outcome_of(status_code: int | None) -> Outcome:
+    """
+    Return how a call ended from its status code; none, or one that is no status, is unknown.
+
+    >>> [str(outcome_of(code)) for code in (204, 404, 429, 503, 0, None)]
+    ['ok', 'client_error', 'rate_limited', 'server_error', 'unknown', 'unknown']
+    """
+    if status_code is None or not 100 <= status_code <= 599:
+        return Outcome.UNKNOWN
+    if status_code == 429:
+        return Outcome.RATE_LIMITED
+    if status_code >= 500:
+        return Outcome.SERVER_ERROR
+    return Outcome.CLIENT_ERROR if status_code >= 400 else Outcome.OK
+
+
+def timestamp(at: datetime) -> str:
+    """Return a time as records write it: UTC, microseconds, `Z`, always 27 characters."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def encode(fields: Mapping[str, object]) -> bytes:
+    """Return a record as bytes; these bytes, as written, are what the chain hashes."""
+    return orjson.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+_PURPOSE: Final = re.compile(r"\w[\w .:/+-]{0,63}")
+
+
+def is_purpose(text: str) -> bool:
+    """Say whether a text can be a purpose: short and plain, since records and bills show it."""
+    return _PURPOSE.fullmatch(text) is not None
