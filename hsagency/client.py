@@ -1,0 +1,189 @@
+"""
+The one place that builds httpx clients.
+
+A `PortalClient` is an `httpx.Client` for one portal: relative paths go to its pinned host
+with its credential, and every call is recorded. Portals share nothing but the TLS context,
+which costs 17 ms to make.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from hsagency import __version__
+from hsagency.audit.journal import AuditWriter
+from hsagency.errors import ClientClosed, UsageError
+from hsagency.halt import Halt
+from hsagency.portals import Portal
+from hsagency.routes import touched
+from hsagency.secret import Secret
+from hsagency.transport import Bearer, Binding, Guard, Prove, Recorder
+
+HUBSPOT: Final = "https://api.hubapi.com"
+_TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
+_LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+
+
+class PortalClient(httpx.Client):
+    """
+    An `httpx.Client` for one portal.
+
+    Use it as httpx is used, with relative paths. `portal` names what it is bound to. Calls
+    raise `CallRefused` before a byte leaves where they may not, `AuditError` where they
+    cannot be recorded, and httpx's own errors otherwise. Many threads may share one; a forked
+    child must open its own. A single call is labelled with
+    `extensions={"purpose": "data fix"}`.
+    """
+
+    def __init__(self, *, portal: Portal | None, binding: Binding, transport: Guard) -> None:
+        super().__init__(
+            transport=transport,
+            base_url=binding.host,
+            headers={"User-Agent": f"hsagency/{__version__}"},
+            timeout=_TIMEOUT,
+            trust_env=False,  # no proxy, netrc or certificate of the environment's choosing
+        )
+        self._portal, self._binding = portal, binding
+        self._pid = os.getpid()
+
+    @property
+    def portal(self) -> Portal:
+        """The portal this client is bound to."""
+        if self._portal is None:
+            raise UsageError("This client judges a credential; it has no portal yet.")
+        return self._portal
+
+    @property
+    def purpose(self) -> str:
+        """Why its calls are made, unless a call says otherwise."""
+        return self._binding.purpose
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        """Send a request; refuses after `close()` and in a forked child."""
+        if self.is_closed or os.getpid() != self._pid:
+            raise ClientClosed(
+                f"This client for {self._binding.client_slug} is closed or belongs to another "
+                "process. Nothing was sent."
+            )
+        return super().send(request, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<PortalClient {self._portal or 'for a credential being judged'}>"
+
+
+class Way:
+    """
+    One portal's way out: the wire with the credential, shared by its clients of any purpose.
+
+    It is closed by whoever opened it, not by one of the clients that use it.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: httpx.URL,
+        credential: Callable[[], Secret],
+        writer: AuditWriter,
+        halt: Halt,
+        wire: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.host = host
+        self._writer, self._halt = writer, halt
+        self._bearer = Bearer(wire or _wire(), credential=credential, host=host)
+
+    def client(
+        self, *, binding: Binding, portal: Portal | None = None, prove: Prove | None = None
+    ) -> PortalClient:
+        """Return a client that uses this way."""
+        recorder = Recorder(
+            _Shared(self._bearer), binding=binding, writer=self._writer, halt=self._halt
+        )
+        guard = Guard(recorder, binding=binding, writer=self._writer, halt=self._halt, prove=prove)
+        return PortalClient(portal=portal, binding=binding, transport=guard)
+
+    def close(self) -> None:
+        """Close the wire."""
+        self._bearer.close()
+
+
+class _Shared(httpx.BaseTransport):
+    """Keeps one client's `close()` from closing the wire of the others."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._inner.handle_request(request)
+
+
+def parse_api_base(address: str) -> str:
+    """
+    Return the address of a loopback sandbox as connections store it; empty means HubSpot.
+
+    Raises `UsageError` for any address that is not this machine's own, so that a token can
+    not be sent elsewhere by a slip of the keyboard.
+
+    >>> parse_api_base("http://127.0.0.1:8000/")
+    'http://127.0.0.1:8000'
+    """
+    if not address:
+        return ""
+    hint = "Only a sandbox on this machine can stand in for HubSpot: --api http://127.0.0.1:PORT."
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+        name = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+        loopback = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        raise UsageError("The API address cannot be read; nothing was done.", hint=hint) from None
+    bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if not (loopback and bare and port and parts.scheme in ("http", "https")):
+        raise UsageError("The API address is not a sandbox's; nothing was done.", hint=hint)
+    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def host_url(api_base: str) -> httpx.URL:
+    """Return where a connection's calls go: HubSpot, or the sandbox it was onboarded to."""
+    _quieten_httpx()
+    return httpx.URL(parse_api_base(api_base) or HUBSPOT)
+
+
+_tls_lock = threading.Lock()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    with _tls_lock:
+        return httpx.create_ssl_context(trust_env=False)
+
+
+def _wire() -> httpx.HTTPTransport:
+    # No retries below the recorder: an attempt that is not recorded is not made.
+    return httpx.HTTPTransport(verify=_tls(), trust_env=False, limits=_LIMITS, retries=0)
+
+
+class _Templates(logging.Filter):
+    """Writes the route into httpx's log lines, where it would write the whole address."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                touched("GET", one.path).template if isinstance(one, httpx.URL) else one
+                for one in record.args
+            )
+        return True
+
+
+@cache
+def _quieten_httpx() -> None:
+    logging.getLogger("httpx").addFilter(_Templates())

@@ -1,0 +1,56 @@
+"""
+The fleet-wide halt: one file that stops every call of every process until a person clears it.
+
+It is set when a live connection turns out to reach another portal than its own. Reading it
+costs one look at the file system a call; a file that cannot be read counts as set.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+from hsagency.durable import make_private_dir, write_private
+from hsagency.errors import Halted, UsageError
+
+
+class Halt:
+    """The halt of one workspace."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._name = os.fspath(path)
+
+    def check(self) -> None:
+        """Raise `Halted` while the fleet is halted."""
+        if os.path.lexists(self._name):
+            raise Halted(f"The fleet is halted: {self.reason()} Nothing was sent.")
+
+    def reason(self) -> str | None:
+        """Return why the fleet is halted, or nothing if it is not."""
+        if not os.path.lexists(self._name):
+            return None
+        try:
+            return str(orjson.loads(self._path.read_bytes())["reason"])
+        except (OSError, ValueError, KeyError):
+            return "the reason could not be read."
+
+    def set(self, reason: str, *, at: datetime) -> None:
+        """Halt the fleet; the first reason stays."""
+        if self.reason() is None:
+            make_private_dir(self._path.parent)
+            content = {"schema": 1, "reason": reason, "since": at}
+            write_private(self._path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+    def clear(self, *, reason: str) -> str:
+        """Resume, and return what the halt was for; raises `UsageError` if there is none."""
+        halted_for = self.reason()
+        if halted_for is None:
+            raise UsageError("The fleet is not halted; nothing was changed.")
+        if not reason.strip():
+            raise UsageError("Resuming needs a reason; nothing was changed.")
+        self._path.unlink()
+        return halted_for

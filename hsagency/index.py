@@ -1,0 +1,169 @@
+"""
+The index of connections: `connections.json`, one file, no secrets.
+
+Written by compare-and-swap under a lock, so that of two writers one wins and the other is
+told; a file that cannot be read is an error, never an empty index. One portal, one
+fingerprint and one slug belong together: a second is refused by the name of the first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from hsagency.durable import locked, write_private
+from hsagency.errors import Conflict, CorruptFile, NewerSchema
+from hsagency.portals import ClientSlug, Connection
+
+SCHEMA: Final = 1
+_CONNECTION: Final = TypeAdapter(Connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The index as it was at one version."""
+
+    version: int
+    connections: Mapping[ClientSlug, Connection]
+    tombstones: Mapping[str, Any]
+
+    def check(self) -> None:
+        """Raise `Conflict` if one portal or one credential stands under two slugs."""
+        seen: dict[object, ClientSlug] = {}
+        for slug, connection in self.connections.items():
+            for what, key in (
+                (f"Portal {connection.portal_id}", connection.portal_id),
+                ("This credential", connection.fingerprint),
+            ):
+                if key in seen:
+                    raise Conflict(
+                        f"{what} is already connected as {seen[key]}; {slug} was not stored.",
+                        hint="Use the client that is there, or remove it first.",
+                    )
+                seen[key] = slug
+
+
+class Index:
+    """Reads and writes one workspace's `connections.json`."""
+
+    def __init__(self, path: Path, *, lock: Path) -> None:
+        self._path, self._lock = path, lock
+        self._cached: tuple[tuple[int, int, int], Snapshot] | None = None
+        self._reading = threading.Lock()
+
+    def create(self) -> None:
+        """Write an empty index; a new workspace has one from the start."""
+        self._write(Snapshot(0, {}, {}))
+
+    def read(self) -> Snapshot:
+        """Return the index as it is now; raises `CorruptFile` or `NewerSchema`."""
+        with self._reading:
+            try:
+                seen = os.stat(self._path)  # noqa: PTH116  (once a call, so it must be quick)
+                stamp = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+                if self._cached is None or self._cached[0] != stamp:
+                    self._cached = (stamp, _parse(self._path.read_bytes(), self._path))
+            except OSError as error:
+                raise CorruptFile(
+                    f"The index {self._path} cannot be read ({error.strerror}); nothing was done.",
+                    hint="Restore it from a backup: without it no connection is known.",
+                ) from error
+            return self._cached[1]
+
+    def write(
+        self, change: Callable[[dict[ClientSlug, Connection]], None], *, expect: int | None = None
+    ) -> Snapshot:
+        """
+        Apply a change to the connections and return the new index.
+
+        `expect` is the version the change was planned against: raises `Conflict` if somebody
+        wrote in between.
+        """
+        with locked(self._lock):
+            before = self.read()
+            if expect is not None and before.version != expect:
+                raise Conflict("The index was changed by somebody else; nothing was written.")
+            connections = dict(before.connections)
+            change(connections)
+            if connections == before.connections:
+                return before
+            after = Snapshot(before.version + 1, connections, before.tombstones)
+            after.check()
+            self._write(after)
+            return self.read()
+
+    def update(self, slug: ClientSlug, *, generation: int, **changes: Any) -> None:
+        """Change fields of one connection, unless another generation took its place."""
+
+        def change(connections: dict[ClientSlug, Connection]) -> None:
+            connection = connections.get(slug)
+            if connection is not None and connection.generation == generation:
+                connections[slug] = replace(connection, **changes)
+
+        self.write(change)
+
+    def _write(self, snapshot: Snapshot) -> None:
+        content = {
+            "schema": SCHEMA,
+            "version": snapshot.version,
+            "connections": {
+                slug: _rename(_CONNECTION.dump_python(one, mode="json"), _camel)
+                for slug, one in sorted(snapshot.connections.items())
+            },
+            "tombstones": dict(snapshot.tombstones),
+        }
+        write_private(self._path, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _parse(content: bytes, path: Path) -> Snapshot:
+    try:
+        data = orjson.loads(content)
+        schema = int(data["schema"])
+        if schema <= SCHEMA:
+            connections = {
+                ClientSlug(slug): _CONNECTION.validate_python(_rename(one, _snake))
+                for slug, one in data["connections"].items()
+            }
+            return Snapshot(
+                int(data["version"]), MappingProxyType(connections), dict(data["tombstones"])
+            )
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise CorruptFile(
+            f"The index {path} is damaged; it was left as it is and nothing was done.",
+            hint="Restore it from a backup; the secrets and the audit log are not affected.",
+        ) from error
+    raise NewerSchema(
+        f"The index {path} has schema {schema}; this hsagency reads up to {SCHEMA}.",
+        hint="Use the later hsagency that wrote it.",
+    )
+
+
+def _rename(value: Any, rule: Callable[[str], str]) -> Any:
+    """Return JSON with the names of its fields in the other case; values stay."""
+    if isinstance(value, dict):
+        return {rule(name): _rename(one, rule) for name, one in value.items()}
+    return value
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda found: "_" + found[0].lower(), name)
+
+
+def as_json(connection: Connection) -> dict[str, Any]:
+    """Return a connection as the JSON object that files and `--json` show."""
+    renamed: dict[str, Any] = _rename(_CONNECTION.dump_python(connection, mode="json"), _camel)
+    return renamed
