@@ -82,10 +82,11 @@ def prepare(folder: Path, *, lock: Path) -> None:
         if is_ready(folder, lock=lock):  # another run made it while this one waited
             return
         say(f"preparing {folder.name} (once, about half a minute)")
+        wanted = fingerprint(lock)  # before the install: the lock may change while it runs
         stamp_of(folder).unlink(missing_ok=True)  # first: from here on it is not ready
         fill(folder, lock=lock, held=held)
         make_importable(folder, root=ROOT)
-        stamp_of(folder).write_text(fingerprint(lock))
+        stamp_of(folder).write_text(wanted)
 
 
 def is_ready(folder: Path, *, lock: Path) -> bool:
@@ -152,7 +153,7 @@ def fill_with_pip(folder: Path, *, lock: Path, held: int) -> bool:
     """Tell whether venv and pip made the environment."""
     # -I: nothing from PYTHONPATH counts as installed. The switches undo what a pip
     # configuration may ask for and an environment of its own cannot have.
-    install = [str(python_of(folder)), "-I", "-m", "pip", "install", "--quiet", "--no-input"]
+    install = [str(python_of(folder)), "-I", "-m", "pip", "install", "-qq", "--no-input"]
     install += ["--disable-pip-version-check", "--no-user", "--compile"]
     install += ["--require-hashes", "--requirement", str(lock)]
     return done([base_python(), "-I", "-m", "venv", "--clear", str(folder)], held=held) and done(
