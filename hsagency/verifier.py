@@ -11,6 +11,7 @@ judged, an `httpx.Client` over a test transport.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -212,7 +213,7 @@ def _other(status: int) -> VerificationError:
     return UnexpectedAnswer(f"HubSpot answered {status}, which no rule covers. Nothing was stored.")
 
 
-_BY_STATUS: Final = {
+_BY_STATUS: Final[Mapping[int, Callable[[int], VerificationError]]] = {
     401: lambda _: CredentialRejected(
         "HubSpot does not accept the token (401). Nothing was stored."
     ),
