@@ -105,8 +105,8 @@ class Segment:
             there = os.stat(self.path)  # noqa: PTH116  (three times as quick, once a call)
         except OSError as error:
             self._give_up("was deleted or can no longer be reached", error)
-        if there.st_ino != self._inode or there.st_size < self._size:
-            self._give_up("was replaced or cut by something else", None)
+        if there.st_ino != self._inode or there.st_size != self._size:
+            self._give_up("was replaced, cut or added to by something else", None)
 
     def _write(self, line: bytes) -> None:
         try:

@@ -26,7 +26,7 @@ _TYPES: Final[Mapping[str, type[pl.DataType]]] = {
     "number": pl.Int64,
     "time": pl.String,
 }
-_RAW: Final = {
+_RAW: Final[dict[str, type[pl.DataType]]] = {
     "event": pl.String,
     **{disk: _TYPES[kind] for disk, (_, kind) in CALL_FIELDS.items()},
 }

@@ -1,0 +1,81 @@
+"""Periods of whole UTC days, named as folders and commands name them."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from hsagency.errors import UsageError
+
+_MONTH = re.compile(r"(\d{4})-(\d{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Whole days from `first` to `last`, both included, in UTC."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise UsageError(
+                f"The period ends ({self.last}) before it begins ({self.first}).",
+                hint="--from and --to are both included; --from comes first.",
+            )
+
+    @classmethod
+    def of(
+        cls, *, month: str | None = None, first: str | None = None, last: str | None = None
+    ) -> Period:
+        """
+        Return the period that a month, or a first and last day, name.
+
+        >>> Period.of(month="2026-02").last
+        datetime.date(2026, 2, 28)
+        """
+        if month and not (first or last):
+            return cls._month(month)
+        if first and last and not month:
+            return cls(parse_day(first), parse_day(last))
+        raise UsageError(
+            "A period is needed: either a month, or a first and a last day.",
+            hint="Use --month 2026-05, or --from 2026-05-01 --to 2026-05-31.",
+        )
+
+    @classmethod
+    def _month(cls, text: str) -> Period:
+        found = _MONTH.fullmatch(text)
+        if found is None or not 1 <= int(found[2]) <= 12 or int(found[1]) < 1:
+            raise UsageError(f"{text[:20]!r} is not a month.", hint="Write it as 2026-05.")
+        year, month = int(found[1]), int(found[2])
+        return cls(date(year, month, 1), date(year, month, monthrange(year, month)[1]))
+
+    @property
+    def since(self) -> datetime:
+        """The first moment of the period."""
+        return datetime.combine(self.first, time(), UTC)
+
+    @property
+    def until(self) -> datetime:
+        """The first moment after the period."""
+        return datetime.combine(self.last + timedelta(days=1), time(), UTC)
+
+    @property
+    def label(self) -> str:
+        """The period as folders are named: a month where it is one, else both days."""
+        month = self._month(f"{self.first:%Y-%m}")
+        return f"{self.first:%Y-%m}" if self == month else f"{self.first}_{self.last}"
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last} (UTC days)"
+
+
+def parse_day(text: str) -> date:
+    """Return a day written as 2026-05-01, or raise `UsageError`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text[:20]!r} is not a day.", hint="Write it as 2026-05-01.") from None
