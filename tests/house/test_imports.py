@@ -1,0 +1,157 @@
+"""The import graph points one way, as this table says, from the top row down."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "hsagency"
+
+# A module may import what stands in its own row or below. A folder counts as one module.
+LAYERS = (
+    {"cli", "demo", "widgets"},
+    {"reports"},
+    {"onboarding"},
+    {"agency"},
+    {"router", "quota", "compliance", "charts"},
+    {"client"},
+    {"transport"},
+    {"verifier", "credentials", "audit", "routes", "halt"},
+    {"index", "settings", "portals"},
+    {"durable", "secret", "periods", "progress"},
+    {"errors", "data"},
+)
+# The simulated HubSpot stands apart: it must not share a mistake with what it tests.
+SANDBOX_MAY_IMPORT = {"errors", "data", "sandbox"}
+SANDBOX_IS_FOR = {"cli", "demo", "sandbox"}
+
+ROW = {name: number for number, row in enumerate(LAYERS) for name in row}
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Name every module of a package: 'audit.journal', and '' for the package itself."""
+    names = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        names[".".join(part for part in parts if part != "__init__")] = path
+    return names
+
+
+def imports(source: str, *, module: str, known: set[str], is_package: bool) -> Iterator[str]:
+    """Yield the package's own modules that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(node, module=module, is_package=is_package)
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            names = [text.value for text in ast.walk(node) if is_text(text)][:1]
+        else:
+            continue
+        for name in names:
+            if name == "hsagency" or name.startswith("hsagency."):
+                yield nearest(name.removeprefix("hsagency").strip("."), known=known)
+
+
+def absolute(node: ast.ImportFrom, *, module: str, is_package: bool) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = ["hsagency", *filter(None, module.split("."))]
+    parts = parts[: len(parts) - node.level + is_package]
+    return ".".join([*parts, *filter(None, [node.module])])
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def nearest(name: str, *, known: set[str]) -> str:
+    """Turn 'audit.journal.AuditWriter' into 'audit.journal'."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def edges(package: Path) -> dict[str, set[str]]:
+    found = modules(package)
+    return {
+        name: set(
+            imports(
+                path.read_text("utf-8"),
+                module=name,
+                known=set(found),
+                is_package=path.name == "__init__.py",
+            )
+        )
+        for name, path in found.items()
+    }
+
+
+def complaints(graph: dict[str, set[str]]) -> list[str]:
+    """Say what is wrong with a graph; the package's own `__init__` is free to name anything."""
+    said = []
+    for module, targets in sorted(graph.items()):
+        top = module.partition(".")[0]
+        if top and top not in ROW and top != "sandbox":
+            said.append(f"{module} is in no row: add it to LAYERS in tests/house/test_imports.py")
+        for target in sorted(targets):
+            below = target.partition(".")[0]
+            if top and below and below != top and not may_import(top, below):
+                said.append(f"{module} imports {target}, which is not below it")
+    return said
+
+
+def may_import(top: str, below: str) -> bool:
+    if "sandbox" in (top, below):
+        return below in SANDBOX_MAY_IMPORT if top == "sandbox" else top in SANDBOX_IS_FOR
+    # Modules that no row knows are complained about once, not once for every import.
+    return ROW.get(top, 0) <= ROW.get(below, len(LAYERS))
+
+
+def test_every_module_imports_only_what_is_below_it() -> None:
+    graph = edges(PACKAGE)
+    assert len(graph) > 3
+    assert complaints(graph) == []
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Rows allow neighbours; neighbours must still have an order."""
+    order = graphlib.TopologicalSorter[str]()
+    for module, targets in edges(PACKAGE).items():
+        top = module.partition(".")[0]
+        order.add(top, *({target.partition(".")[0] for target in targets} - {top, ""}))
+    assert list(order.static_order())
+
+
+def test_only_the_version_is_imported_from_the_package_itself() -> None:
+    """`from hsagency import Agency` inside the package would be a way around the rows."""
+    for name, path in modules(PACKAGE).items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if name and isinstance(node, ast.ImportFrom) and node.module == "hsagency":
+                names = {alias.name for alias in node.names}
+                assert names <= set(modules(PACKAGE)) | {"__version__"}, f"{name}: {names}"
+
+
+def test_an_import_that_points_up_is_named_wherever_it_hides(tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    for name in ("__init__", "errors", "agency", "router", "sandbox", "client", "novel"):
+        (tmp_path / f"{name}.py").touch()
+    (tmp_path / "audit" / "__init__.py").write_text("from ..router import Router")
+    (tmp_path / "errors.py").write_text("def late():\n    from hsagency import agency")
+    (tmp_path / "client.py").write_text(
+        "import importlib\nimportlib.import_module('hsagency.agency')"
+    )
+    (tmp_path / "sandbox.py").write_text("if TYPE_CHECKING:\n    import hsagency.client")
+    (tmp_path / "router.py").write_text("from hsagency.sandbox import Core, errors")
+    assert complaints(edges(tmp_path)) == [
+        "audit imports router, which is not below it",
+        "client imports agency, which is not below it",
+        "errors imports agency, which is not below it",
+        "novel is in no row: add it to LAYERS in tests/house/test_imports.py",
+        "router imports sandbox, which is not below it",
+        "sandbox imports client, which is not below it",
+    ]
