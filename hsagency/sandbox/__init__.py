@@ -1,0 +1,35 @@
+"""
+A simulated HubSpot for rehearsals, tests and demonstrations.
+
+    with serve(Sandbox(portals=3)) as server:       # over a socket, on 127.0.0.1 only
+        ...server.url, server.sandbox.portals[0].token
+
+    httpx.Client(transport=sandbox.transport())     # or in this process
+"""
+
+from __future__ import annotations
+
+from hsagency.sandbox.clients_csv import bad_rows, write_clients_csv
+from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.core import Sandbox
+from hsagency.sandbox.faults import Fault
+from hsagency.sandbox.portals import Credential, Portal
+from hsagency.sandbox.server import SandboxServer, run, serve
+from hsagency.sandbox.state import LedgerEntry
+from hsagency.sandbox.wire import Reply, Request
+
+__all__ = [
+    "Clock",
+    "Credential",
+    "Fault",
+    "LedgerEntry",
+    "Portal",
+    "Reply",
+    "Request",
+    "Sandbox",
+    "SandboxServer",
+    "bad_rows",
+    "run",
+    "serve",
+    "write_clients_csv",
+]

@@ -1,0 +1,218 @@
+"""
+The simulated HubSpot: many portals told apart by credential, one function that answers.
+
+`Sandbox.handle` is the whole contract; a socket server and an httpx transport carry it. The
+same seed gives the same portals, tokens, records, correlation ids and fault draws. What it
+promises is what HubSpot documents or others have observed; it is no proof of what HubSpot does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox.answering import ROUTES, answer, answer_stranger, presented_token
+from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.faults import NOTHING, Faults
+from hsagency.sandbox.portals import (
+    FULL_SCOPES,
+    MAX_PORTALS,
+    Credential,
+    Kind,
+    Portal,
+    make_portal,
+    make_token,
+)
+from hsagency.sandbox.records import ObjectType, RecordStore
+from hsagency.sandbox.seeding import seeded
+from hsagency.sandbox.state import Call, Ledger, LedgerEntry, PortalState
+from hsagency.sandbox.wire import Reply, Request
+
+if TYPE_CHECKING:
+    import httpx
+
+# A year; HubSpot's own choice is now or seven days.
+EXPIRE_MAX = 366 * 86_400.0
+
+
+class Sandbox:
+    """
+    A fleet of simulated portals.
+
+    `contacts` is what each portal starts with. `spare` is one more portal that answers but is
+    not among `portals`: whoever needs a valid token of somebody else's takes it from there.
+    """
+
+    def __init__(
+        self,
+        *,
+        portals: int = 25,
+        seed: int = 0,
+        clock: Clock | None = None,
+        contacts: int = 40,
+    ) -> None:
+        if not 1 <= portals <= MAX_PORTALS:
+            raise SandboxError(
+                f"A sandbox has 1 to {MAX_PORTALS} portals, not {portals}; it was not started."
+            )
+        if contacts < 0:
+            raise SandboxError(f"A portal cannot hold {contacts} contacts; it was not started.")
+        self.seed, self.contacts = seed, contacts
+        self.clock = clock if clock is not None else Clock()
+        self.faults = Faults(seed=seed)
+        made = [self._state(index) for index in (*range(portals), MAX_PORTALS)]
+        self._states = {state.portal.portal_id: state for state in made}
+        self._fleet = made[:-1]
+        self._spare = made[-1]
+        self._strangers = Ledger(f"{seed}/strangers")
+        self._by_token = {
+            credential.token: state for state in made for credential in state.portal.credentials
+        }
+
+    @property
+    def portals(self) -> tuple[Portal, ...]:
+        """The fleet as it is now, in the order it was made."""
+        return tuple(state.portal for state in self._fleet)
+
+    @property
+    def spare(self) -> Portal:
+        """A portal that answers and belongs to no client of the fleet."""
+        return self._spare.portal
+
+    def portal(self, which: int | str) -> Portal:
+        """Return one portal of the fleet, or the spare one, by portal id or client slug."""
+        for state in self._states.values():
+            if which in (state.portal.portal_id, state.portal.client_slug):
+                return state.portal
+        raise SandboxError(f"The sandbox has no portal {which!r}.")
+
+    def ledger(self, portal_id: int | None) -> tuple[LedgerEntry, ...]:
+        """Return what a portal received, oldest first; None: what came with no known token."""
+        book: Ledger = self._strangers if portal_id is None else self._owned(portal_id)
+        with book.lock:
+            return tuple(book.entries)
+
+    def revoke(self, portal_id: int) -> None:
+        """Make the portal's newest credential invalid from now on."""
+        state = self._owned(portal_id)
+        with state.lock:
+            state.change(expires_at=self.clock.now())
+
+    def rotate(self, portal_id: int, *, expire_in: float = 0.0) -> Credential:
+        """Give the newest credential a new token; the old one lives for `expire_in` seconds."""
+        if not 0 <= expire_in <= EXPIRE_MAX:
+            raise SandboxError(f"A token cannot live on for {expire_in} seconds; it was kept.")
+        state = self._owned(portal_id)
+        with state.lock:
+            old = state.portal.credential
+            state.change(expires_at=self.clock.now() + timedelta(seconds=expire_in))
+            return self._add(state, replace(old, token=self._new_token(state), expires_at=None))
+
+    def issue(
+        self, portal_id: int, *, kind: Kind = "private_app", scopes: Iterable[str] = FULL_SCOPES
+    ) -> Credential:
+        """Add another app's credential; it has a burst limit of its own."""
+        state = self._owned(portal_id)
+        with state.lock:
+            return self._add(
+                state,
+                Credential(
+                    token=self._new_token(state),
+                    kind=kind,
+                    app_id=state.rng.randrange(1_000_000, 9_999_999),
+                    user_id=state.portal.credential.user_id,
+                    scopes=frozenset(scopes) | {"oauth"},
+                ),
+            )
+
+    def set_scopes(self, portal_id: int, scopes: Iterable[str]) -> None:
+        """Change what the newest credential may do; `oauth` always stays."""
+        state = self._owned(portal_id)
+        with state.lock:
+            state.change(scopes=frozenset(scopes) | {"oauth"})
+
+    def spend(self, portal_id: int, calls: int, *, kind: Kind = "private_app") -> None:
+        """Use up calls of the portal's day, as other apps on the same portal would."""
+        if calls < 0:
+            raise SandboxError(f"{calls} calls cannot be spent; nothing was counted.")
+        state = self._owned(portal_id)
+        with state.lock:
+            now = self.clock.now()
+            state.meter.day.remaining(now, now.timestamp())  # begins a new day first
+            state.meter.day.take(kind, calls)
+
+    def counts(self, portal_id: int | None) -> dict[str, int]:
+        """Count what a portal received, by status; `dropped` had no effect and no status."""
+        found = Counter(
+            "dropped" if entry.status is None else str(entry.status)
+            for entry in self.ledger(portal_id)
+        )
+        return dict(sorted(found.items()))
+
+    def transport(self) -> httpx.BaseTransport:
+        """Return a transport that answers httpx clients in this process."""
+        # imported here: the sandbox itself needs no httpx
+        from hsagency.sandbox.transport import SandboxTransport
+
+        return SandboxTransport(self)
+
+    def handle(self, request: Request) -> Reply:
+        """Answer one request; any number of threads may ask at once."""
+        match = ROUTES.find(request.segments)
+        token = presented_token(request, match)
+        state = self._by_token.get(token or "")
+        portal_id = state.portal.portal_id if state else None
+        strike = self.faults.strike(request, portal_id=portal_id)
+        book: Ledger = state or self._strangers
+        with book.lock:
+            id_, now = book.new_id(), self.clock.now()
+            if strike.is_a("drop_before"):
+                reply = Reply(0, drop="before")
+            elif state is None or token is None:
+                reply = answer_stranger(token, match, strike=strike, id_=id_)
+            else:
+                call = Call(
+                    request=request,
+                    state=state,
+                    credential=state.credential(token),
+                    now=now,
+                    version=match.route.version if match else "",
+                    values=match.values if match else {},
+                    strike=strike,
+                    other_portal=self._other(state).portal_id,
+                )
+                reply = answer(call, match, id_=id_)
+            if strike is not NOTHING:
+                drop = "after" if strike.is_a("drop_after") else reply.drop
+                reply = replace(reply, drop=drop, delay=strike.delay)
+            book.enter(request, reply, at=now, id_=id_)
+        return reply
+
+    def _other(self, state: PortalState) -> Portal:
+        """Return a portal that is not this one, for an answer that names the wrong one."""
+        return self._fleet[0].portal if state is self._spare else self.spare
+
+    def _state(self, index: int) -> PortalState:
+        portal = make_portal(index, seed=self.seed)
+        return PortalState(portal, seed=self.seed, seeding=self._records)
+
+    def _records(self, kind: ObjectType, portal: Portal) -> RecordStore:
+        return seeded(kind, portal, seed=self.seed, contacts=self.contacts)
+
+    def _owned(self, portal_id: int) -> PortalState:
+        state = self._states.get(portal_id)
+        if state is None:
+            raise SandboxError(f"The sandbox has no portal {portal_id!r}.")
+        return state
+
+    def _new_token(self, state: PortalState) -> str:
+        return make_token(state.portal.hublet, state.rng)
+
+    def _add(self, state: PortalState, credential: Credential) -> Credential:
+        state.portal = replace(state.portal, credentials=(*state.portal.credentials, credential))
+        self._by_token[credential.token] = state
+        return credential

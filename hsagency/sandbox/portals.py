@@ -1,0 +1,143 @@
+"""
+The portals of a sandbox, made from its seed.
+
+Portal number n is the same whatever the number of portals, so that a test which grows its
+fleet keeps the clients it knew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from hsagency.sandbox.names import client_name
+
+Kind: TypeAlias = Literal["service_key", "private_app"]
+Tier: TypeAlias = Literal["starter", "professional", "enterprise"]
+
+MAX_PORTALS = 200
+# Every seeded time hangs on this day, never on the clock: the same seed is the same data.
+FOUNDED = datetime(2025, 3, 3, 9, tzinfo=UTC)
+
+# The scopes of a credential that may do everything this sandbox knows; `oauth` is on every one.
+FULL_SCOPES = frozenset(
+    {
+        "account-info.security.read", "automation", "communication_preferences.read",
+        "crm.lists.read", "crm.lists.write", "crm.objects.owners.read", "crm.objects.users.read",
+        "e-commerce", "forms", "oauth", "settings.users.read", "settings.users.teams.read",
+        "tickets",
+    }
+    | {
+        f"crm.{area}.{name}.{verb}"
+        for area in ("objects", "schemas")
+        for name in ("contacts", "companies", "deals", "custom")
+        for verb in ("read", "write")
+    }
+)  # fmt: skip
+
+_TIERS: tuple[Tier, ...] = ("professional", "enterprise", "professional", "enterprise", "starter")
+_HUBLETS = ("na1", "na1", "eu1", "na1", "na2", "na1", "na1")
+_ZONES = {
+    "na1": (
+        "America/New_York", "America/Chicago", "America/Los_Angeles", "America/Denver",
+        "America/Sao_Paulo", "Australia/Sydney", "Asia/Kolkata",
+    ),
+    "na2": ("America/Toronto", "America/New_York", "America/Phoenix"),
+    "eu1": ("Europe/Berlin", "Europe/London", "Europe/Madrid", "Europe/Helsinki"),
+}  # fmt: skip
+_CURRENCIES = {"eu1": "EUR", "na1": "USD", "na2": "USD"}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One app's access to one portal."""
+
+    token: str = field(repr=False)
+    kind: Kind
+    app_id: int
+    user_id: int
+    scopes: frozenset[str] = field(repr=False)
+    expires_at: datetime | None = None
+
+    def live(self, now: datetime) -> bool:
+        """Whether HubSpot still accepts it."""
+        return self.expires_at is None or now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """One simulated HubSpot account, as it is at the moment it was asked for."""
+
+    portal_id: int
+    client_slug: str
+    name: str
+    tier: Tier
+    time_zone: str
+    hublet: str
+    currency: str
+    created_at: datetime
+    account_type: str
+    credentials: tuple[Credential, ...]
+
+    @property
+    def credential(self) -> Credential:
+        """The newest credential."""
+        return self.credentials[-1]
+
+    @property
+    def token(self) -> str:
+        """The newest credential's token."""
+        return self.credential.token
+
+    @property
+    def kind(self) -> Kind:
+        """What the newest credential is."""
+        return self.credential.kind
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the newest credential may do."""
+        return self.credential.scopes
+
+    @property
+    def ui_domain(self) -> str:
+        """Where people open it."""
+        return "app.hubspot.com" if self.hublet == "na1" else f"app-{self.hublet}.hubspot.com"
+
+
+def make_token(hublet: str, rng: Random) -> str:
+    """Return a token as HubSpot writes them: pat, data centre, lower-case UUID."""
+    return f"pat-{hublet}-{UUID(int=rng.getrandbits(128), version=4)}"
+
+
+def make_portal(index: int, *, seed: int) -> Portal:
+    """Return portal number `index` of this seed, with one credential."""
+    rng = Random(f"{seed}/portal/{index}")  # noqa: S311 - repeatable is the point
+    # 73 and 250 share no factor: every portal has a range of ids of its own, in no visible order.
+    portal_id = 20_000_000 + (index * 73 % 250) * 300_000 + rng.randrange(300_000)
+    name = client_name(index)
+    hublet = _HUBLETS[index % len(_HUBLETS)]
+    kind: Kind = "private_app" if rng.random() < 0.4 else "service_key"
+    return Portal(
+        portal_id=portal_id,
+        client_slug=name.lower().replace(" ", "-"),
+        name=name,
+        tier=_TIERS[index % len(_TIERS)],
+        time_zone=rng.choice(_ZONES[hublet]),
+        hublet=hublet,
+        currency=_CURRENCIES[hublet],
+        created_at=FOUNDED - timedelta(minutes=rng.randrange(2_000_000)),
+        account_type="STANDARD",
+        credentials=(
+            Credential(
+                token=make_token(hublet, rng),
+                kind=kind,
+                app_id=rng.randrange(1_000_000, 9_999_999),
+                user_id=rng.randrange(10_000_000, 99_999_999),
+                scopes=FULL_SCOPES,
+            ),
+        ),
+    )

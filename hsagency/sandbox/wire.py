@@ -1,0 +1,127 @@
+"""What goes in and out of the simulated HubSpot, whatever carries it: an HTTP request and a reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+Drop: TypeAlias = Literal["before", "after"]
+JsonObject: TypeAlias = dict[str, Any]
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came over the wire; the path is still percent-encoded."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def parse(
+        cls, method: str, target: str, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> Request:
+        """Take the request target apart, and fold header names to lower case."""
+        path, _, query = target.partition("?")
+        return cls(
+            method=method,
+            path=path,
+            query=tuple(parse_qsl(query, keep_blank_values=True)) if query else (),
+            headers={name.lower(): value for name, value in headers},
+            body=body,
+        )
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The decoded parts of the path; a slash inside a part was %2F."""
+        parts = self.path.strip("/").split("/")
+        return tuple(unquote(part) if "%" in part else part for part in parts)
+
+    def param(self, name: str) -> str | None:
+        """The last value of a query parameter, which is the one HubSpot goes by."""
+        return next((value for key, value in reversed(self.query) if key == name), None)
+
+    def params(self, name: str) -> list[str]:
+        """All values of a query parameter, whether repeated or separated by commas."""
+        found = (value.split(",") for key, value in self.query if key == name)
+        return [part.strip() for parts in found for part in parts if part.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    What the carrier has to do: answer after `delay` seconds, or drop the connection.
+
+    With `drop` nothing is sent: "before" means that the request had no effect, "after" that it
+    had, and that `status` is what the caller never learned.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = field(default=b"", repr=False)
+    drop: Drop | None = None
+    delay: float = 0.0
+
+
+class ApiError(Exception):
+    """
+    HubSpot's refusal of a request; becomes the error envelope and never leaves the sandbox.
+
+    HubSpot treats every field of the envelope as optional, so `category` may be missing and
+    `extra` holds what only some refusals carry. With `html` the answer is a page instead.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        category: str | None = None,
+        headers: Headers = (),
+        html: bool = False,
+        **extra: object,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.category = status, message, category
+        self.headers, self.html, self.extra = headers, html, extra
+
+    def envelope(self, correlation_id: str) -> JsonObject:
+        """Return the body of the answer."""
+        body: JsonObject = {
+            "status": "error",
+            "message": self.message,
+            "correlationId": correlation_id,
+        }
+        if self.category is not None:
+            body["category"] = self.category
+        return body | self.extra
+
+
+def encode(content: JsonObject) -> bytes:
+    """Write a JSON body as HubSpot does: compact, UTF-8; half a surrogate pair becomes `?`."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+
+
+def decode(body: bytes) -> JsonObject:
+    """Read a body that must be a JSON object."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid("Invalid input JSON on line 1, column 1: the body is not JSON") from error
+    if not isinstance(content, dict):
+        raise invalid("Invalid input JSON on line 1, column 1: expected an object")
+    return content
+
+
+def invalid(message: str, *, errors: list[JsonObject] | None = None) -> ApiError:
+    """Return the refusal of a request that does not say what it should."""
+    refusal = ApiError(400, message, category="VALIDATION_ERROR")
+    if errors is not None:
+        refusal.extra["errors"] = errors
+    return refusal
