@@ -1,0 +1,235 @@
+"""
+The agency: opens a workspace and hands out everything in it.
+
+This is the only place where the parts are put together. Opening reads the settings and
+nothing else: no secret, no network, no journal.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import socket
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self
+
+import polars as pl
+
+from hsagency import __version__
+from hsagency.audit import lake
+from hsagency.audit.journal import AuditWriter, utc_now
+from hsagency.audit.record import Author, Event
+from hsagency.client import PortalClient
+from hsagency.credentials import CredentialStore, choose_store, open_store
+from hsagency.errors import UnknownClient, UsageError
+from hsagency.halt import Halt
+from hsagency.periods import parse_day
+from hsagency.portals import AGENCY, ClientSlug, Connection
+from hsagency.router import Parts, Router
+from hsagency.settings import Workspace
+from hsagency.verifier import Identity
+
+When = str | date | datetime | None
+
+PORTALS: Final[Mapping[str, pl.DataType]] = {
+    "client_slug": pl.String(),
+    "account_name": pl.String(),
+    "portal_id": pl.Int64(),
+    "connection_type": pl.String(),
+    "status": pl.String(),
+    "status_evidence": pl.String(),
+    "tier": pl.String(),
+    "daily_limit": pl.Int64(),
+    "kind": pl.String(),
+    "generation": pl.Int64(),
+    "hublet": pl.String(),
+    "added_at": pl.Datetime("us", "UTC"),
+    "last_rotated_at": pl.Datetime("us", "UTC"),
+    "verified_at": pl.Datetime("us", "UTC"),
+    "api": pl.String(),
+}
+"""Columns and types of the frame of portals."""
+
+
+class Agency:
+    """
+    One workspace, opened: its portals, its audit log, its reports.
+
+    Use it as a context manager or call `close()`; a forked child opens its own.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.index = workspace.index
+        self.halt = Halt(workspace.state / "halt.json")
+        self.writer = AuditWriter(workspace.audit, author=_author())
+        self.router = Router(
+            Parts(
+                workspace=workspace,
+                index=self.index,
+                store=lambda: self.store,
+                writer=self.writer,
+                halt=self.halt,
+                now=utc_now,
+            )
+        )
+
+    @classmethod
+    def open(cls, workspace: str | Path | None = None) -> Self:
+        """
+        Open a workspace: the one named, else `HSAGENCY_HOME`, else the nearest above.
+
+        Raises `NoWorkspace`, `CorruptFile` or `NewerSchema`.
+        """
+        return cls(Workspace.find(workspace))
+
+    @classmethod
+    def create(cls, root: str | Path, *, store: str | None = None, name: str = "") -> Self:
+        """Make a workspace and open it; `store` is a URI, else the safest store found here."""
+        folder = Path(root).expanduser().absolute()
+        if store is not None:
+            open_store(store, workspace=folder)  # refuses what is no store before anything is made
+        uri = store or choose_store(workspace=folder)
+        return cls(Workspace.create(folder, store=uri, name=name))
+
+    @cached_property
+    def store(self) -> CredentialStore:
+        """Where the secrets are: the store that `hsagency.toml` names, never another."""
+        return open_store(self.workspace.settings.store, workspace=self.workspace.root)
+
+    def slugs(self) -> list[ClientSlug]:
+        """Return the slugs of all connections, sorted."""
+        return self.router.slugs()
+
+    def connection(self, slug: str) -> Connection:
+        """Return what is stored of one connection; raises `UnknownClient`."""
+        return self.router.connection(slug)
+
+    def connections(self) -> Mapping[ClientSlug, Connection]:
+        """Return what is stored of every connection, by slug."""
+        return self.index.read().connections
+
+    def client(self, slug: str, *, purpose: str = "interactive") -> PortalClient:
+        """Return the portal client for a slug, proven to reach that client's portal."""
+        return self.router.client(slug, purpose=purpose)
+
+    def verify(self, slug: str) -> Identity:
+        """Ask HubSpot now whose credential is stored under a slug; raises as `verify` does."""
+        return self.router.prove(slug)
+
+    def resume(self, *, reason: str) -> str:
+        """Lift the fleet-wide halt, for a reason that is recorded; return what it was for."""
+        halted_for = self.halt.reason()
+        if halted_for is not None and reason.strip():
+            message = f"The fleet was resumed ({reason.strip()}); it was halted: {halted_for}"
+            self.writer.append(AGENCY, {"event": Event.HALT_CLEARED, "message": message})
+        return self.halt.clear(reason=reason)
+
+    def portals(self) -> pl.DataFrame:
+        """Return one row a connection, from stored facts, sorted by slug (columns: `PORTALS`)."""
+        rows = [_portal_row(one) for _, one in sorted(self.connections().items())]
+        return pl.DataFrame(rows, schema=PORTALS)
+
+    def recorded(self) -> list[str]:
+        """Return every client that has an audit log, onboarded or not, sorted."""
+        return lake.clients(self.workspace.audit)
+
+    def reading(
+        self, slug: str | None = None, *, since: When = None, until: When = None
+    ) -> lake.Reading:
+        """
+        Read the audit log of one client, or of all: calls, activity and damaged lines.
+
+        `since` is included and `until` is not; a day is a UTC day. Raises `UnknownClient`
+        for a slug that is neither connected nor recorded.
+        """
+        return lake.read(
+            self.workspace.audit, self._logs(slug), since=_moment(since), until=_moment(until)
+        )
+
+    def calls(
+        self, slug: str | None = None, *, since: When = None, until: When = None
+    ) -> pl.LazyFrame:
+        """Return one row a call, of one client or of all (columns: `audit.lake.CALLS`)."""
+        return self.reading(slug, since=since, until=until).calls
+
+    def activity(
+        self, slug: str | None = None, *, since: When = None, until: When = None
+    ) -> pl.DataFrame:
+        """Return what happened to connections and the log (columns: `audit.lake.ACTIVITY`)."""
+        return self.reading(slug, since=since, until=until).activity
+
+    def close(self) -> None:
+        """Close every client and let go of the audit log."""
+        self.router.close()
+        self.writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Agency {self.workspace.root}>"
+
+    def _logs(self, slug: str | None) -> Iterable[str]:
+        if slug is None:
+            return [AGENCY, *self.recorded()]
+        if slug != AGENCY and slug not in self.recorded():
+            try:
+                self.router.connection(slug)
+            except UnknownClient as error:
+                error.message = error.message.replace("Nothing was sent.", "Nothing was read.")
+                raise
+        return [slug]
+
+
+def _moment(when: When) -> datetime | None:
+    if when is None:
+        return None
+    if isinstance(when, str):
+        when = datetime.fromisoformat(when) if "T" in when else parse_day(when)
+    if not isinstance(when, datetime):
+        return datetime.combine(when, time(), UTC)
+    if when.tzinfo is None:
+        raise UsageError("A time needs its zone.", hint="Use a day, or datetime(..., tzinfo=UTC).")
+    return when
+
+
+def _author() -> Author:
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name  # what the environment says is not evidence
+    except KeyError:
+        user = str(os.getuid())
+    return Author(
+        actor=f"hsagency/{__version__}",
+        user=user,
+        host=socket.gethostname(),
+        run_id=secrets.token_hex(8),
+    )
+
+
+def _portal_row(connection: Connection) -> dict[str, object]:
+    facts = {name: fact.value for name, fact in connection.facts.items()}
+    return {
+        "client_slug": connection.client_slug,
+        "account_name": facts.get("name"),
+        "portal_id": connection.portal_id,
+        "connection_type": connection.connection_type.value,
+        "status": connection.status.value,
+        "status_evidence": connection.status_evidence or None,
+        "tier": facts.get("tier"),
+        "daily_limit": facts.get("daily_limit"),
+        "kind": connection.kind.value,
+        "generation": connection.generation,
+        "hublet": connection.hublet,
+        "added_at": connection.added_at,
+        "last_rotated_at": connection.last_rotated_at,
+        "verified_at": connection.proof.at if connection.proof else None,
+        "api": connection.api_base or None,
+    }
