@@ -108,8 +108,8 @@ CALL_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The fields of a joined call, in the order in which frames and exports show them."""
 
-TO_DISK: Final = {frame: disk for disk, (frame, _) in CALL_FIELDS.items()}
-TO_FRAME: Final = {disk: frame for disk, (frame, _) in CALL_FIELDS.items()}
+TO_DISK: Final[Mapping[str, str]] = {frame: disk for disk, (frame, _) in CALL_FIELDS.items()}
+TO_FRAME: Final[Mapping[str, str]] = {disk: frame for disk, (frame, _) in CALL_FIELDS.items()}
 
 
 def outcome_of(status_code: int | None) -> Outcome:
