@@ -11,8 +11,13 @@ import hsagency
 HEAVY = {"httpx", "polars", "altair", "papermill", "pydantic", "keyring", "IPython", "click"}
 
 
+def constants_classes_others(name: str) -> tuple[bool, bool, str]:
+    """Sort as the linter does."""
+    return not name.isupper(), not name[0].isupper(), name
+
+
 def test_the_public_names_are_sorted_and_can_be_imported() -> None:
-    assert list(hsagency.__all__) == sorted(set(hsagency.__all__))
+    assert list(hsagency.__all__) == sorted(set(hsagency.__all__), key=constants_classes_others)
     missing = [name for name in hsagency.__all__ if not hasattr(hsagency, name)]
     assert missing == []
 
