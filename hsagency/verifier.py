@@ -34,7 +34,7 @@ from hsagency.secret import Secret
 
 API_VERSION: Final = "2026-09"
 FALLBACK_VERSION: Final = "v3"
-FIRST_CONTACT: Final = "first contact"
+FIRST_CONTACT: Final[Literal["first contact"]] = "first contact"
 """Said instead of a portal id when there is none to expect: an explicit choice."""
 
 M = TypeVar("M", bound="_Answer")

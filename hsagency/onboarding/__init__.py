@@ -1,0 +1,338 @@
+"""
+Onboarding: from a list of clients and tokens to verified connections.
+
+Planned, shown, applied. `plan` asks HubSpot about every row and writes nothing but audit
+records; `apply` writes what the plan says, if nobody changed the index meanwhile. Secrets are
+stored and read back before the index mentions them, so a crash leaves either the old state or
+secrets that the next run completes. One bad row never stops the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+import polars as pl
+
+from hsagency.agency import Agency
+from hsagency.audit.record import Event
+from hsagency.client import parse_api_base
+from hsagency.credentials import SecretName
+from hsagency.durable import make_private_dir, write_private
+from hsagency.errors import CredentialError, OnboardingError
+from hsagency.onboarding.judging import Findings, Judgement, Verdict, ask, bad, judge
+from hsagency.onboarding.rows import BadRow, Row, read_rows
+from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType
+from hsagency.progress import Progress, Step, silent
+from hsagency.secret import Secret
+from hsagency.verifier import Expected
+
+__all__ = [
+    "BadRow",
+    "Findings",
+    "Judgement",
+    "Plan",
+    "Result",
+    "Row",
+    "Verdict",
+    "apply",
+    "judge_token",
+    "plan",
+    "plan_file",
+    "read_rows",
+    "write_record",
+]
+
+_WORKERS: Final = 24  # portals judged at once; each row is three calls to a portal of its own
+
+RESULT: Final[Mapping[str, pl.DataType]] = {
+    "line": pl.Int64(),
+    "client_slug": pl.String(),
+    "portal_id": pl.Int64(),
+    "account_name": pl.String(),
+    "outcome": pl.String(),
+    "cause": pl.String(),
+    "hint": pl.String(),
+    "warnings": pl.String(),
+}
+"""Columns and types of the frame of an onboarding; outcome is a word for a person."""
+
+_WORDS: Final = {
+    Verdict.NEW: "new",
+    Verdict.REPLACE: "newer token",
+    Verdict.CURRENT: "unchanged",
+    Verdict.CANDIDATE: "candidate for --replace",
+    Verdict.BAD: "refused",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every row, judged, against one version of the index."""
+
+    judgements: tuple[Judgement, ...]
+    index_version: int
+
+    @property
+    def digest(self) -> str:
+        """Names this very plan; `apply` wants it back."""
+        seen = [
+            (one.line, one.slug, one.verdict, one.connection.fingerprint if one.connection else "")
+            for one in self.judgements
+        ]
+        return hashlib.sha256(orjson.dumps([self.index_version, seen])).hexdigest()[:16]
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        """How many rows got each verdict."""
+        return Counter(one.verdict for one in self.judgements)
+
+    @property
+    def refused(self) -> tuple[Judgement, ...]:
+        """The rows that are not taken, with cause and hint."""
+        return tuple(one for one in self.judgements if one.verdict is Verdict.BAD)
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row a line of the list (columns: `RESULT`)."""
+        return _frame(self.judgements, _WORDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What was done with every row."""
+
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def onboarded(self) -> tuple[Judgement, ...]:
+        """The rows that were stored now."""
+        return tuple(one for one in self.judgements if one.verdict in _STORED)
+
+    @property
+    def refused(self) -> tuple[Judgement, ...]:
+        """The rows that were not taken, with cause and hint."""
+        return tuple(one for one in self.judgements if one.verdict is Verdict.BAD)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row of the list is connected with the token the list holds."""
+        return all(one.verdict in (*_STORED, Verdict.CURRENT) for one in self.judgements)
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row a line of the list (columns: `RESULT`)."""
+        return _frame(
+            self.judgements, {**_WORDS, Verdict.NEW: "onboarded", Verdict.REPLACE: "replaced"}
+        )
+
+
+_STORED: Final = (Verdict.NEW, Verdict.REPLACE)
+
+
+def plan_file(
+    agency: Agency,
+    content: bytes,
+    *,
+    connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT,
+    api: str = "",
+    trust_first_contact: bool = False,
+    replace_tokens: bool = False,
+    progress: Progress = silent,
+) -> Plan:
+    """Judge a whole client list, as read from a file or standard input; see `plan`."""
+    rows, unusable = read_rows(content, connection_type=connection_type)
+    return plan(
+        agency,
+        rows,
+        unusable=unusable,
+        api=api,
+        trust_first_contact=trust_first_contact,
+        replace_tokens=replace_tokens,
+        progress=progress,
+    )
+
+
+def plan(
+    agency: Agency,
+    rows: list[Row],
+    *,
+    unusable: list[BadRow] | None = None,
+    api: str = "",
+    trust_first_contact: bool = False,
+    replace_tokens: bool = False,
+    progress: Progress = silent,
+) -> Plan:
+    """
+    Judge every row: ask HubSpot, compare with what is stored, write nothing but records.
+
+    Raises `UsageError` for an `api` that is not this machine's, and `AuditError` or `Halted`
+    if no call may be made at all.
+    """
+    address = parse_api_base(api)
+    agency.halt.check()
+    agency.writer.append(AGENCY, _note(f"Judging {len(rows)} credentials."))
+    known = agency.index.read()
+    with progress("judging", len(rows)) as step, ThreadPoolExecutor(_WORKERS) as pool:
+
+        def one(row: Row) -> Judgement:
+            judged = judge(
+                agency,
+                row,
+                api=address,
+                known=known,
+                trust_first_contact=trust_first_contact,
+                replace=replace_tokens,
+            )
+            step(1)
+            return judged
+
+        judged = list(pool.map(one, rows))
+    refused = [bad(row, row.cause, row.hint) for row in unusable or []]
+    judgements = sorted([*refused, *_one_portal_one_slug(judged)], key=lambda one: one.line)
+    return Plan(judgements=tuple(judgements), index_version=known.version)
+
+
+def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silent) -> Result:
+    """
+    Store what a plan says: each secret, read back; then the index, in one write.
+
+    Raises `OnboardingError` if `digest` is another plan's and `Conflict` if the index was
+    changed since. A secret that cannot be stored turns its row into a refused one.
+    """
+    if digest != plan.digest:
+        raise OnboardingError(
+            "This is not the plan that was shown; nothing was stored.", hint="Plan again."
+        )
+    wanted = [one for one in plan.judgements if one.verdict in _STORED]
+    before = dict(agency.connections())
+    with progress("storing", len(wanted)) as step:
+        stored = {one.line: _store(agency, one, step) for one in wanted}
+    judgements = tuple(stored.get(one.line, one) for one in plan.judgements)
+    new = [one.connection for one in judgements if one.verdict in _STORED and one.connection]
+    for connection in new:
+        _record(agency, connection, before.get(connection.client_slug))
+
+    def change(connections: dict[ClientSlug, Connection]) -> None:
+        connections.update({one.client_slug: one for one in new})
+
+    agency.index.write(change, expect=plan.index_version)
+    for connection in new:
+        _drop_old(agency, before.get(connection.client_slug))
+    return Result(judgements=judgements)
+
+
+def judge_token(agency: Agency, token: Secret, *, expected: Expected, api: str = "") -> Findings:
+    """Ask HubSpot whose token this is and store nothing; raises as `verify` does."""
+    agency.halt.check()
+    row = Row(line=0, slug=AGENCY, token=token, expected=None)
+    return ask(agency, row, api=parse_api_base(api), expected=expected, purpose="verification")
+
+
+def write_record(agency: Agency, outcome: Plan | Result, *, at: datetime | None = None) -> Path:
+    """Leave the outcome of an onboarding, without tokens, as a CSV file; return its path."""
+    folder = make_private_dir(agency.workspace.reports / "_fleet" / "onboarding")
+    moment = (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H%M%S.%fZ")
+    kind = "plan" if isinstance(outcome, Plan) else "result"
+    path = folder / f"{moment}-{kind}.csv"
+    write_private(path, outcome.frame().write_csv().encode())
+    return path
+
+
+def _store(agency: Agency, one: Judgement, step: Step) -> Judgement:
+    if one.connection is None or one.secret is None:
+        return one
+    try:
+        agency.store.put(_name(agency, one.connection), one.secret)
+    except CredentialError as error:
+        return bad(
+            BadRow(line=one.line, slug=one.slug, cause=""), error.message.rstrip("."), error.hint
+        )
+    finally:
+        step(1)
+    return one
+
+
+def _name(agency: Agency, connection: Connection) -> SecretName:
+    return SecretName(
+        workspace=agency.workspace.settings.workspace,
+        slug=connection.client_slug,
+        generation=connection.generation,
+    )
+
+
+def _record(agency: Agency, connection: Connection, before: Connection | None) -> None:
+    """Record a change before the index shows it, so that no change is ever unrecorded."""
+    event = Event.CONNECTION_ADDED if before is None else Event.CONNECTION_ROTATED
+    did = "Connected" if before is None else "Replaced the credential of"
+    message = (
+        f"{did} {connection.portal} as {connection.connection_type}, {connection.kind} "
+        f"generation {connection.generation}, fingerprint {connection.fingerprint}."
+    )
+    fields = {
+        "event": event,
+        "portalId": connection.portal_id,
+        "message": message,
+        "credentialFingerprint": connection.fingerprint,
+        "credentialGeneration": connection.generation,
+    }
+    agency.writer.append(connection.client_slug, fields)
+
+
+def _drop_old(agency: Agency, before: Connection | None) -> None:
+    """Drop a replaced secret, now that the index names its successor."""
+    if before is not None:
+        agency.store.delete(_name(agency, before))
+
+
+def _note(message: str) -> dict[str, object]:
+    return {"event": Event.ONBOARDING, "message": message}
+
+
+def _one_portal_one_slug(judged: list[Judgement]) -> list[Judgement]:
+    """Refuse rows that turned out to reach the same portal under different slugs."""
+    by_portal: dict[int, list[Judgement]] = {}
+    for one in judged:
+        if one.connection is not None and one.verdict is not Verdict.BAD:
+            by_portal.setdefault(one.connection.portal_id, []).append(one)
+    clashing = {
+        one.line: ", ".join(f"{other.slug} (line {other.line})" for other in same)
+        for same in by_portal.values()
+        if len(same) > 1
+        for one in same
+    }
+    return [
+        replace(
+            one,
+            verdict=Verdict.BAD,
+            cause=f"one portal under two slugs: {clashing[one.line]}",
+            hint="One portal, one slug, one token.",
+            connection=None,
+            secret=None,
+        )
+        if one.line in clashing
+        else one
+        for one in judged
+    ]
+
+
+def _frame(judgements: tuple[Judgement, ...], words: Mapping[Verdict, str]) -> pl.DataFrame:
+    rows = [
+        {
+            "line": one.line,
+            "client_slug": one.slug,
+            "portal_id": one.connection.portal_id if one.connection else None,
+            "account_name": one.connection.portal.name if one.connection else None,
+            "outcome": words[one.verdict],
+            "cause": one.cause or None,
+            "hint": one.hint or None,
+            "warnings": "; ".join(one.warnings) or None,
+        }
+        for one in judgements
+    ]
+    return pl.DataFrame(rows, schema=RESULT)
