@@ -100,6 +100,8 @@ class ApiError(Exception):
         }
         if self.category is not None:
             body["category"] = self.category
+        if "policyName" in self.extra:  # only rate limit refusals name the request twice
+            body["requestId"] = correlation_id
         return body | self.extra
 
 

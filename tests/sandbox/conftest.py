@@ -1,0 +1,69 @@
+"""Clients of a sandbox, in this process or over a socket, so that each claim is made of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import httpx
+import pytest
+
+from hsagency.sandbox import Clock, Sandbox, serve
+
+Client: TypeAlias = httpx.Client  # noqa: TID251 - nothing here is to be audited
+Connect: TypeAlias = Callable[[Sandbox, str | None], Client]
+NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(portals=3, contacts=12, clock=Clock(NOON))
+
+
+@pytest.fixture
+def inside() -> Iterator[Connect]:
+    """Open clients that reach a sandbox in this process."""
+    with ExitStack() as stack:
+
+        def to(sandbox: Sandbox, token: str | None) -> Client:
+            client = Client(
+                base_url="https://api.hubapi.com",
+                transport=sandbox.transport(),
+                headers=bearer(token),
+            )
+            return stack.enter_context(client)
+
+        yield to
+
+
+@pytest.fixture
+def over_a_socket() -> Iterator[Connect]:
+    """Open clients that reach a sandbox over HTTP; each sandbox gets one server."""
+    with ExitStack() as stack:
+        urls: dict[int, str] = {}
+
+        def to(sandbox: Sandbox, token: str | None) -> Client:
+            if id(sandbox) not in urls:
+                urls[id(sandbox)] = stack.enter_context(serve(sandbox)).url
+            client = Client(base_url=urls[id(sandbox)], headers=bearer(token), trust_env=False)
+            return stack.enter_context(client)
+
+        yield to
+
+
+@pytest.fixture(params=["inside", "over_a_socket"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Make the claim of both carriers."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, inside: Connect) -> Client:
+    """The first portal, in process."""
+    return inside(sandbox, sandbox.portals[0].token)
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}

@@ -1,0 +1,141 @@
+from collections.abc import Iterator
+from datetime import datetime
+
+import httpx
+import pytest
+
+from hsagency.sandbox import Sandbox, SandboxServer, serve
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+
+
+@pytest.fixture
+def server(sandbox: Sandbox) -> Iterator[SandboxServer]:
+    with serve(sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+def control(server: SandboxServer, over_a_socket):
+    client = over_a_socket(server.sandbox, None)
+    client.base_url = f"{server.url}/_sandbox/"
+    client.headers["X-Sandbox-Key"] = server.control_key
+    return client
+
+
+@pytest.mark.parametrize("key", [None, "", "guess", "gu\u00e9ss"])
+def test_without_the_key_nothing_is_said_or_done(control, sandbox: Sandbox, key) -> None:
+    del control.headers["X-Sandbox-Key"]
+    headers = {} if key is None else {"X-Sandbox-Key": key.encode("latin-1")}
+    for method, path in (("GET", "portals"), ("POST", "faults"), ("GET", "nonsense")):
+        answer = control.request(method, path, headers=headers, json={"kind": "burst"})
+        assert answer.status_code == 403
+    assert len(sandbox.faults) == 0
+
+
+def test_every_server_has_a_key_of_its_own(sandbox: Sandbox) -> None:
+    with serve(sandbox) as one, serve(sandbox) as other:
+        assert one.control_key != other.control_key
+
+
+def test_portals_are_listed_without_their_tokens(control, sandbox: Sandbox) -> None:
+    answer = control.get("portals")
+    listed = [(p["portalId"], p["clientSlug"]) for p in answer.json()["portals"]]
+    assert listed == [(p.portal_id, p.client_slug) for p in sandbox.portals]
+    assert "pat-" not in answer.text
+
+
+def test_faults_are_added_listed_and_dropped(control, server, over_a_socket) -> None:
+    portal = server.sandbox.portals[0]
+    rule = {"kind": "status", "status": 503, "portalId": portal.portal_id, "times": 5}
+    assert control.post("faults", json=rule).status_code == 201
+    client = over_a_socket(server.sandbox, portal.token)
+    assert client.get(CONTACTS).status_code == 503
+    (armed,) = control.get("faults").json()["faults"]
+    assert armed.items() >= {**rule, "times": 4}.items()
+    assert control.delete("faults").status_code == 204
+    assert client.get(CONTACTS).status_code == 200
+
+
+def test_the_clock_is_read_advanced_and_set(control, sandbox: Sandbox) -> None:
+    start = sandbox.clock.now()
+    assert control.get("clock").json() == {"now": start.isoformat()}
+    control.post("clock", json={"advance": 90})
+    assert (sandbox.clock.now() - start).total_seconds() == 90
+    control.post("clock", json={"set": "2026-11-01T00:00:00-05:00"})
+    assert sandbox.clock.now() == datetime.fromisoformat("2026-11-01T05:00:00+00:00")
+
+
+def test_tokens_are_revoked_and_rotated(control, server, over_a_socket) -> None:
+    portal = server.sandbox.portals[0]
+    first = over_a_socket(server.sandbox, portal.token)
+    fresh = control.post(
+        "tokens/rotate", json={"portalId": portal.portal_id, "expireIn": 60}
+    ).json()["token"]
+    second = over_a_socket(server.sandbox, fresh)
+    assert [first.get(CONTACTS).status_code, second.get(CONTACTS).status_code] == [200, 200]
+    server.sandbox.clock.advance(60)
+    assert [first.get(CONTACTS).status_code, second.get(CONTACTS).status_code] == [401, 200]
+    control.post("tokens/revoke", json={"portalId": portal.portal_id})
+    assert second.get(CONTACTS).status_code == 401
+
+
+def test_scopes_and_usage_are_set(control, server, over_a_socket) -> None:
+    portal = server.sandbox.portals[0]
+    client = over_a_socket(server.sandbox, portal.token)
+    control.post("scopes", json={"portalId": portal.portal_id, "scopes": []})
+    assert client.get(CONTACTS).status_code == 403
+    control.post("usage", json={"portalId": portal.portal_id, "calls": 10**6})
+    assert client.get(CONTACTS).json()["policyName"] == "DAILY"
+
+
+def test_the_ledger_counts_what_each_portal_received(control, server, over_a_socket) -> None:
+    portal = server.sandbox.portals[1]
+    client = over_a_socket(server.sandbox, portal.token)
+    client.get(CONTACTS)
+    client.get(f"{CONTACTS}/7")
+    over_a_socket(server.sandbox, "pat-na1-nobody").get(CONTACTS)
+    ledger = control.get("ledger").json()
+    assert ledger["unknownToken"] == {"401": 1}
+    assert [p["byStatus"] for p in ledger["portals"]] == [{}, {"200": 1, "404": 1}, {}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("faults", "{"),
+        ("faults", "[]"),
+        ("faults", "{}"),
+        ("faults", '{"kind": "burst", "color": "red"}'),
+        ("faults", '{"kind": "burst", "path": 7}'),
+        ("clock", "{}"),
+        ("clock", '{"advance": "far"}'),
+        ("clock", '{"advance": Infinity}'),
+        ("clock", '{"advance": 1e300}'),
+        ("clock", '{"set": "2026-11-01T00:00:00"}'),
+        ("clock", '{"set": "9999-12-31T23:59:59-12:00"}'),
+        ("clock", '{"set": 7}'),
+        ("tokens/revoke", '{"portalId": 7}'),
+        ("tokens/rotate", '{"portalId": "7"}'),
+        ("tokens/rotate", '{"portalId": 20195990, "expireIn": -1}'),
+        ("scopes", '{"portalId": 20195990, "scopes": "oauth"}'),
+        ("usage", '{"portalId": 20195990, "calls": -1}'),
+    ],
+)
+def test_a_bad_request_is_explained_and_changes_nothing(
+    control, sandbox: Sandbox, path: str, body: str
+) -> None:
+    assert sandbox.portals[0].portal_id == 20195990
+    before = (sandbox.clock.now(), sandbox.portals, sandbox.faults.armed())
+    answer = control.post(path, content=body)
+    assert (answer.status_code, bool(answer.json()["error"])) == (400, True)
+    assert before == (sandbox.clock.now(), sandbox.portals, sandbox.faults.armed())
+
+
+def test_the_control_api_is_not_part_of_the_simulated_hubspot(inside, sandbox: Sandbox) -> None:
+    assert inside(sandbox, None).get("/_sandbox/portals").status_code == 401
+
+
+def test_an_unknown_control_call_is_404(control) -> None:
+    answers: list[httpx.Response] = [control.get("secrets"), control.put("faults")]
+    assert [answer.status_code for answer in answers] == [404, 404]

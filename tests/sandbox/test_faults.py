@@ -1,0 +1,200 @@
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Fault, Request, Sandbox
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+NEW = {"properties": {"email": "new@example.com"}}
+
+
+def addresses(client) -> set[str]:
+    results = client.get(CONTACTS, params={"limit": 100}).json()["results"]
+    return {record["properties"]["email"] for record in results}
+
+
+@pytest.mark.parametrize("header", [None, "Bearer", "Bearer pat-na1-1", "Basic abc", "pat-na1-1"])
+def test_without_a_known_token_every_path_is_401(connect, sandbox: Sandbox, header) -> None:
+    client = connect(sandbox, None)
+    for path in (CONTACTS, "/account-info/v3/details", "/nowhere"):
+        answer = client.get(path, headers={"authorization": header} if header else {})
+        assert (answer.status_code, answer.json()["category"]) == (401, "INVALID_AUTHENTICATION")
+        assert answer.json()["status"] == "error"
+        assert answer.json()["correlationId"] == answer.headers["x-hubspot-correlation-id"]
+        assert "x-hubspot-ratelimit-max" not in answer.headers
+    assert [entry.status for entry in sandbox.ledger(None)] == [401, 401, 401]
+
+
+def test_a_revoked_token_is_401_and_in_its_portals_ledger(connect, sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    sandbox.revoke(portal.portal_id)
+    assert connect(sandbox, portal.token).get(CONTACTS).status_code == 401
+    assert sandbox.counts(portal.portal_id) == {"401": 1}
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost", "method"),
+    [("crm.objects.contacts.read", "write", "POST"), ("crm.objects.contacts.write", "read", "GET")],
+)
+def test_a_missing_scope_is_403_and_named(
+    connect, sandbox: Sandbox, kept: str, lost: str, method: str
+) -> None:
+    portal = sandbox.portals[0]
+    sandbox.set_scopes(portal.portal_id, [kept])
+    client = connect(sandbox, portal.token)
+    answer = client.request(method, CONTACTS, json=NEW if method == "POST" else None)
+    body = answer.json()
+    assert (answer.status_code, body["category"]) == (403, "MISSING_SCOPES")
+    (error,) = body["errors"]
+    assert error["context"]["requiredGranularScopes"] == [f"crm.objects.contacts.{lost}"]
+    assert "scopes" in body["links"]
+    assert client.get("/account-info/v3/details").status_code == 200
+
+
+def test_an_unknown_path_is_a_page_and_a_wrong_method_says_what_is_allowed(
+    connect, sandbox: Sandbox
+) -> None:
+    client = connect(sandbox, sandbox.portals[0].token)
+    missing = client.get("/crm/v9/objects")
+    assert (missing.status_code, missing.headers["content-type"][:9]) == (404, "text/html")
+    wrong = client.put(CONTACTS)
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST")
+    assert wrong.json()["status"] == "error"
+
+
+@pytest.mark.parametrize("status", [401, 403, 423, 500, 502, 503, 504, 524])
+@pytest.mark.parametrize("form", ["text/html", "application/json"])
+def test_a_status_comes_on_request_and_has_no_effect(
+    connect, sandbox: Sandbox, status: int, form: str
+) -> None:
+    sandbox.faults.add(Fault(kind="status", status=status, html=form == "text/html", times=1))
+    client = connect(sandbox, sandbox.portals[0].token)
+    answer = client.post(CONTACTS, json=NEW)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith(form)
+    assert form == "text/html" or answer.json()["correlationId"]
+    assert "new@example.com" not in addresses(client)
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy"), [("burst", "TEN_SECONDLY_ROLLING"), ("daily", "DAILY")]
+)
+def test_both_refusals_come_on_request(connect, sandbox: Sandbox, kind, policy: str) -> None:
+    sandbox.faults.add(Fault(kind=kind, times=1))
+    client = connect(sandbox, sandbox.portals[0].token)
+    answer = client.get(CONTACTS)
+    assert (answer.status_code, answer.json()["policyName"]) == (429, policy)
+    assert client.get(CONTACTS).status_code == 200
+
+
+def test_a_connection_dropped_before_leaves_nothing_behind(connect, sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    sandbox.faults.add(Fault(kind="drop_before", method="POST", times=1))
+    client = connect(sandbox, portal.token)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post(CONTACTS, json=NEW)
+    assert "new@example.com" not in addresses(client)
+    first = sandbox.ledger(portal.portal_id)[0]
+    assert (first.method, first.status, first.dropped) == ("POST", None, "before")
+    assert sandbox.counts(portal.portal_id) == {"200": 1, "dropped": 1}
+
+
+def test_a_connection_dropped_after_leaves_the_contact_created(connect, sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    sandbox.faults.add(Fault(kind="drop_after", method="post", times=1))
+    client = connect(sandbox, portal.token)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post(CONTACTS, json=NEW)
+    assert "new@example.com" in addresses(client)
+    first = sandbox.ledger(portal.portal_id)[0]
+    assert (first.method, first.status, first.dropped) == ("POST", 201, "after")
+
+
+def test_a_late_answer_is_a_timeout_to_who_cannot_wait_and_had_its_effect(
+    connect, sandbox: Sandbox
+) -> None:
+    sandbox.faults.add(Fault(kind="latency", seconds=0.6, method="POST"))
+    client = connect(sandbox, sandbox.portals[0].token)
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(CONTACTS, json=NEW, timeout=0.05)
+    assert "new@example.com" in addresses(client)
+
+
+def test_latencies_add_up_and_come_with_the_other_faults(sandbox: Sandbox) -> None:
+    for seconds in (0.5, 0.25):
+        sandbox.faults.add(Fault(kind="latency", seconds=seconds))
+    sandbox.faults.add(Fault(kind="status", status=503))
+    reply = sandbox.handle(ask(sandbox, CONTACTS))
+    assert (reply.delay, reply.status) == (0.75, 503)
+
+
+def test_a_fault_hits_its_portal_method_and_path_only(sandbox: Sandbox) -> None:
+    one, other = sandbox.portals[:2]
+    sandbox.faults.add(
+        Fault(kind="status", status=500, portal_id=one.portal_id, method="GET", path="/crm/")
+    )
+    hit = [
+        sandbox.handle(ask(sandbox, path, method=method, token=portal.token)).status == 500
+        for portal, method, path in (
+            (one, "GET", CONTACTS),
+            (other, "GET", CONTACTS),
+            (one, "PATCH", CONTACTS),
+            (one, "GET", "/account-info/v3/details"),
+        )
+    ]
+    assert hit == [True, False, False, False]
+
+
+def test_faults_strike_in_order_and_use_themselves_up(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="status", status=500, times=2))
+    sandbox.faults.add(Fault(kind="status", status=503, times=1))
+    assert statuses(sandbox, 4) == [500, 500, 503, 200]
+    assert sandbox.faults.armed() == ()
+    sandbox.faults.add(Fault(kind="status", status=500))
+    sandbox.faults.clear()
+    assert statuses(sandbox, 1) == [200]
+
+
+@given(seed=st.integers(0, 1000), probability=st.floats(0, 1))
+def test_a_probable_fault_falls_the_same_way_for_the_same_seed(
+    seed: int, probability: float
+) -> None:
+    drawn = []
+    for _ in range(2):
+        sandbox = Sandbox(portals=1, seed=seed, contacts=0)
+        sandbox.faults.add(Fault(kind="status", status=500, probability=probability))
+        drawn.append(statuses(sandbox, 20))
+    assert drawn[0] == drawn[1]
+    assert probability not in (0, 1) or set(drawn[0]) == {500 if probability else 200}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "flood"},
+        {"kind": "status"},
+        {"kind": "status", "status": 200},
+        {"kind": "latency", "seconds": -1},
+        {"kind": "latency", "seconds": float("inf")},
+        {"kind": "latency", "seconds": "long"},
+        {"kind": "burst", "probability": 2},
+        {"kind": "burst", "probability": float("nan")},
+        {"kind": "burst", "times": 0},
+        {"kind": "burst", "path": 7},
+        {"kind": "burst", "portal_id": "7"},
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(rule: dict) -> None:
+    with pytest.raises(SandboxError, match="nothing was added"):
+        Fault(**rule)
+
+
+def ask(sandbox: Sandbox, path: str, *, method: str = "GET", token: str = "") -> Request:
+    headers = [("authorization", f"Bearer {token or sandbox.portals[0].token}")]
+    return Request.parse(method, path, headers=headers)
+
+
+def statuses(sandbox: Sandbox, calls: int) -> list[int]:
+    return [sandbox.handle(ask(sandbox, CONTACTS)).status for _ in range(calls)]

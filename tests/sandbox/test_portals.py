@@ -1,0 +1,83 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Clock, Request, Sandbox
+
+TOKEN = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CONTACTS = "/crm/objects/2026-09/contacts"
+
+
+def ask(sandbox: Sandbox, token: str, target: str) -> tuple[int, bytes]:
+    headers = [("Authorization", f"Bearer {token}")]
+    reply = sandbox.handle(Request.parse("GET", target, headers=headers))
+    return reply.status, reply.body
+
+
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 8))
+def test_the_same_seed_gives_the_same_portals_tokens_and_answers(seed: int, count: int) -> None:
+    clock = Clock(Clock().now())
+    one, two = (Sandbox(portals=count, seed=seed, clock=clock, contacts=5) for _ in range(2))
+    assert one.portals == two.portals
+    for portal in one.portals:
+        assert ask(one, portal.token, CONTACTS) == ask(two, portal.token, CONTACTS)
+        assert one.ledger(portal.portal_id) == two.ledger(portal.portal_id)
+
+
+@given(seed=st.integers(0, 10**6), few=st.integers(1, 10), more=st.integers(0, 10))
+def test_a_larger_fleet_keeps_the_portals_of_a_smaller_one(seed: int, few: int, more: int) -> None:
+    small, large = Sandbox(portals=few, seed=seed), Sandbox(portals=few + more, seed=seed)
+    assert large.portals[:few] == small.portals
+
+
+@given(seed=st.integers(0, 10**6))
+def test_no_credential_sees_another_portal(seed: int) -> None:
+    sandbox = Sandbox(portals=4, seed=seed, contacts=3)
+    for portal in sandbox.portals:
+        _, contacts = ask(sandbox, portal.token, CONTACTS)
+        _, details = ask(sandbox, portal.token, "/account-info/v3/details")
+        assert set(re.findall(rb"@([a-z-]+)\.example", contacts)) == {portal.client_slug.encode()}
+        assert f'"portalId":{portal.portal_id},'.encode() in details
+        assert len(sandbox.ledger(portal.portal_id)) == 2
+
+
+def test_different_seeds_give_different_tokens() -> None:
+    tokens = [p.token for seed in range(5) for p in Sandbox(portals=50, seed=seed).portals]
+    assert len(set(tokens)) == len(tokens)
+
+
+def test_two_hundred_portals_are_all_different_and_well_formed() -> None:
+    portals = Sandbox(portals=200, contacts=0).portals
+    for name in ("portal_id", "client_slug", "token", "name"):
+        assert len({getattr(portal, name) for portal in portals}) == 200
+    assert all(TOKEN.fullmatch(portal.token) for portal in portals)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)+", portal.client_slug) for portal in portals)
+    assert {portal.tier for portal in portals} == {"starter", "professional", "enterprise"}
+    assert {portal.hublet for portal in portals} == {"na1", "na2", "eu1"}
+    assert {portal.kind for portal in portals} == {"service_key", "private_app"}
+
+
+def test_the_first_clients_are_the_ones_the_documentation_names() -> None:
+    assert [p.client_slug for p in Sandbox(portals=2).portals] == ["acme-corp", "beta-inc"]
+
+
+def test_a_token_is_not_in_the_repr_of_its_portal() -> None:
+    portal = Sandbox(portals=1).portals[0]
+    assert portal.token not in repr(portal)
+
+
+@pytest.mark.parametrize("portals", [0, -1, 201])
+def test_a_sandbox_of_an_impossible_size_is_refused(portals: int) -> None:
+    with pytest.raises(SandboxError, match="1 to 200"):
+        Sandbox(portals=portals)
+
+
+def test_an_unknown_portal_is_refused_by_name(sandbox: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="no-such-client"):
+        sandbox.portal("no-such-client")
+    with pytest.raises(SandboxError, match="no portal 7"):
+        sandbox.revoke(7)
+    assert sandbox.portal("beta-inc") == sandbox.portal(sandbox.portals[1].portal_id)

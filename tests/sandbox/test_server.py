@@ -1,0 +1,198 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Fault, Sandbox, serve
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def raw(url: str, *parts: bytes) -> bytes:
+    """Send bytes as they are and return all that comes until the server hangs up."""
+    where = urlsplit(url)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+        for part in parts:
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def auth(sandbox: Sandbox) -> bytes:
+    return b"Host: x\r\nAuthorization: Bearer " + sandbox.portals[0].token.encode() + b"\r\n"
+
+
+def test_many_threads_of_many_portals_are_told_apart(over_a_socket) -> None:
+    sandbox = Sandbox(portals=6, contacts=5)
+    clients = {portal: over_a_socket(sandbox, portal.token) for portal in sandbox.portals}
+
+    def create(job: tuple) -> None:
+        portal, number = job
+        email = f"{number}@{portal.client_slug}.example.com"
+        answer = clients[portal].post(CONTACTS, json={"properties": {"email": email}})
+        assert answer.status_code == 201
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(create, [(portal, n) for n in range(20) for portal in sandbox.portals]))
+    for portal, client in clients.items():
+        emails = [
+            record["properties"]["email"]
+            for record in client.get(CONTACTS, params={"limit": 100}).json()["results"]
+        ]
+        assert len(emails) == 25
+        assert all(email.endswith(f"@{portal.client_slug}.example.com") for email in emails)
+        entries = sandbox.ledger(portal.portal_id)
+        assert Counter(entry.status for entry in entries) == {201: 20, 200: 1}
+        assert len({entry.correlation_id for entry in entries}) == 21
+
+
+def test_the_ledger_names_the_call_by_the_correlation_id_the_caller_saw(
+    connect, sandbox: Sandbox
+) -> None:
+    portal = sandbox.portals[0]
+    answer = connect(sandbox, portal.token).get(CONTACTS, params={"limit": 3})
+    (entry,) = sandbox.ledger(portal.portal_id)
+    assert entry.correlation_id == answer.headers["x-hubspot-correlation-id"]
+    assert (entry.path, entry.query, entry.at) == (CONTACTS, (("limit", "3"),), sandbox.clock.now())
+
+
+def test_one_connection_carries_many_calls_also_after_a_204(over_a_socket, sandbox) -> None:
+    client = over_a_socket(sandbox, sandbox.portals[0].token)
+    answers = [client.delete(f"{CONTACTS}/101"), *(client.get(CONTACTS) for _ in range(3))]
+    assert [answer.status_code for answer in answers] == [204, 200, 200, 200]
+    streams = {id(answer.extensions["network_stream"]) for answer in answers}
+    assert len(streams) == 1
+
+
+def test_head_is_get_without_a_body(connect, sandbox: Sandbox) -> None:
+    client = connect(sandbox, sandbox.portals[0].token)
+    head, get = client.head(CONTACTS), client.get(CONTACTS)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+def test_a_method_nobody_knows_is_405(connect, sandbox: Sandbox) -> None:
+    answer = connect(sandbox, sandbox.portals[0].token).request("BREW", CONTACTS)
+    assert answer.status_code == 405
+
+
+def test_bodies_come_with_a_length_in_chunks_or_after_a_question(sandbox: Sandbox) -> None:
+    body = json.dumps({"properties": {"email": "a@example.com"}}).encode()
+    start = b"POST /crm/v3/objects/contacts HTTP/1.1\r\nConnection: close\r\n" + auth(sandbox)
+    with serve(sandbox) as server:
+        chunks = b"%x;x=y\r\n%b\r\n0\r\nTrailer: t\r\n\r\n" % (len(body), body)
+        assert b" 201 " in raw(server.url, start, b"Transfer-Encoding: chunked\r\n\r\n", chunks)
+        length = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+        answer = raw(server.url, start, length, body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n")
+    assert b" 409 " in answer
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_not_http_gets_400(sandbox: Sandbox, nonsense: bytes) -> None:
+    with serve(sandbox) as server:
+        answer = raw(server.url, nonsense)
+    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert b'"status":"error"' in answer
+
+
+def test_a_client_that_leaves_early_does_no_harm(over_a_socket, sandbox: Sandbox) -> None:
+    with serve(sandbox) as server:
+        where = urlsplit(server.url)
+        for _ in range(5):
+            with socket.create_connection((where.hostname, where.port)) as connection:
+                connection.sendall(b"POST /x HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+        with socket.create_connection((where.hostname, where.port)) as connection:
+            answer = raw(server.url, b"GET /x HTTP/1.0\r\n\r\n")
+    assert b" 401 " in answer
+
+
+def test_a_closed_server_leaves_no_thread_and_no_listener(sandbox: Sandbox) -> None:
+    before = set(threading.enumerate())
+    server = serve(sandbox)
+    where = urlsplit(server.url)
+    sandbox.faults.add(Fault(kind="latency", seconds=60))
+    idle = socket.create_connection((where.hostname, where.port))
+    waiting = socket.create_connection((where.hostname, where.port))
+    waiting.sendall(b"GET /x HTTP/1.1\r\n\r\n")
+    while not sandbox.ledger(None):
+        threading.Event().wait(0.005)
+    server.close()
+    server.close()
+    with idle, waiting:
+        assert idle.recv(1) == b""
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((where.hostname, where.port))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])
+def test_only_loopback_is_served(sandbox: Sandbox, host: str) -> None:
+    with pytest.raises(SandboxError, match="this machine only"):
+        serve(sandbox, host=host)
+
+
+def test_a_port_in_use_is_refused_with_a_hint(sandbox: Sandbox) -> None:
+    with serve(sandbox) as server:
+        port = urlsplit(server.url).port
+        with pytest.raises(SandboxError, match="Leave the port out"):
+            serve(sandbox, port=port)
+    with pytest.raises(SandboxError, match="cannot be used"):
+        serve(sandbox, port=99_999)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom hsagency.sandbox import run\n"
+        "say = lambda line: print(line, flush=True)\n"
+        "run(portals=2, port=0, seed=1, csv=Path(sys.argv[1]), announce=say)\n"
+    )
+    csv = tmp_path / "clients.csv"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program, str(csv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        url = next(word for word in lines[1].split() if word.startswith("http"))
+        token = csv.read_text().splitlines()[1].split(",")[1]
+        headers = {"authorization": f"Bearer {token}"}
+        assert httpx.get(f"{url}{CONTACTS}", headers=headers).status_code == 200  # noqa: TID251
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "Stopped.\n", "")
+    assert token not in "".join(lines)
+
+
+def test_importing_the_sandbox_does_not_import_httpx() -> None:
+    program = "import sys, hsagency.sandbox; sys.exit('httpx' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert done.returncode == 0
