@@ -108,8 +108,9 @@ class Sandbox:
             raise SandboxError(f"A token cannot live on for {expire_in} seconds; it was kept.")
         state = self._owned(portal_id)
         with state.lock:
-            old = state.portal.credential
-            state.change(expires_at=self.clock.now() + timedelta(seconds=expire_in))
+            old, ends = state.portal.credential, self.clock.now() + timedelta(seconds=expire_in)
+            # a token that was to end sooner, or is dead already, does not come back to life
+            state.change(expires_at=min(ends, old.expires_at or ends))
             return self._add(state, replace(old, token=self._new_token(state), expires_at=None))
 
     def issue(

@@ -12,7 +12,7 @@ import pytest
 
 from hsagency.sandbox import Clock, Sandbox, serve
 
-Client: TypeAlias = httpx.Client  # noqa: TID251 - nothing here is to be audited
+Client: TypeAlias = httpx.Client
 Connect: TypeAlias = Callable[[Sandbox, str | None], Client]
 NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
 

@@ -98,6 +98,19 @@ def test_a_rotated_token_is_dead_at_once_or_after_its_grace(inside, sandbox: San
     assert (third.app_id, third.kind) == (portal.credential.app_id, portal.kind)
 
 
+def test_rotation_does_not_bring_a_revoked_token_back(inside, sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    sandbox.revoke(portal.portal_id)
+    fresh = sandbox.rotate(portal.portal_id, expire_in=60)
+    assert statuses(inside, sandbox, portal.token, fresh.token) == [401, 200]
+
+
+def test_details_of_the_spare_portal_can_be_wrong_too(inside, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="wrong_portal"))
+    details = inside(sandbox, sandbox.spare.token).get("/account-info/v3/details").json()
+    assert details["portalId"] == sandbox.portals[0].portal_id
+
+
 @pytest.mark.parametrize("claims", [None, 123])
 def test_details_can_name_the_wrong_portal(inside, sandbox: Sandbox, claims: int | None) -> None:
     portal = sandbox.portals[0]

@@ -122,6 +122,16 @@ def test_a_late_answer_is_a_timeout_to_who_cannot_wait_and_had_its_effect(
     assert "new@example.com" in addresses(client)
 
 
+def test_a_late_answer_comes_to_who_can_wait(connect, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="latency", seconds=0.01))
+    assert connect(sandbox, sandbox.portals[0].token).get(CONTACTS).status_code == 200
+
+
+def test_a_status_comes_on_request_for_unknown_tokens_too(connect, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="status", status=502))
+    assert connect(sandbox, None).get(CONTACTS).status_code == 502
+
+
 def test_latencies_add_up_and_come_with_the_other_faults(sandbox: Sandbox) -> None:
     for seconds in (0.5, 0.25):
         sandbox.faults.add(Fault(kind="latency", seconds=seconds))

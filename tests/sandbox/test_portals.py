@@ -81,3 +81,8 @@ def test_an_unknown_portal_is_refused_by_name(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxError, match="no portal 7"):
         sandbox.revoke(7)
     assert sandbox.portal("beta-inc") == sandbox.portal(sandbox.portals[1].portal_id)
+
+
+def test_a_sandbox_with_fewer_than_no_contacts_is_refused() -> None:
+    with pytest.raises(SandboxError, match="-1 contacts"):
+        Sandbox(contacts=-1)

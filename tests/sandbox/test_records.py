@@ -150,3 +150,22 @@ def test_the_link_to_the_next_page_stays_on_the_host_that_was_asked(client) -> N
     link = client.get(DATED, params={"limit": 5}).json()["paging"]["next"]["link"]
     assert link == f"https://api.hubapi.com{DATED}?limit=5&after=301"
     assert len(client.get(link).json()["results"]) == 5
+
+
+def test_the_recycling_bin_is_listed_apart(client) -> None:
+    assert client.delete(f"{DATED}/151").status_code == 204
+    (gone,) = client.get(DATED, params={"archived": "true"}).json()["results"]
+    assert (gone["id"], gone["archived"], "archivedAt" in gone) == ("151", True, True)
+    live = client.get(DATED, params={"limit": 100}).json()["results"]
+    assert "151" not in {record["id"] for record in live}
+
+
+def test_a_deal_has_no_unique_property_and_takes_plain_values(client) -> None:
+    deal = {"properties": {"dealname": "Renewal", "amount": 12.5, "description": True}}
+    made = [client.post("/crm/v3/objects/deals", json=deal) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    properties = made[1].json()["properties"]
+    assert (properties["amount"], properties["description"]) == ("12.5", "true")
+    path = f"/crm/objects/2026-09/0-3/{made[1].json()['id']}"
+    assert client.patch(path, json={"properties": {"amount": None}}).status_code == 200
+    assert client.delete(path).status_code == 204

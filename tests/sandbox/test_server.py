@@ -183,7 +183,7 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Sign
         url = next(word for word in lines[1].split() if word.startswith("http"))
         token = csv.read_text().splitlines()[1].split(",")[1]
         headers = {"authorization": f"Bearer {token}"}
-        assert httpx.get(f"{url}{CONTACTS}", headers=headers).status_code == 200  # noqa: TID251
+        assert httpx.get(f"{url}{CONTACTS}", headers=headers).status_code == 200
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "Stopped.\n", "")
