@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hsagency.sandbox import Request, Sandbox
 
 OLD, DATED = "/crm/v3/objects/contacts", "/crm/objects/2026-09/contacts"
-FLEET = Sandbox(portals=1, contacts=60)
 
 
 def get(sandbox: Sandbox, target: str) -> dict:
