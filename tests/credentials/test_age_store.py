@@ -7,7 +7,7 @@ import subprocess
 import sys
 import traceback
 
-import pyrage  # noqa: TID253 - seals and opens files behind the store's back
+import pyrage
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +141,7 @@ def test_an_identity_that_is_already_there_is_taken_and_not_replaced(tmp_path):
         "age:credentials?identity=/a&identity=/b",
         "age://user:hunter2@host/credentials",
         "age:user:hunter2@host",
+        "age://[hunter2",
         "age:credentials#hunter2",
         "age:cred%00entials",
         "age:credentials\n",

@@ -198,6 +198,15 @@ class TestSecretService:
         assert store.get(ACME) == Secret("x" * 1280)
         store.delete(ACME)
 
+    def test_an_entry_that_was_emptied_is_damage_and_not_a_missing_secret(self, tmp_path):
+        store = open_store("keyring:", workspace=tmp_path)
+        store.put(ACME, TOKEN)
+        each_entry(lambda item: item.set_secret(b""))
+        with pytest.raises(StoreUnreadable):
+            store.get(ACME)
+        store.delete(ACME)
+        assert entries() == []
+
     def test_an_entry_changed_to_something_that_is_no_text_is_unreadable(self, tmp_path):
         store = open_store("keyring:", workspace=tmp_path)
         store.put(ACME, TOKEN)
