@@ -1,0 +1,231 @@
+"""
+What was done in a client's portal, as counted rows: frames of calls in, small frames out.
+
+One set of rules for every number: days are UTC days; a refused call never left this machine
+and is not counted; a call whose outcome is unknown counts as a call and as an error; a mean
+is taken over the calls whose duration is known and is empty where there are none. Nothing
+here reads or writes a file. What the log never recorded cannot be counted; `evidence` says
+what was found, and what was damaged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+import polars as pl
+
+from hsagency.audit.lake import Reading
+from hsagency.audit.record import Event, Origin, Outcome
+from hsagency.periods import Period
+
+COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "client_slug": "clientSlug",
+        "portal_id": "portalId",
+        "date": "date",
+        "method": "method",
+        "object_type": "objectType",
+        "call_count": "callCount",
+        "error_count": "errorCount",
+        "avg_duration_ms": "avgDurationMs",
+    }
+)
+"""The eight columns of the report, in frames and in the CSV."""
+
+_KEYS: Final = ("client_slug", "portal_id", "date", "method", "object_type")
+_OUTCOME: Final = pl.col("outcome").fill_null(str(Outcome.UNKNOWN))
+_OBJECT: Final = pl.col("object_type").fill_null("other")
+_ERRORS: Final = _OUTCOME.ne(str(Outcome.OK)).sum().cast(pl.Int64)
+_CALLS: Final = pl.len().cast(pl.Int64)
+_SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
+# What a spreadsheet takes for the start of a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def within(calls: pl.LazyFrame, period: Period) -> pl.LazyFrame:
+    """Return the calls that were started in a period."""
+    return calls.filter(pl.col("ts") >= period.since, pl.col("ts") < period.until)
+
+
+def sent(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Leave out the calls that were refused here, before a byte left."""
+    return calls.filter(_OUTCOME.ne(str(Outcome.REFUSED)))
+
+
+def summary(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count calls and errors for each client, portal, UTC day, method and object type."""
+    counted = (
+        sent(calls)
+        .group_by(
+            "client_slug",
+            "portal_id",
+            pl.col("ts").dt.date().alias("date"),
+            "method",
+            _OBJECT.alias("object_type"),
+        )
+        .agg(
+            call_count=_CALLS,
+            error_count=_ERRORS,
+            total=pl.col("duration_ms").sum(),
+            known=pl.col("duration_ms").count(),
+        )
+        .sort(_KEYS)
+        .collect()
+    )
+    return counted.select(*_KEYS, "call_count", "error_count", _means(counted))
+
+
+def _means(counted: pl.DataFrame) -> pl.Series:
+    """Exact means, rounded as Python rounds, so that any reader of the log gets the same."""
+    means = [
+        round(total / known, 1) if known else None
+        for total, known in counted.select("total", "known").iter_rows()
+    ]
+    return pl.Series("avg_duration_ms", means, dtype=pl.Float64)
+
+
+def to_csv(summary: pl.DataFrame) -> str:
+    """Write a summary as CSV with the eight columns; text that could be a formula is quoted."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS.values())
+    for row in summary.select(*COLUMNS).iter_rows():
+        writer.writerow([_cell(value) for value in row])
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def overview(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count calls, errors, unknown outcomes and refusals by who vouches for the records."""
+    refused, unknown = (_OUTCOME.eq(str(one)) for one in (Outcome.REFUSED, Outcome.UNKNOWN))
+    return (
+        calls.group_by("origin")
+        .agg(
+            calls=(~refused).sum().cast(pl.Int64),
+            errors=(~refused & _OUTCOME.ne(str(Outcome.OK))).sum().cast(pl.Int64),
+            unknown=unknown.sum().cast(pl.Int64),
+            refused=refused.sum().cast(pl.Int64),
+        )
+        .sort("origin")
+        .collect()
+    )
+
+
+def by_day(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count calls by UTC day and outcome."""
+    return _counted(calls, pl.col("ts").dt.date().alias("date"), _OUTCOME.alias("outcome"))
+
+
+def by_object(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count calls by object type and operation class."""
+    operation = pl.col("operation_class").fill_null("unclassified").alias("operation")
+    return _counted(calls, _OBJECT.alias("object_type"), operation)
+
+
+def by_outcome(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count calls by outcome and status code."""
+    return _counted(calls, _OUTCOME.alias("outcome"), pl.col("status_code"))
+
+
+def refusals(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count the calls that hsagency stopped, by reason."""
+    return (
+        calls.filter(_OUTCOME.eq(str(Outcome.REFUSED)))
+        .group_by(pl.col("reason").fill_null("not stated"))
+        .agg(refused=_CALLS, simulated=_SIMULATED)
+        .sort("reason")
+        .collect()
+    )
+
+
+def _counted(calls: pl.LazyFrame, *keys: pl.Expr) -> pl.DataFrame:
+    names = [key.meta.output_name() for key in keys]
+    grouped = sent(calls).group_by(*keys)
+    return grouped.agg(calls=_CALLS, errors=_ERRORS, simulated=_SIMULATED).sort(names).collect()
+
+
+# A file may be named after another client; its digest says as well which file it was.
+_FILE: Final = re.compile(r" from .* \((?=SHA-256)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """
+    What a report rests on: the range asked for, the range found, and what could not be read.
+
+    `recorded` is the range of the whole log, so that an empty period can be told from an
+    empty log. `imports` are the log's own notes of what was taken in from files.
+    """
+
+    requested: Period
+    found: tuple[datetime, datetime] | None
+    recorded: tuple[datetime, datetime] | None
+    calls: int
+    refused: int
+    unknown: int
+    by_origin: Mapping[str, int]
+    damaged: tuple[str, ...]
+    imports: tuple[str, ...]
+
+    def frame(self) -> pl.DataFrame:
+        """Return the evidence as a table of two columns."""
+        rows = [
+            ("Requested", f"{self.requested.first} to {self.requested.last}"),
+            ("Day basis", "UTC days; HubSpot resets its daily quota at midnight of the account"),
+            ("Records found", _range(self.found)),
+            ("The whole log", _range(self.recorded)),
+            ("Calls", f"{self.calls:,}, of which {self.unknown:,} with an unknown outcome"),
+            ("Refused before they were sent", f"{self.refused:,} (not counted as calls)"),
+            *((f"Origin: {name}", f"{n:,} records") for name, n in self.by_origin.items()),
+            ("Lines that could not be read", "; ".join(self.damaged) or "none"),
+            *(("Import", text) for text in self.imports),
+        ]
+        return pl.DataFrame(rows, schema={"what": pl.String, "value": pl.String}, orient="row")
+
+
+def evidence(reading: Reading, period: Period) -> Evidence:
+    """
+    Say what a report on a period rests on.
+
+    The reading is of the whole log, not only of the period: damage has no date, and imports
+    are noted on the day of the import.
+    """
+    chosen = within(reading.calls, period)
+    counts = overview(chosen)
+    noted = reading.activity.filter(pl.col("event") == str(Event.AUDIT_IMPORTED))
+    imports = noted["message"].drop_nulls()
+    return Evidence(
+        requested=period,
+        found=_first_and_last(chosen),
+        recorded=_first_and_last(reading.calls),
+        calls=int(counts["calls"].sum()),
+        refused=int(counts["refused"].sum()),
+        unknown=int(counts["unknown"].sum()),
+        by_origin={
+            origin: calls + refused
+            for origin, calls, refused in counts.select("origin", "calls", "refused").iter_rows()
+        },
+        damaged=tuple(f"{one.file} line {one.line}: {one.cause}" for one in reading.damage),
+        imports=tuple(_FILE.sub(" from a file (", text) for text in imports.to_list()),
+    )
+
+
+def _first_and_last(calls: pl.LazyFrame) -> tuple[datetime, datetime] | None:
+    ends = calls.select(first=pl.col("ts").min(), last=pl.col("ts").max()).collect().row(0)
+    return ends if ends[0] is not None else None
+
+
+def _range(ends: tuple[datetime, datetime] | None) -> str:
+    if ends is None:
+        return "nothing"
+    return " to ".join(f"{end:%Y-%m-%d %H:%M:%S}" for end in ends) + " UTC"

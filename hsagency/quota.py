@@ -1,0 +1,102 @@
+"""
+How much of a portal's daily quota was used: frames of calls in, small frames out.
+
+Counted are the calls in our own log, by UTC day. The limit is the account's and other
+programs of the client draw on it too, and HubSpot resets it at midnight in the account's own
+time zone; so the share shown here is what we used, and `remaining`, HubSpot's own word, is
+what was left for everybody. What no answer told is null, never zero.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from hsagency.audit.record import Origin, Outcome
+from hsagency.compliance import sent
+
+LIMIT_SOURCES: Final = ("header", "account", "unknown")
+"""Where a day's limit comes from: an answer of that day, the connection, or nowhere."""
+
+_LIMITED: Final = pl.col("outcome") == str(Outcome.RATE_LIMITED)
+_SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
+
+
+def calls_per_day(calls: pl.LazyFrame, limit: int | None) -> pl.DataFrame:
+    """
+    Count calls by UTC day against the portal's own limit.
+
+    `limit` is what the connection knows; a header of the day itself counts for more. Days
+    without records are not rows: nothing is known of them.
+    """
+    told = pl.col("rate_limit_remaining")
+    days = (
+        sent(calls)
+        .sort("ts")
+        .group_by(pl.col("ts").dt.date().alias("date"))
+        .agg(
+            calls=pl.len().cast(pl.Int64),
+            rate_limited=_LIMITED.sum().cast(pl.Int64),
+            header=pl.col("rate_limit_daily").max(),
+            remaining=told.filter(told.is_not_null()).last(),
+            simulated=_SIMULATED,
+        )
+        .sort("date")
+    )
+    return days.select(*_against(limit)).collect()
+
+
+def _against(limit: int | None) -> list[pl.Expr]:
+    known = pl.lit(limit, dtype=pl.Int64)
+    daily = pl.coalesce("header", known)
+    source = (
+        pl.when(pl.col("header").is_not_null())
+        .then(pl.lit("header"))
+        .when(known.is_not_null())
+        .then(pl.lit("account"))
+        .otherwise(pl.lit("unknown"))
+    )
+    return [
+        *(pl.col(name) for name in ("date", "calls", "rate_limited")),
+        daily.alias("limit"),
+        source.alias("limit_source"),
+        (pl.col("calls") / daily).alias("share"),
+        pl.col("remaining"),
+        pl.col("simulated"),
+    ]
+
+
+def refusals_by_policy(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Count HubSpot's 429 answers by the policy they named."""
+    return (
+        calls.filter(_LIMITED)
+        .group_by(pl.col("policy_name").fill_null("not stated").alias("policy"))
+        .agg(
+            refusals=pl.len().cast(pl.Int64),
+            first=pl.col("ts").min(),
+            last=pl.col("ts").max(),
+            simulated=_SIMULATED,
+        )
+        .sort("refusals", "policy", descending=[True, False])
+        .collect()
+    )
+
+
+def headline(days: pl.DataFrame) -> pl.DataFrame:
+    """Return the few figures of `calls_per_day` that a reader wants first, as a table."""
+    busiest = days.sort("calls", "date", descending=[True, False]).head(1)
+    closest = days.drop_nulls("share").sort("share", descending=True).head(1)
+    rows = [
+        ("Days with calls", f"{days.height:,}"),
+        ("Calls", f"{days['calls'].sum():,}"),
+        ("Busiest day", _day(busiest, "{calls:,} calls on {date}")),
+        ("Closest to the limit", _day(closest, "{share:.2%} of {limit:,} on {date}")),
+        ("Days whose limit is not known", f"{days['limit'].null_count():,}"),
+        ("Refused by HubSpot (429)", f"{days['rate_limited'].sum():,}"),
+    ]
+    return pl.DataFrame(rows, schema={"what": pl.String, "value": pl.String}, orient="row")
+
+
+def _day(found: pl.DataFrame, text: str) -> str:
+    return text.format(**found.row(0, named=True)) if found.height else "not known"
