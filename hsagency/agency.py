@@ -91,9 +91,8 @@ class Agency:
     def create(cls, root: str | Path, *, store: str | None = None, name: str = "") -> Self:
         """Make a workspace and open it; `store` is a URI, else the safest store found here."""
         folder = Path(root).expanduser().absolute()
-        if store is not None:
-            open_store(store, workspace=folder)  # refuses what is no store before anything is made
-        uri = store or choose_store(workspace=folder)
+        # Opened before anything is made: refuses what is no store, and pins which keyring it is.
+        uri = open_store(store or choose_store(workspace=folder), workspace=folder).uri
         return cls(Workspace.create(folder, store=uri, name=name))
 
     @cached_property

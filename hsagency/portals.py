@@ -31,6 +31,9 @@ _TOKEN = re.compile(
     r"pat-(?P<hublet>[a-z]{2}\d{1,3})-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII
 )
 
+# Wider than the shape: half a token, or one in capitals, is not to be shown either.
+_TOKENISH = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f-]+", re.ASCII | re.IGNORECASE)
+
 
 class ConnectionType(StrEnum):
     """What hsagency may do with a portal."""
@@ -170,3 +173,13 @@ def parse_choice(kind: type[E], text: str, *, what: str) -> E:
 def looks_like_token(text: str) -> bool:
     """Say whether a text holds anything of a static token's shape, so that it is not echoed."""
     return "pat-" in text.lower() or _TOKEN.search(text) is not None
+
+
+def redact(text: str) -> str:
+    """
+    Return a text with everything of a token's shape cut out, for what a person gets to see.
+
+    >>> redact("no file pat-na1-00000000-0000-0000-0000-000000000000")
+    'no file pat-…'
+    """
+    return _TOKENISH.sub("pat-…", text)

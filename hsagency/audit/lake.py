@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from hsagency.audit.record import CALL_FIELDS, Event, Origin, Outcome
+from hsagency.audit.record import CALL_FIELDS, TO_DISK, Event, Origin, Outcome
 from hsagency.errors import AuditError
 
 _TYPES: Final[Mapping[str, type[pl.DataType]]] = {
@@ -123,14 +123,10 @@ def read(
     return Reading(calls=calls, activity=activity, damage=tuple(damage))
 
 
-def tail(folder: Path, slug: str, *, last: int) -> list[dict[str, Any]]:
-    """Return a client's last calls as joined records with the names used on disk."""
-    calls = read(folder, [slug]).calls.collect().tail(last)
-    names = {frame: disk for disk, (frame, _) in CALL_FIELDS.items()}
-    return [
-        {names[name]: _plain(value) for name, value in row.items() if value is not None}
-        for row in calls.iter_rows(named=True)
-    ]
+def joined_records(calls: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield a frame of calls as one record a call, with the names used on disk."""
+    for row in calls.iter_rows(named=True):
+        yield {TO_DISK[name]: _plain(value) for name, value in row.items() if value is not None}
 
 
 def _plain(value: object) -> object:

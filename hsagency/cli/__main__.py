@@ -1,0 +1,5 @@
+"""`python -m hsagency.cli` is `hsagency`."""
+
+from hsagency.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""Commands that set things up: demo, init, lab, sandbox."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from hsagency.cli.common import Shared, program, shared
+from hsagency.errors import UsageError
+
+
+@click.command()
+@click.option("--portals", default=12, show_default=True, help="How many clients.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("hsagency-demo"),
+    show_default=True,
+    help="Where; an earlier demo there is made anew, anything else is left alone.",
+)
+@shared
+def demo(common: Shared, *, portals: int, folder: Path) -> None:
+    """
+    Run the whole main job against the sandbox: from a list of clients to reports.
+
+    Nothing leaves this machine, and what it starts it stops.
+
+    \b
+    Example:
+      hsagency demo --portals 12 --dir hsagency-demo
+    """
+    from hsagency.demo import run_demo
+
+    if common.workspace or common.store:
+        raise UsageError("The demo makes its own workspace: say where with --dir.")
+    run_demo(folder, portals=portals, say=common.say, progress=common.progress, program=program())
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="", help="The agency's name, for reports.")
+@shared
+def init(common: Shared, *, folder: Path, name: str) -> None:
+    """
+    Make a workspace: settings, an empty index, the notebooks, and a store for secrets.
+
+    The store is chosen here, once: the system keyring if there is a safe one, else files
+    encrypted with age. --store says which.
+
+    \b
+    Example:
+      hsagency init my-agency --name "Example Agency"
+    """
+    from hsagency.agency import Agency
+
+    with Agency.create(folder, store=common.store, name=name) as agency:
+        click.echo(f"Workspace made: {agency.workspace.root}")
+        click.echo(f"Secrets are kept in: {agency.store.describe()}")
+        common.say(
+            f"Next: fill in a client list like {agency.workspace.root / 'clients.example.csv'}, "
+            f"then {program()} onboard FILE --dry-run --workspace {folder}"
+        )
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@shared
+def lab(common: Shared, *, options: tuple[str, ...]) -> None:
+    """
+    Open the workspace in JupyterLab, on this machine only and with kernel traffic encrypted.
+
+    OPTIONS go to JupyterLab as they are.
+
+    \b
+    Examples:
+      hsagency lab
+      hsagency lab --no-browser --port 8890
+    """
+    with common.agency() as agency:
+        root = agency.workspace.root
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={root}",
+        "--ServerApp.ip=127.0.0.1",
+        "--KernelManager.transport_encryption=required",
+        "--LabApp.news_url=None",  # nothing is fetched from elsewhere
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *(["--allow-root"] if os.geteuid() == 0 else []),
+        *options,
+    ]
+    os.chdir(root)
+    os.execve(sys.executable, command, {**os.environ, "HSAGENCY_HOME": str(root)})  # noqa: S606  (no shell is wanted)
+
+
+@click.command()
+@click.option("--portals", default=25, show_default=True, help="How many portals to simulate.")
+@click.option("--port", default=0, help="The port on 127.0.0.1; 0 takes a free one.")
+@click.option("--seed", default=0, show_default=True, help="The same seed makes the same portals.")
+@click.option(
+    "--csv",
+    "list_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the client list that onboards them into this file.",
+)
+@shared
+def sandbox(common: Shared, *, portals: int, port: int, seed: int, list_file: Path | None) -> None:
+    """
+    Serve a simulated HubSpot on this machine until it is interrupted.
+
+    \b
+    Example:
+      hsagency sandbox --portals 25 --csv clients.csv
+    """
+    from hsagency.sandbox import run
+
+    del common
+    run(portals=portals, port=port, seed=seed, csv=list_file, announce=click.echo)
+
+
+COMMANDS = (demo, init, lab, sandbox)
