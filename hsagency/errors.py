@@ -224,7 +224,9 @@ class ReportError(HsAgencyError):
 
 
 class NothingToReport(ReportError):
-    """The selection holds no records."""
+    """The selection holds no records; `document` is the page that says so, where there is one."""
+
+    document: bytes = b""
 
 
 class SandboxError(HsAgencyError):
