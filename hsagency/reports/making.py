@@ -1,0 +1,130 @@
+"""
+Making one report of one client, in a process of its own.
+
+What comes out is put into a scratch folder for the parent, who alone writes under `reports/`:
+the content of the page, the CSV, and a result that says what happened. Nothing is put there
+before it was searched for secrets and for other clients.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import orjson
+import polars as pl
+
+from hsagency.agency import Agency
+from hsagency.compliance import summary, to_csv
+from hsagency.durable import write_private
+from hsagency.errors import HsAgencyError, ReportError
+from hsagency.reports.leaks import leaks, redacted, words
+from hsagency.reports.notebook import Engine, cleaned, run_notebook
+from hsagency.reports.page import body_of
+from hsagency.reports.selection import Selection, choose, named
+from hsagency.reports.tables import table
+from hsagency.settings import HOME, Workspace, shipped
+
+Kind: TypeAlias = Literal["quota", "compliance"]
+
+NOTEBOOKS: Final[Mapping[Kind, str]] = {
+    "quota": "03-quota.ipynb",
+    "compliance": "04-compliance.ipynb",
+}
+RESULT: Final = "result.json"
+BODY: Final = "body.html"
+CSV: Final = "compliance.csv"
+_WORDS_OF_RECORDS: Final = (
+    *("method", "object_type", "operation_class", "outcome", "policy_name", "origin", "reason"),
+)
+
+
+def make(task: Mapping[str, Any], *, engine: Engine) -> None:
+    """Make what a task asks for and leave the result in its scratch folder."""
+    scratch = Path(task["scratch"])
+    try:
+        result = _made(task, scratch=scratch, engine=engine)
+    except HsAgencyError as error:
+        result = {"status": "failed", "error": redacted(str(error))}
+    except Exception as error:  # noqa: BLE001 - one failing notebook never stops the others
+        result = {"status": "failed", "error": redacted(f"{type(error).__name__}: {error}")}
+    write_private(scratch / RESULT, orjson.dumps(result))
+
+
+def _made(task: Mapping[str, Any], *, scratch: Path, engine: Engine) -> dict[str, Any]:
+    root = Path(task["workspace"])
+    os.environ[HOME] = str(root)  # this process is the notebook's own
+    with Agency.open(root) as agency:
+        notebook = find_notebook(agency.workspace, task["kind"])
+        days = {"first": task["first"], "last": task["last"]}
+        found = choose(agency, client=task["client"], **days)
+        others = _others(agency, found)
+    counted = summary(found.calls)
+    empty = not found.calls.select(pl.len()).collect().item()
+    if empty:
+        body = _nothing_found(found)
+    else:
+        parameters = {"client": task["client"], **days}
+        ran = run_notebook(notebook, parameters, cwd=root, engine=engine)
+        body = body_of(cleaned(ran))
+    harmless = words(notebook.read_text("utf-8")) | _own_words(found)
+    text = to_csv(counted)
+    _refuse_leaks(body, text, others=others, harmless=harmless, root=root)
+    write_private(scratch / BODY, body.encode())
+    write_private(scratch / CSV, text.encode())
+    portal = named(found.client_slug, found.account, found.portal_ids)
+    return {"status": "empty" if empty else "ok", "portal": portal}
+
+
+def find_notebook(workspace: Workspace, kind: Kind) -> Path:
+    """Return the workspace's own notebook for a report, else the one that is shipped."""
+    own = workspace.notebooks / NOTEBOOKS[kind]
+    return own if own.exists() else shipped("notebooks") / NOTEBOOKS[kind]
+
+
+def _others(agency: Agency, found: Selection) -> dict[str, int | None]:
+    """Return every other client the workspace knows, with its portal id where one is known."""
+    connected = {str(slug): int(one.portal_id) for slug, one in agency.connections().items()}
+    known: dict[str, int | None] = {**dict.fromkeys(agency.recorded()), **connected}
+    return {
+        slug: None if portal_id in found.portal_ids else portal_id
+        for slug, portal_id in known.items()
+        if slug != found.client_slug
+    }
+
+
+def _own_words(found: Selection) -> set[str]:
+    """Return the words that this client's own name and records bring along."""
+    calls = found.calls.select(_WORDS_OF_RECORDS).unique().collect()
+    own = [str(one) for column in calls.get_columns() for one in column.drop_nulls()]
+    return words(" ".join([found.portal, *own]))
+
+
+def _refuse_leaks(
+    body: str, text: str, *, others: Mapping[str, int | None], harmless: set[str], root: Path
+) -> None:
+    cells = "\n".join(cell for row in csv.reader(text.splitlines()) for cell in row)
+    found = leaks(body, others=others, harmless=harmless)
+    found += leaks(html.escape(cells), others=others, harmless=harmless)
+    if str(root) in body or str(Path.home()) in body:
+        found.append("a folder of this machine")
+    if found:
+        raise ReportError(
+            f"The report was not saved, because it holds {', '.join(dict.fromkeys(found))}.",
+            hint="Find the cell of the notebook that shows it.",
+        )
+
+
+def _nothing_found(found: Selection) -> str:
+    rested_on = table(found.evidence().frame(), names={"what": "What", "value": "Found"})
+    return (
+        '<p class="notice"><strong>Nothing to report.</strong> '
+        f"The audit log holds no record of {html.escape(found.portal)} "
+        f"from {found.period}. That is no proof that nothing happened: only that nothing was "
+        "recorded here.</p>\n"
+        f"<h2>What was looked at</h2>\n{rested_on._repr_html_()}"
+    )

@@ -1,0 +1,119 @@
+"""
+The page around a report: one HTML file that asks nothing of any network.
+
+Its policy forbids every request and every script but the two it names by their hash: the
+drawing library, put in once, and the lines that start it. So whatever a record or a name
+might hold, nothing in the page can run it or send it anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from html import escape
+from typing import Any, Final
+
+from hsagency import __version__
+from hsagency.settings import shipped
+
+# Every chart stands there as a picture; where scripts run, the live chart takes its place.
+_START: Final = """
+for (const box of document.querySelectorAll(".hsa-chart")) {
+  const live = document.createElement("div");
+  const spec = JSON.parse(box.querySelector("script").textContent);
+  window.vegaEmbed(live, spec, {actions: false, renderer: "svg", ast: true}).then(() => {
+    box.querySelector("img").replaceWith(live);
+    box.dataset.drawn = "live";
+  });
+}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What a page says above and below its content."""
+
+    title: str
+    client: str
+    period: str
+    agency: str
+    made_at: datetime
+
+
+def body_of(notebook: Any) -> str:
+    """Return what a notebook shows, as HTML without its code."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        # Left at their defaults these would be fetched from elsewhere.
+        require_js_url="",
+        mathjax_url="",
+        jquery_url="",
+        mermaid_js_url="",
+    )
+    body, _ = exporter.from_notebook_node(notebook)
+    return str(body)
+
+
+def page(heading: Heading, body: str) -> str:
+    """Return a whole page."""
+    scripts = [_library(), _START] if 'class="hsa-chart"' in body else []
+    title = f"{heading.title}: {heading.client}, {heading.period}"
+    by = f"{heading.agency} · " if heading.agency else ""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">
+<meta name="referrer" content="no-referrer">
+<title>{escape(title)}</title>
+<style>{_style()}</style>
+</head>
+<body>
+<header>
+<p class="by">{escape(heading.agency)}</p>
+<h1>{escape(heading.title)}</h1>
+<p class="client">{escape(heading.client)}</p>
+<p class="period">{escape(heading.period)}</p>
+</header>
+<main>
+{body}
+</main>
+<footer>{escape(by)}made {heading.made_at:%Y-%m-%d %H:%M} UTC with hsagency {__version__}
+from the audit log; this page loads nothing from anywhere.</footer>
+{"".join(f'<script type="module">{script}</script>' for script in scripts)}
+</body>
+</html>
+"""
+
+
+def _policy(scripts: list[str]) -> str:
+    hashes = (
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
+    )
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data:; font-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _style() -> str:
+    return (shipped("templates") / "report.css").read_text("utf-8")
+
+
+@cache
+def _library() -> str:
+    """Making it takes a second, so it is made once and ahead of the first page."""
+    from hsagency.charts import library
+
+    return library().replace("</script", "<\\/script")
