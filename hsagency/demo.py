@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hsagency import onboarding, reports
 from hsagency.agency import Agency
@@ -118,8 +118,8 @@ def _drive(agency: Agency, *, progress: Progress) -> None:
 
         def work(slug: str) -> None:
             client = agency.client(slug, purpose="demo")
-            for request in _requests(slug, shares[slug]):
-                client.send(client.build_request(**request))
+            for method, url, options in _requests(slug, shares[slug]):
+                client.request(method, url, **options)
                 step(1)
 
         list(pool.map(work, shares))
@@ -131,14 +131,15 @@ def _shares(agency: Agency) -> dict[str, int]:
         slug: int(_HEADROOM * (100 if _fact(one, "tier") in ("free", "starter") else 190))
         for slug, one in agency.connections().items()
     }
-    shares, left = {}, CALLS
+    shares: dict[str, int] = {}
+    left = CALLS
     for position, (slug, room) in enumerate(sorted(most.items(), key=lambda item: item[1])):
         shares[slug] = min(room, math.ceil(left / (len(most) - position)))
         left -= shares[slug]
     return shares
 
 
-def _requests(slug: str, count: int) -> Iterator[dict[str, object]]:
+def _requests(slug: str, count: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield an analyst's morning: mostly lists and reads, now and then a change."""
     chance = random.Random(f"{SEED} {slug}")  # noqa: S311  (a demo, not a secret)
     for number in range(count):
@@ -146,16 +147,15 @@ def _requests(slug: str, count: int) -> Iterator[dict[str, object]]:
         if kind < 0.55:
             what = chance.choice(("contacts", "contacts", "companies", "deals"))
             url = f"/crm/objects/2026-09/{what}"
-            yield {"method": "GET", "url": url, "params": {"limit": chance.choice((10, 25))}}
+            yield "GET", url, {"params": {"limit": chance.choice((10, 25))}}
         elif kind < 0.85:
             record = chance.choice((101, 151, 201))
-            yield {"method": "GET", "url": f"/crm/v3/objects/contacts/{record}"}
+            yield "GET", f"/crm/v3/objects/contacts/{record}", {}
         elif kind < 0.95:
-            yield {"method": "GET", "url": "/account-info/2026-09/details"}
+            yield "GET", "/account-info/2026-09/details", {}
         else:
             properties = {"email": f"demo-{slug}-{number}@example.com"}
-            body = {"properties": properties}
-            yield {"method": "POST", "url": "/crm/v3/objects/contacts", "json": body}
+            yield "POST", "/crm/v3/objects/contacts", {"json": {"properties": properties}}
 
 
 def _history(agency: Agency, period: Period, *, progress: Progress) -> None:
@@ -185,9 +185,7 @@ _MIX: Final = (
 def _past(connection: Connection, period: Period) -> Iterator[dict[str, object]]:
     """Yield one portal's simulated days: weekdays busy, weekends quiet, one launch, some errors."""
     chance = random.Random(f"{SEED} {connection.portal_id}")  # noqa: S311  (a demo, not a secret)
-    limit = int(_fact(connection, "daily_limit") or 0) or _TIER_LIMIT.get(
-        str(_fact(connection, "tier")), 250_000
-    )
+    limit = _limit(connection)
     usual = chance.randint(25, 60)
     launch = period.first + timedelta(days=chance.randint(10, DAYS - 10))
     for offset in range(DAYS - 1):  # today is real
@@ -248,6 +246,11 @@ def _past_call(
         "origin": Origin.SIMULATED,
         **ending,
     }
+
+
+def _limit(connection: Connection) -> int:
+    known = _fact(connection, "daily_limit")
+    return known if isinstance(known, int) else _TIER_LIMIT.get(str(_fact(connection, "tier")), 0)
 
 
 def _fact(connection: Connection, name: str) -> object:
