@@ -10,13 +10,15 @@ from __future__ import annotations
 import html
 import math
 import random
+import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from hsagency import onboarding, reports
 from hsagency.agency import Agency
@@ -53,7 +55,6 @@ def run_demo(
     portals: int = 12,
     say: Say = print,
     progress: Progress = silent,
-    program: str = "hsagency",
     today: date | None = None,
 ) -> Demo:
     """
@@ -70,7 +71,7 @@ def run_demo(
     say(f"A sandbox with {portals} portals starts on this machine; nothing leaves it.")
     with (
         serve(sandbox) as server,
-        Agency.create(root / "workspace", store="age:credentials", name="Example Agency") as agency,
+        Agency.create(root / "workspace", store=_store(root), name="Example Agency") as agency,
     ):
         say(f"Secrets are kept in: {agency.store.describe()}")
         write_clients_csv(sandbox, root / "clients.csv", bad_rows=bad_rows(sandbox))
@@ -78,10 +79,15 @@ def run_demo(
         _history(agency, period, progress=progress)
         _drive(agency, progress=progress)
         results = _report(agency, period, progress=progress)
+        names = {str(slug): str(one.portal) for slug, one in agency.connections().items()}
     say("The sandbox is stopped.")
-    index = _index(root, results, period)
-    _goodbye(index, agency.workspace.root, period, say=say, program=program)
+    index = _index(root, results, period, names)
     return Demo(index=index, workspace=agency.workspace.root, period=period)
+
+
+def _store(root: Path) -> str:
+    """Keep the key to the sandbox's tokens inside the demo, so that nothing is left elsewhere."""
+    return f"age:credentials?identity={quote(str(root / 'identity.txt'))}"
 
 
 def _clear(root: Path) -> Path:
@@ -250,7 +256,11 @@ def _past_call(
 
 def _limit(connection: Connection) -> int:
     known = _fact(connection, "daily_limit")
-    return known if isinstance(known, int) else _TIER_LIMIT.get(str(_fact(connection, "tier")), 0)
+    return (
+        known
+        if isinstance(known, int)
+        else _TIER_LIMIT.get(str(_fact(connection, "tier")), 250_000)
+    )
 
 
 def _fact(connection: Connection, name: str) -> object:
@@ -271,20 +281,24 @@ def _report(
     return made
 
 
-def _index(root: Path, results: list[tuple[str, reports.ReportResult]], period: Period) -> Path:
+def _index(
+    root: Path,
+    results: list[tuple[str, reports.ReportResult]],
+    period: Period,
+    names: Mapping[str, str],
+) -> Path:
     """Write a page that links every output."""
     rows = []
-    for slug in sorted({one.slug for _, one in results}):
+    for slug, name in names.items():
+        mine = [one for _, one in results if one.slug == slug]
         links = [
             f'<a href="{html.escape(str(file.relative_to(root)))}">{html.escape(file.name)}</a>'
-            for _, one in results
-            if one.slug == slug
+            for one in mine
             for file in one.files
         ]
-        failed = [html.escape(one.error) for _, one in results if one.slug == slug and one.error]
-        rows.append(
-            f"<tr><th>{html.escape(slug)}</th><td>{' · '.join([*links, *failed])}</td></tr>"
-        )
+        failed = [html.escape(one.error) for one in mine if one.error]
+        cells = " · ".join([*links, *failed])
+        rows.append(f"<tr><th>{html.escape(name)}</th><td>{cells}</td></tr>")
     fleet = f"workspace/reports/_fleet/{period.label}/compliance.csv"
     page = _PAGE.format(period=html.escape(str(period)), rows="\n".join(rows), fleet=fleet)
     write_private(root / "index.html", page.encode())
@@ -314,14 +328,12 @@ before the last day is simulated too, and every chart says so.</p>
 """
 
 
-def _goodbye(index: Path, workspace: Path, period: Period, *, say: Say, program: str) -> None:
-    first = next(
-        iter(sorted(one.name for one in (workspace / "audit").iterdir() if one.name[0] != "_"))
-    )
-    say(f"Everything is linked from {index}")
-    say("Three things to try:")
-    say(f"  {program} portals --workspace {workspace}")
-    say(f"  {program} audit tail {first} --workspace {workspace}")
-    say(
-        f"  {program} report compliance {first} --month {period.last:%Y-%m} --workspace {workspace}"
+def things_to_try(demo: Demo) -> tuple[str, ...]:
+    """Return three commands that work on what the demo left behind."""
+    first = Agency.open(demo.workspace).slugs()[0]
+    where = f"--workspace {shlex.quote(str(demo.workspace))}"
+    return (
+        f"portals {where}",
+        f"audit tail {first} {where}",
+        f"report compliance {first} --month {demo.period.last:%Y-%m} {where}",
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,8 @@ class Workspace:
             make_private_dir(root / "notebooks")
             for notebook in sorted(shipped("notebooks").glob("*.ipynb")):
                 write_private(root / "notebooks" / notebook.name, notebook.read_bytes())
-        shutil.copyfile(shipped("templates") / "clients.csv", root / "clients.example.csv")
+        example = (shipped("templates") / "clients.csv").read_bytes()
+        write_private(root / "clients.example.csv", example)
         if not (root / "connections.json").exists():
             _index(root).create()
         return root

@@ -43,7 +43,16 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
         for record in joined_records(calls):
             emit_line(record)
     else:
-        columns = ["ts", "client_slug", "method", "path", "status_code", "outcome", "duration_ms"]
+        columns = [
+            "ts",
+            "client_slug",
+            "portal_id",
+            "method",
+            "path",
+            "status_code",
+            "outcome",
+            "duration_ms",
+        ]
         show(calls, [*columns, "purpose", "origin"])
     for one in reading.damage:
         common.say(f"Not readable: {one.client_slug}, {one.file}, line {one.line}: {one.cause}.")

@@ -14,6 +14,8 @@ from hsagency.periods import Period
 if TYPE_CHECKING:
     from hsagency.agency import Agency
     from hsagency.reports import ReportResult
+    from hsagency.reports.making import Kind
+    from hsagency.reports.run import Format
 
 
 @click.command()
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 def report(
     common: Shared,
     *,
-    kind: str,
+    kind: Kind,
     slugs: tuple[str, ...],
     everyone: bool,
     month: str | None,
@@ -68,24 +70,32 @@ def report(
     _finish(results, everyone=everyone)
 
 
-def _formats(text: str) -> tuple[str, ...]:
-    formats = tuple(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
-    unknown = [one for one in formats if one not in ("html", "csv")]
-    if unknown or not formats:
-        raise UsageError("A report is made as html, csv, or both.", hint="--format html,csv")
-    return formats
+def _formats(text: str) -> tuple[Format, ...]:
+    formats = [_format(one.strip()) for one in text.split(",") if one.strip()]
+    if not formats:
+        raise UsageError("A report needs a format. Nothing was made.", hint="--format html,csv")
+    return tuple(dict.fromkeys(formats))
 
 
-def _into(agency: Agency, kind: str, slugs: list[str], period: Period, output: str) -> None:
+def _format(text: str) -> Format:
+    if text == "html":
+        return "html"
+    if text == "csv":
+        return "csv"
+    raise UsageError(
+        f"{text[:20]!r} is not a format of reports. Nothing was made.",
+        hint="Use html or csv: --format html,csv, or --output FILE.html.",
+    )
+
+
+def _into(agency: Agency, kind: Kind, slugs: list[str], period: Period, output: str) -> None:
     """Write one client's report where the caller wants it."""
     from hsagency import reports
     from hsagency.durable import write_private
 
     if len(slugs) != 1:
         raise UsageError("--output takes the report of one client. Nothing was made.")
-    fmt = "csv" if output == "-" else Path(output).suffix.lstrip(".").lower()
-    if fmt not in ("html", "csv"):
-        raise UsageError("--output is - or a file that ends in .html or .csv. Nothing was made.")
+    fmt = _format("csv" if output == "-" else Path(output).suffix.lstrip(".").lower())
     content = reports.single(agency, kind, slugs[0], period, fmt)
     if output == "-":
         click.echo(content, nl=False)
@@ -98,10 +108,10 @@ def _into(agency: Agency, kind: str, slugs: list[str], period: Period, output: s
 def _make(
     agency: Agency,
     common: Shared,
-    kind: str,
+    kind: Kind,
     slugs: list[str],
     period: Period,
-    formats: tuple[str, ...],
+    formats: tuple[Format, ...],
     *,
     everyone: bool,
 ) -> list[ReportResult]:

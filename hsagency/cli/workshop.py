@@ -33,11 +33,15 @@ def demo(common: Shared, *, portals: int, folder: Path) -> None:
     Example:
       hsagency demo --portals 12 --dir hsagency-demo
     """
-    from hsagency.demo import run_demo
+    from hsagency.demo import run_demo, things_to_try
 
     if common.workspace or common.store:
         raise UsageError("The demo makes its own workspace: say where with --dir.")
-    run_demo(folder, portals=portals, say=common.say, progress=common.progress, program=program())
+    made = run_demo(folder, portals=portals, say=common.say, progress=common.progress)
+    click.echo(f"Everything is linked from {made.index}")
+    click.echo("Three things to try:")
+    for thing in things_to_try(made):
+        click.echo(f"  {program()} {thing}")
 
 
 @click.command()
