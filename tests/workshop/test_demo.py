@@ -1,0 +1,100 @@
+"""The demo does the whole main job, twice the same, and leaves nothing else behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hsagency import Agency
+from hsagency.demo import CALLS, DAYS, run_demo, things_to_try
+from hsagency.errors import UsageError, WorkspaceError
+
+TOKEN = re.compile(rb"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}-")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    said = []
+    made = run_demo(tmp_path_factory.mktemp("demo") / "here", portals=3, say=said.append)
+    return made, said
+
+
+def test_both_bad_rows_are_named_with_line_and_cause(demo):
+    _, said = demo
+    told = "\n".join(said)
+    assert "Onboarded 3 clients; 2 rows were refused" in told
+    assert re.search(r"line 5: .*\(401\)", told)
+    assert re.search(r"line 6: .*MISMATCH", told)
+
+
+def test_real_calls_are_witnessed_and_history_is_simulated(demo):
+    made, _ = demo
+    with Agency.open(made.workspace) as agency:
+        calls = agency.calls().collect()
+    origins = dict(calls["origin"].value_counts().iter_rows())
+    assert origins["simulated"] > 3 * (DAYS - 1)
+    real = calls.filter((calls["origin"] == "witnessed") & (calls["purpose"] == "demo"))
+    assert 0 < real.height <= CALLS
+    assert set(real["outcome"]) == {"ok"}, "a demo stays below every burst limit"
+
+
+def test_every_client_gets_its_reports_and_the_index_links_them_all(demo):
+    made, _ = demo
+    page = made.index.read_text()
+    linked = re.findall(r'href="([^"]+)"', page)
+    assert len(linked) == 3 * 3 + 1
+    for link in linked:
+        assert (made.index.parent / link).stat().st_size > 0
+    assert "portal" in page, "portals are named beside their slugs"
+
+
+def test_only_the_client_list_holds_tokens(demo):
+    made, said = demo
+    root = made.index.parent
+    holding = [p.name for p in root.rglob("*") if p.is_file() and TOKEN.search(p.read_bytes())]
+    assert holding == ["clients.csv"]
+    assert not TOKEN.search("\n".join(said).encode())
+
+
+def test_nothing_is_left_outside_the_folder(demo):
+    assert not list(Path(os.environ["HOME"]).rglob("*.age-identity"))
+    assert (demo[0].index.parent / "identity.txt").is_file()
+
+
+def test_the_things_to_try_work(demo):
+    made, _ = demo
+    for thing in things_to_try(made):
+        command = [sys.executable, "-m", "hsagency.cli", *thing.split()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+def test_a_second_demo_gives_the_same_workspace_and_not_a_doubled_one(tmp_path):
+    def counted(folder: Path) -> dict[str, int]:
+        with Agency.open(folder) as agency:
+            calls = agency.calls().collect()
+        return dict(calls["client_slug"].value_counts().sort("client_slug").iter_rows())
+
+    first = counted(run_demo(tmp_path / "d", portals=2, say=lambda _: None).workspace)
+    second = counted(run_demo(tmp_path / "d", portals=2, say=lambda _: None).workspace)
+    assert first == second
+
+
+def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(WorkspaceError, match="not a demo"):
+        run_demo(tmp_path, portals=1)
+    assert [one.name for one in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("portals", [0, 101])
+def test_a_demo_has_one_to_a_hundred_portals(tmp_path, portals):
+    with pytest.raises(UsageError):
+        run_demo(tmp_path / "d", portals=portals)
+    assert not (tmp_path / "d").exists()
