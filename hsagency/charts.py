@@ -41,7 +41,7 @@ OPERATIONS: Final = {
     "unclassified": "#7a7a7a",
 }
 
-_WIDTH: Final = 680
+_WIDTH: Final = 740
 _BLUE: Final = "#0072b2"
 _LIMIT: Final = "#b03a00"
 _VEGA_LITE: Final = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
@@ -127,7 +127,7 @@ def refusals_by_policy(refusals: pl.DataFrame) -> alt.Chart:
         alt.Chart(refusals, width=_WIDTH, height=alt.Step(28))
         .mark_bar(color=OUTCOMES["rate_limited"])
         .encode(
-            alt.X("refusals:Q").title("Refusals").axis(tickMinStep=1),
+            alt.X("refusals:Q").title("Refusals").axis(tickMinStep=1, tickCount=8),
             alt.Y("policy:N").title(None).sort("-x"),
             tooltip=[alt.Tooltip("policy:N").title("Policy"), _tip("refusals", "Refusals")],
         )
@@ -179,7 +179,7 @@ def operations_by_object(counted: pl.DataFrame) -> alt.Chart:
         alt.Chart(_ranked(counted, "operation", OPERATIONS), width=_WIDTH, height=alt.Step(26))
         .mark_bar()
         .encode(
-            alt.X("calls:Q").title("Calls").axis(tickMinStep=1),
+            alt.X("calls:Q").title("Calls").axis(tickMinStep=1, tickCount=8),
             alt.Y("object_type:N").title(None).sort(totals["object_type"].to_list()),
             _colour("operation", OPERATIONS, counted),
             alt.Order("rank:Q"),
@@ -224,7 +224,7 @@ def _described(text: str, frame: pl.DataFrame, *, total: int | None = None) -> s
 def _day_axis(period: Period | None) -> alt.X:
     """Days are UTC days wherever the page is read."""
     axis = alt.X("date:T").timeUnit("utcyearmonthdate").title(None)
-    axis = axis.axis(format="%-d %b", grid=False, labelOverlap="greedy", tickCount=10)
+    axis = axis.axis(format="%-d %b", grid=False, labelOverlap="parity", labelFlush=False)
     if period is None:
         return axis
     ends = (period.since, period.until)

@@ -149,9 +149,7 @@ def _shell() -> Any:
     shell = InteractiveShell.instance()
     shell.history_manager.enabled = False
     hook = shell.displayhook
-    # The result of a cell is taken from its return value; nothing is to be printed.
     hook.write_output_prompt = hook.finish_displayhook = lambda: None
-    hook.write_format_data = lambda *_, **__: None
     return shell
 
 
@@ -159,6 +157,11 @@ def _run_cell(shell: Any, source: str) -> tuple[list[Any], BaseException | None]
     from IPython.utils.capture import capture_output
     from nbformat import v4
 
+    shown: list[Any] = []
+    # What a cell ends with is shown as it was formatted, not printed and not formatted again.
+    shell.displayhook.write_format_data = lambda data, metadata=None: shown.append(
+        v4.new_output("execute_result", data=data, metadata=metadata or {})
+    )
     with capture_output() as captured:
         result = shell.run_cell(source, store_history=False)
     outputs = [
@@ -170,9 +173,8 @@ def _run_cell(shell: Any, source: str) -> tuple[list[Any], BaseException | None]
         v4.new_output("display_data", data=dict(one.data), metadata=one.metadata or {})
         for one in captured.outputs
     ]
-    if result.result is not None and not source.rstrip().endswith(";"):
-        data, metadata = shell.display_formatter.format(result.result)
-        outputs.append(v4.new_output("execute_result", data=data, metadata=metadata))
+    if not source.rstrip().endswith(";"):
+        outputs += shown
     error = result.error_before_exec or result.error_in_exec
     if error is not None:
         outputs.append(

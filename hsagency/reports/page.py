@@ -44,22 +44,38 @@ class Heading:
 
 
 def body_of(notebook: Any) -> str:
-    """Return what a notebook shows, as HTML without its code."""
-    from nbconvert import HTMLExporter
+    """
+    Return what a notebook shows, as HTML without its code: its text and its outputs.
 
-    exporter = HTMLExporter(
-        template_name="basic",
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        # Left at their defaults these would be fetched from elsewhere.
-        require_js_url="",
-        mathjax_url="",
-        jquery_url="",
-        mermaid_js_url="",
-    )
-    body, _ = exporter.from_notebook_node(notebook)
-    return str(body)
+    nbconvert's own templates would parse and print every table once more, which is half the
+    time of a report, and put a frame around each cell that a page like this has no use for.
+    """
+    from nbconvert.filters import markdown2html
+
+    parts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(str(markdown2html(cell.source)))
+        elif cell.cell_type == "code":
+            parts += [_shown(output) for output in cell.outputs]
+    return "\n".join(parts)
+
+
+def _shown(output: Any) -> str:
+    """Return the richest form of an output that a page without scripts of its own can show."""
+    data = output.get("data") or {"text/plain": output.get("text", "")}
+    if "text/html" in data:
+        return str(data["text/html"])
+    if "image/svg+xml" in data:
+        return _picture("image/svg+xml", base64.b64encode(data["image/svg+xml"].encode()).decode())
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return _picture(kind, data[kind].replace("\n", ""))
+    return f"<pre>{escape(data.get('text/plain', ''))}</pre>"
+
+
+def _picture(kind: str, encoded: str) -> str:
+    return f'<p><img alt="A picture without a description" src="data:{kind};base64,{encoded}"></p>'
 
 
 def page(heading: Heading, body: str) -> str:

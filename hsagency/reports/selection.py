@@ -93,7 +93,7 @@ def choose(
 def named(slug: str, account: str, portal_ids: tuple[int, ...]) -> str:
     """Return a client as people name it."""
     ids = ", ".join(str(one) for one in portal_ids) or "id not known"
-    return f"{account or slug} ({slug}, portal {ids})"
+    return f"{account} ({slug}, portal {ids})" if account else f"{slug} (portal {ids})"
 
 
 def _first_client(agency: Agency) -> str:

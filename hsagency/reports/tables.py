@@ -51,9 +51,13 @@ def table(
     """
     Show a frame as a table; `names` replaces column names and `empty` stands for no rows.
 
+    A column of simulated calls is shown only where there are any.
+
     >>> table(pl.DataFrame({"calls": [1234]}))._repr_html_().count("1,234")
     1
     """
+    if "simulated" in frame.columns and not frame["simulated"].sum():
+        frame = frame.drop("simulated")
     return Table(frame, names or {}, empty)
 
 
