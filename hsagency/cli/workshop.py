@@ -93,7 +93,9 @@ def lab(common: Shared, *, options: tuple[str, ...]) -> None:
         f"--ServerApp.root_dir={root}",
         "--ServerApp.ip=127.0.0.1",
         "--KernelManager.transport_encryption=required",
-        "--LabApp.news_url=None",  # nothing is fetched from elsewhere
+        # Nothing is fetched from elsewhere.
+        "--LabApp.news_url=None",
+        "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *(["--allow-root"] if os.geteuid() == 0 else []),
         *options,
