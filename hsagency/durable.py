@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def write_private(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_dir(path.parent)
+
+
+def sync_file(descriptor: int) -> None:
+    """Wait until what was written to an open file, and its length, is on the disk."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # there, fsync stops at the drive's cache
+    else:
+        os.fdatasync(descriptor)
 
 
 def sync_dir(path: Path) -> None:

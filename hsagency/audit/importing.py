@@ -4,15 +4,20 @@ Taking in logs that other scripts wrote, as records of origin `imported`.
 One JSON object a line, with camelCase or snake_case names, for any client, onboarded or not.
 What is kept: who, what, when, how it ended, and where it came from (file digest and line
 number). What is not: query strings, and identifiers that are not numeric record ids. A line
-that cannot be used is named with its number and cause; blank lines are not lines.
+that cannot be used is named with its number and cause; blank lines are not lines. A file is
+read and judged as a whole before the first record of it is written.
 
 A line is known by its content, so the same file adds nothing the second time, a log that has
 grown since adds its new lines only, and an import that was interrupted is completed.
+
+Not promised: that a name in an odd place is seen for one. A field that holds a short plain
+word (actor, object type, correlation id) is kept as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +33,7 @@ from hsagency.audit import lake
 from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import TO_FRAME, Event, Origin, outcome_of, timestamp
 from hsagency.errors import UsageError
-from hsagency.portals import AGENCY, looks_like_token, parse_portal_id, parse_slug
+from hsagency.portals import AGENCY, looks_like_token, parse_portal_id, parse_slug, redact
 from hsagency.progress import Progress, silent
 from hsagency.routes import touched
 
@@ -67,23 +72,21 @@ def import_file(
             hint="Name a file of JSON lines, one record a line.",
         ) from error
     digest = hashlib.sha256(content).hexdigest()
-    good, malformed = _parse(content)
-    known = _known_calls(writer.folder, {record["clientSlug"] for record in good})
+    good, malformed = _parse(content.removeprefix(b"\xef\xbb\xbf"))
+    before = lake.read(writer.folder, sorted({AGENCY, *(record["clientSlug"] for record in good)}))
+    known = _known_calls(before)
     new = [record for record in good if record["callId"] not in known]
-    added: Counter[str] = Counter()
     with progress("importing", len(new)) as step:
         for record in new:
             writer.append(record["clientSlug"], {**record, "sourceDigest": digest}, durable=False)
-            added[record["clientSlug"]] += 1
             step(1)
     result = ImportResult(
         digest=digest,
-        added=dict(sorted(added.items())),
+        added=dict(sorted(Counter(record["clientSlug"] for record in new).items())),
         known=len(good) - len(new),
         malformed=malformed,
     )
-    if new or not good:  # the same file again leaves no trace at all
-        _note(writer, name or path.name, result)
+    _note(writer, name or path.name, result, before)
     writer.flush()
     return result
 
@@ -118,25 +121,31 @@ def _record(line: bytes) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise _Unusable("not a JSON object")
     field: dict[str, Any] = {TO_FRAME.get(name, name): one for name, one in given.items()}
-    address = urlsplit(_text(field, "path"))
-    method = _text(field, "method").upper()
-    call = touched(method if method.isalpha() else "OTHER", address.path, address.query)
-    status = _count(field, "status_code") or None  # 0 was written where there was no answer
+    if {"call_id", "origin"} <= field.keys():
+        raise _Unusable("a record of hsagency itself, which would be counted twice")
+    path, query = _address(field)
+    method = _method(field)
+    call = touched(method, path, query)
+    if len(call.template) > _LONGEST:
+        raise _Unusable("path is longer than any of HubSpot's")
+    status = _whole(field, "status_code")
+    if status is not None and not 100 <= status <= 999:
+        status = None  # 0 was written where there was no answer
     return {
         "event": Event.FINISHED,
         "ts": timestamp(_moment(field)),
         "clientSlug": parse_slug(_text(field, "client_slug")),
-        "portalId": parse_portal_id(_count(field, "portal_id") or 0),
-        "method": method[:10],
+        "portalId": parse_portal_id(_whole(field, "portal_id") or 0),
+        "method": method,
         "path": call.template,
         "operationClass": call.operation_class,
-        "objectType": _word(field, "object_type"),
-        "objectId": _digits(field, "object_id"),
+        "objectType": _object_type(field),
+        "objectId": None if "idProperty" in query else _digits(field, "object_id"),
         "statusCode": status,
         "outcome": outcome_of(status),
         "durationMs": _count(field, "duration_ms"),
         # The source scripts wrote 0 where the header was absent: it says nothing.
-        "rateLimitRemaining": _count(field, "rate_limit_remaining") or None,
+        "rateLimitRemaining": _whole(field, "rate_limit_remaining") or None,
         "correlationId": _word(field, "correlation_id") or _word(field, "request_id"),
         "actor": _word(field, "actor"),
         "user": None,
@@ -144,6 +153,28 @@ def _record(line: bytes) -> dict[str, Any]:
         "runId": None,
         "origin": Origin.IMPORTED,
     }
+
+
+_LONGEST: Final = 1000
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")  # of an object type
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+def _address(field: Mapping[str, Any]) -> tuple[str, str]:
+    """Return path and query of what may be a whole address."""
+    given = _text(field, "path")
+    try:
+        address = urlsplit(given)
+    except ValueError:
+        raise _Unusable("path is not one") from None
+    return "/" + address.path.removeprefix("/"), address.query
+
+
+def _method(field: Mapping[str, Any]) -> str:
+    method = _text(field, "method").upper()
+    if method not in _METHODS:
+        raise _Unusable("method is not one of HTTP's")
+    return method
 
 
 def _text(field: Mapping[str, Any], name: str) -> str:
@@ -162,6 +193,14 @@ def _count(field: Mapping[str, Any], name: str) -> int | None:
     return round(value)
 
 
+def _whole(field: Mapping[str, Any], name: str) -> int | None:
+    """Return a count that must not be rounded: half a portal is another portal."""
+    value = _count(field, name)
+    if value != field.get(name):
+        raise _Unusable(f"{name} is not a whole number")
+    return value
+
+
 def _word(field: Mapping[str, Any], name: str) -> str | None:
     """Return a short plain text; anything longer or stranger may be personal or secret."""
     value = field.get(name)
@@ -170,6 +209,11 @@ def _word(field: Mapping[str, Any], name: str) -> str | None:
     return (
         value if value.isprintable() and "@" not in value and not looks_like_token(value) else None
     )
+
+
+def _object_type(field: Mapping[str, Any]) -> str | None:
+    word = _word(field, "object_type")
+    return word if word and _NAME.fullmatch(word) else None
 
 
 def _digits(field: Mapping[str, Any], name: str) -> str | None:
@@ -186,38 +230,61 @@ def _moment(field: Mapping[str, Any]) -> datetime:
         raise _Unusable("ts is not a time") from None
     if at.tzinfo is None:
         raise _Unusable("ts does not say its time zone")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise _Unusable("ts is not a time") from None
 
 
 def _missing(name: str) -> NoReturn:
     raise _Unusable(f"{name} is missing")
 
 
-def _known_calls(folder: Path, slugs: set[str]) -> set[str]:
-    present = sorted(slugs & set(lake.clients(folder)))
-    imported = lake.read(folder, present).calls.filter(pl.col("origin") == Origin.IMPORTED)
+def _known_calls(before: lake.Reading) -> set[str]:
+    imported = before.calls.filter(pl.col("origin") == Origin.IMPORTED)
     return set(imported.select("call_id").collect()["call_id"])
 
 
 _SHOWN: Final = 20  # malformed lines named in a record; the command names them all
 
 
-def _note(writer: AuditWriter, name: str, result: ImportResult) -> None:
-    """Record the import, in the agency's journal and in that of each client it added to."""
-    numbers = [str(one.line) for one in result.malformed]
-    listed = ", ".join(numbers[:_SHOWN]) + (", ..." if len(numbers) > _SHOWN else "")
-    malformed = f"; {len(numbers)} malformed lines were left out: {listed}" if numbers else ""
-    for slug, count in {AGENCY: sum(result.added.values()), **result.added}.items():
+def _note(writer: AuditWriter, name: str, result: ImportResult, before: lake.Reading) -> None:
+    """
+    Record the import with each client it added to, then with the agency.
+
+    Where it is recorded already it is not again; where an earlier run was interrupted before
+    it came to that, it is now, with the records of both.
+    """
+    source = f"(SHA-256 {result.digest[:16]}...)"
+    noted = before.activity.filter(
+        pl.col("event") == Event.AUDIT_IMPORTED,
+        pl.col("message").str.contains(source, literal=True),
+    )
+    counts = _of_this_file(before, result.digest) + Counter(result.added)
+    totals = {**dict(sorted(counts.items())), AGENCY: counts.total()}
+    for slug in [one for one in totals if one not in set(noted["client_slug"])]:
         message = (
-            f"Imported {count} records from {_plain(name)} "
-            f"(SHA-256 {result.digest[:16]}...){malformed}."
+            f"Imported {totals[slug]} records from {_plain(name)} {source}{_left_out(result)}."
         )
         fields = {"event": Event.AUDIT_IMPORTED, "message": message, "sourceDigest": result.digest}
         writer.append(slug, fields, durable=False)
 
 
+def _of_this_file(before: lake.Reading, digest: str) -> Counter[str]:
+    records = before.calls.filter(pl.col("source_digest") == digest).select("client_slug")
+    return Counter(records.collect()["client_slug"])
+
+
+def _left_out(result: ImportResult) -> str:
+    numbers = [str(one.line) for one in result.malformed]
+    listed = ", ".join(numbers[:_SHOWN]) + (", ..." if len(numbers) > _SHOWN else "")
+    return f"; {len(numbers)} malformed lines were left out: {listed}" if numbers else ""
+
+
 def _plain(name: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in name[:100])
+    """Return a file's name as it may be written down."""
+    shown = "".join(one if one.isprintable() and one != "@" else "?" for one in name[:100])
+    return redact(shown)
 
 
 def malformed_lines(malformed: tuple[Malformed, ...]) -> Iterator[str]:

@@ -8,12 +8,14 @@ Promised:
     the record is left behind.
 (2) Threads that append at the same time share one flush (group commit). Processes never
     share a file: each takes a free slot under a lock that dies with it.
-(3) A record appended without `durable` survives the death of this process at once and a
-    power cut after the next flush, a second later at most.
+(3) A record appended without `durable` survives the death of this process at once, and a
+    power cut after the next flush: a second later at most while this process lives.
 (4) A file that was deleted, replaced or damaged underneath is noticed before the next call
     is sent, and the error says what to do.
-(5) A torn last line, left by a power cut, is set aside beside the segment at the next open;
-    it never makes the rest unreadable.
+(5) A torn last line, left by a power cut, is set aside beside the segment at the next open,
+    and that is recorded; it never makes the rest unreadable.
+(6) A writer belongs to the process that made it: a forked child is refused, not kept waiting
+    for a lock that nobody will release.
 
 Not promised: that a disk which lies about flushing keeps its word.
 """
@@ -25,6 +27,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn, Self
@@ -33,7 +36,7 @@ import orjson
 
 from hsagency.audit import chain
 from hsagency.audit.record import SCHEMA, Author, Event, encode, timestamp
-from hsagency.durable import make_private_dir, sync_dir, try_lock
+from hsagency.durable import make_private_dir, sync_dir, sync_file, try_lock
 from hsagency.errors import AuditError
 
 Sync = Callable[[int], None]
@@ -41,7 +44,8 @@ Now = Callable[[], datetime]
 
 _SLOTS: Final = 1000  # processes that can write for one client at once
 _FLUSH_SECONDS: Final = 1.0  # the longest an outcome waits for a flush
-_TAIL: Final = 1 << 16  # more than the longest record
+_STEP: Final = 1 << 16  # looked at at once when searching for the last line end
+_NOT_SENT: Final = " Nothing was sent."
 
 
 def utc_now() -> datetime:
@@ -49,64 +53,99 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a segment ends: its bytes, its records, and the hash of the last one."""
+
+    size: int
+    seq: int
+    hash: str
+
+
 class Segment:
     """One open journal file, held by this process alone; safe for threads."""
 
-    def __init__(self, descriptor: int, path: Path, *, sync: Sync) -> None:
+    def __init__(self, descriptor: int, path: Path, end: _End, *, sync: Sync) -> None:
         self.path = path
         self._descriptor = descriptor
         self._sync = sync
         self._pid = os.getpid()
         self._write_lock, self._sync_lock = threading.Lock(), threading.Lock()
-        self._broken: AuditError | None = None
+        self._broken: str | None = None
         self._inode = os.fstat(descriptor).st_ino
-        self._size, self._seq, self._hash = _resume(descriptor, path)
-        self._synced = self._seq
+        self._end, self._next = end, end  # they differ while a record is being written
+        self._synced = end.seq
 
     def append(self, fields: Mapping[str, object], *, durable: bool) -> None:
         """Write one record, and wait for the disk if it must be durable."""
+        self._refuse_strangers()  # before the lock: a fork copies it in whatever state it is
         with self._write_lock:
             self._check()
-            body = encode({"schema": SCHEMA, "seq": self._seq + 1, **fields})
-            line, digest = chain.link(self._hash, body)
+            end = self._end
+            body = encode({"schema": SCHEMA, "seq": end.seq + 1, **fields})
+            line, digest = chain.link(end.hash, body)
+            self._next = _End(end.size + len(line), end.seq + 1, digest)
             self._write(line)
-            self._size += len(line)
-            self._seq += 1
-            self._hash = digest
-            mine = self._seq
+            self._end = self._next
         if durable:
-            self._flush(mine)
+            self._flush(end.seq + 1)
 
     def flush(self) -> None:
         """Wait until everything written so far is on the disk."""
-        self._flush(self._seq)
+        self._flush(self._end.seq)
 
     def close(self) -> None:
         """Flush and let go of the slot; a forked child only lets go of its copy."""
-        if self._descriptor < 0:
+        if os.getpid() != self._pid:
+            self._let_go()
             return
-        try:
-            if os.getpid() == self._pid and self._broken is None:
-                self.flush()
-        finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Both locks: a descriptor closed under a writer's feet may be another file's by then.
+        with self._write_lock:
+            try:
+                if self._descriptor >= 0 and self._broken is None:
+                    self._settle()
+                    self._flush(self._end.seq)
+            finally:
+                with self._sync_lock:
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _refuse_strangers(self) -> None:
+        if self._descriptor < 0 or os.getpid() != self._pid:
+            raise AuditError(
+                "This audit log is closed, or was opened by another process.", hint=_REOPEN
+            )
+
+    def _refuse_broken(self) -> None:
+        if self._broken is not None:
+            raise AuditError(f"The audit log {self.path} {self._broken}.", hint=_KEEP)
 
     def _check(self) -> None:
         """Raise unless records written now will be found later under this name."""
-        if self._broken is not None:
-            raise self._broken
-        if self._descriptor < 0 or os.getpid() != self._pid:
-            raise AuditError(
-                "This audit log is closed, or was opened by another process. Nothing was sent.",
-                hint="Open the agency again in this process: Agency.open().",
-            )
+        self._refuse_broken()
+        self._refuse_strangers()
+        self._settle()
         try:
             there = os.stat(self.path)  # noqa: PTH116  (three times as quick, once a call)
         except OSError as error:
             self._give_up("was deleted or can no longer be reached", error)
-        if there.st_ino != self._inode or there.st_size != self._size:
+        if there.st_ino != self._inode or there.st_size != self._end.size:
             self._give_up("was replaced, cut or added to by something else", None)
+
+    def _settle(self) -> None:
+        """Find out how far a record got whose writing was interrupted (Ctrl-C in a notebook)."""
+        if self._next is self._end:
+            return
+        size = os.fstat(self._descriptor).st_size
+        if size == self._next.size:
+            self._end = self._next
+        elif self._end.size < size < self._next.size:
+            self._take_back(None)
+        self._next = self._end
 
     def _write(self, line: bytes) -> None:
         try:
@@ -118,39 +157,42 @@ class Segment:
 
     def _refuse(self, error: OSError) -> NoReturn:
         self._take_back(error)
+        self._next = self._end
         raise AuditError(
-            f"The audit log {self.path} cannot be written ({error.strerror}). Nothing was sent.",
+            f"The audit log {self.path} cannot be written ({error.strerror}).",
             hint=_CURES.get(error.errno or 0, "See to the disk, then try again."),
         ) from error
 
-    def _take_back(self, cause: OSError) -> None:
+    def _take_back(self, cause: OSError | None) -> None:
         """Cut a half-written record off again, so that the file stays readable."""
         try:
-            os.ftruncate(self._descriptor, self._size)
-        except OSError:
-            self._give_up("is left with half a record", cause)
+            os.ftruncate(self._descriptor, self._end.size)
+        except OSError as error:
+            self._give_up("is left with half a record", cause or error)
 
     def _flush(self, upto: int) -> None:
         """Flush unless another thread's flush already covered record `upto`."""
         with self._sync_lock:
             if self._synced >= upto:
                 return
-            reached = self._seq
+            # After a failed flush the kernel may have dropped the pages: a second one that
+            # succeeds, for another thread, would prove nothing.
+            self._refuse_broken()
+            reached = self._end.seq
             try:
                 self._sync(self._descriptor)
             except OSError as error:
-                # After a failed flush the kernel may have dropped the pages: trust nothing.
                 self._give_up("could not be flushed to the disk", error)
             self._synced = reached
 
-    def _give_up(self, what: str, cause: OSError | None) -> None:
-        self._broken = AuditError(
-            f"The audit log {self.path} {what}. Nothing was sent.",
-            hint="Keep that folder as it is, find out what touched it, and open the agency again.",
-        )
-        raise self._broken from cause
+    def _give_up(self, what: str, cause: OSError | None) -> NoReturn:
+        self._broken = what
+        raise AuditError(f"The audit log {self.path} {what}.", hint=_KEEP) from cause
 
 
+_REOPEN: Final = "Open the agency again in this process: Agency.open()."
+_KEEP: Final = "Keep that folder as it is, find out what touched it, and open the agency again."
+_OWN: Final = "This user must own the folder and be able to write there."
 _CURES: Final = {
     errno.ENOSPC: "The disk is full: free some space, then try again.",
     errno.EDQUOT: "Your disk quota is used up: free some space, then try again.",
@@ -159,37 +201,53 @@ _CURES: Final = {
 }
 
 
-def _resume(descriptor: int, path: Path) -> tuple[int, int, str]:
-    """Return size, last sequence number and last hash of a whole segment."""
+def _after_last_line_end(descriptor: int, size: int) -> bytes:
+    """Return what follows the last line end within the first `size` bytes."""
+    tail = b""
+    while len(tail) < size:
+        step = min(size - len(tail), max(_STEP, len(tail)))
+        part = os.pread(descriptor, step, size - len(tail) - step)
+        tail = part + tail
+        if b"\n" in part:
+            return tail[tail.rfind(b"\n", 0, len(part)) + 1 :]
+    return tail
+
+
+def _resume(descriptor: int, path: Path) -> tuple[_End, bytes]:
+    """Return where a segment's whole lines end and what is torn; raises if they are not ours."""
     size = os.fstat(descriptor).st_size
+    torn = _after_last_line_end(descriptor, size)
+    size -= len(torn)
     if size == 0:
-        return 0, 0, chain.genesis(path.name)
-    tail = os.pread(descriptor, min(size, _TAIL), max(0, size - _TAIL))
-    last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+        return _End(0, 0, chain.genesis(path.name)), torn
+    last = _after_last_line_end(descriptor, size - 1) + b"\n"
     digest = chain.hash_of(last)
     if digest is None:
         raise ValueError
-    return size, int(orjson.loads(last)["seq"]), digest
+    return _End(size, int(orjson.loads(last)["seq"]), digest), torn
 
 
-def _set_torn_tail_aside(descriptor: int, path: Path) -> int:
-    """Move what follows the last line end into a file beside, and return its length."""
-    end = os.fstat(descriptor).st_size
-    tail = os.pread(descriptor, min(end, _TAIL), max(0, end - _TAIL))
-    torn = tail[tail.rfind(b"\n") + 1 :]
-    if not torn or len(torn) == len(tail) < end:
-        return 0  # whole, or no line end in sight: then it is not a torn record of ours
-    beside = path.with_name(f"{path.name}.torn-at-{end - len(torn)}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+def _set_aside(torn: bytes, descriptor: int, path: Path, end: _End) -> int:
+    """
+    Move a torn last line into a file beside, and return its length.
+
+    The file's name says where the line was. While nothing follows there, nobody has recorded
+    the repair yet (a crash came between), so it counts as one of this moment.
+    """
+    beside = path.with_name(f"{path.name}.torn-at-{end.size}")
+    if not torn:
+        return beside.stat().st_size if beside.exists() else 0
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
         file.write(torn)
         file.flush()
         os.fsync(file.fileno())
     sync_dir(path.parent)
-    os.ftruncate(descriptor, end - len(torn))
+    os.ftruncate(descriptor, end.size)
     return len(torn)
 
 
-def open_segment(folder: Path, *, sync: Sync = os.fdatasync) -> tuple[Segment, int]:
+def open_segment(folder: Path, *, sync: Sync = sync_file) -> tuple[Segment, int]:
     """Take the first free slot of a journal; return it and how many torn bytes were set aside."""
     try:
         make_private_dir(folder)
@@ -201,21 +259,23 @@ def open_segment(folder: Path, *, sync: Sync = os.fdatasync) -> tuple[Segment, i
                 undo.callback(os.close, descriptor)
                 if not try_lock(descriptor):
                     continue
-                torn = _set_torn_tail_aside(descriptor, path)
                 try:
-                    segment = Segment(descriptor, path, sync=sync)
-                except (ValueError, KeyError):
+                    end, torn = _resume(descriptor, path)
+                except (ValueError, KeyError, TypeError):
                     continue  # damaged: left as it is for the verifier to name
+                aside = _set_aside(torn, descriptor, path, end)
+                # Another process may have made the folders a moment ago, and not flushed them.
+                for one in (folder, folder.parent, folder.parent.parent):
+                    sync_dir(one)
                 undo.pop_all()
-                sync_dir(folder)
-                return segment, torn
+                return Segment(descriptor, path, end, sync=sync), aside
     except OSError as error:
         raise AuditError(
-            f"The audit log in {folder} cannot be opened ({error.strerror}). Nothing was sent.",
-            hint="This user must own the folder and be able to write there.",
+            f"The audit log in {folder} cannot be opened ({error.strerror}).",
+            hint=_CURES.get(error.errno or 0, _OWN),
         ) from error
     raise AuditError(
-        f"All {_SLOTS} writer slots in {folder} are taken or damaged. Nothing was sent.",
+        f"All {_SLOTS} writer slots in {folder} are taken or damaged.",
         hint="Close other programs that use this workspace.",
     )
 
@@ -229,12 +289,13 @@ class AuditWriter:
     """
 
     def __init__(
-        self, folder: Path, *, author: Author, now: Now = utc_now, sync: Sync = os.fdatasync
+        self, folder: Path, *, author: Author, now: Now = utc_now, sync: Sync = sync_file
     ) -> None:
         self.folder = folder
         self.author = author
         self.now = now
         self._sync = sync
+        self._pid = os.getpid()
         self._segments: dict[str, Segment] = {}
         self._lock = threading.Lock()
         self._dirty: set[Segment] = set()
@@ -244,16 +305,19 @@ class AuditWriter:
         self._closed = False
 
     def append(self, slug: str, fields: Mapping[str, object], *, durable: bool = True) -> None:
-        """Add a record to a client's journal, stamped with time and author."""
-        segment = self._segments.get(slug) or self._open(slug)
-        stamped = {
-            "event": fields["event"],
-            "ts": timestamp(self.now()),
-            "clientSlug": slug,
-            **self._author_fields,
-            **fields,
-        }
-        segment.append(stamped, durable=durable)
+        """
+        Add a record to a client's journal, stamped with time and author.
+
+        Raises `AuditError` if it cannot be written, or not be made durable where it must.
+        """
+        try:
+            self._refuse_strangers()
+            segment = self._segments.get(slug) or self._open(slug)
+            segment.append(self._stamped(slug, fields), durable=durable)
+        except AuditError as error:
+            if durable:  # an outcome comes after its call: there, something was sent
+                error.message += _NOT_SENT
+            raise
         if not durable:
             self._flush_soon(segment)
 
@@ -263,13 +327,15 @@ class AuditWriter:
             segment.flush()
 
     def close(self) -> None:
-        """Flush, and let go of every slot."""
-        with self._lock:
-            self._closed = True
-            self._wake.set()
-            segments, self._segments = self._segments, {}
-        for segment in segments.values():
-            segment.close()
+        """Flush, and let go of every slot, also where one of them fails."""
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._closed = True
+                self._wake.set()
+        segments, self._segments = self._segments, {}
+        with contextlib.ExitStack() as each:
+            for segment in segments.values():
+                each.callback(segment.close)
 
     def __enter__(self) -> Self:
         return self
@@ -277,26 +343,38 @@ class AuditWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, slug: str) -> Segment:
-        with self._lock:
-            if self._closed:
-                raise AuditError("This audit log is closed. Nothing was sent.")
-            if slug not in self._segments:
-                segment, torn = open_segment(self.folder / slug / "journal", sync=self._sync)
-                self._segments[slug] = segment
-                if torn:
-                    self._note_repair(slug, segment, torn)
-            return self._segments[slug]
+    def _refuse_strangers(self) -> None:
+        if self._closed or os.getpid() != self._pid:
+            raise AuditError(
+                "This audit log is closed, or was opened by another process.", hint=_REOPEN
+            )
 
-    def _note_repair(self, slug: str, segment: Segment, torn: int) -> None:
-        fields = {
-            "event": Event.AUDIT_REPAIRED,
+    def _stamped(self, slug: str, fields: Mapping[str, object]) -> dict[str, object]:
+        return {
+            "event": fields["event"],
             "ts": timestamp(self.now()),
             "clientSlug": slug,
             **self._author_fields,
-            "message": f"A torn last line of {torn} bytes was set aside beside the segment.",
+            **fields,
         }
-        segment.append(fields, durable=True)
+
+    def _open(self, slug: str) -> Segment:
+        with self._lock:
+            self._refuse_strangers()
+            if slug not in self._segments:
+                segment, torn = open_segment(self.folder / slug / "journal", sync=self._sync)
+                with contextlib.ExitStack() as undo:
+                    undo.callback(segment.close)
+                    if torn:
+                        self._note_repair(slug, segment, torn)
+                    undo.pop_all()
+                self._segments[slug] = segment
+            return self._segments[slug]
+
+    def _note_repair(self, slug: str, segment: Segment, torn: int) -> None:
+        message = f"A torn last line of {torn} bytes was set aside beside the segment."
+        fields = {"event": Event.AUDIT_REPAIRED, "message": message}
+        segment.append(self._stamped(slug, fields), durable=True)
 
     def _flush_soon(self, segment: Segment) -> None:
         if segment in self._dirty:

@@ -1,9 +1,12 @@
 """
 The audit log as frames: one row a call, whatever wrote it.
 
-Reads whole lines only: a line that is still being written, torn by a power cut or damaged
-later is left out, counted and named, and never makes the rest unreadable. A call whose
-outcome no record tells is `unknown`.
+Reads whole lines only: a line that was torn by a power cut or damaged later is left out,
+counted and named, and never makes the rest unreadable; a line that is being written is left
+for the next reading. A call whose outcome no record tells is `unknown`. A call that is told
+twice, by a copied file or two imports at once, is one row.
+
+Does not follow the hash chain: that a line reads well does not show that nobody changed it.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import orjson
 import polars as pl
 
-from hsagency.audit.record import CALL_FIELDS, TO_DISK, Event, Origin, Outcome
-from hsagency.errors import AuditError
+from hsagency.audit.record import CALL_FIELDS, SCHEMA, TO_DISK, Event, Origin, Outcome
+from hsagency.durable import try_lock
+from hsagency.errors import AuditError, NewerSchema
 
 _TYPES: Final[Mapping[str, type[pl.DataType]]] = {
     "text": pl.String,
@@ -27,10 +31,14 @@ _TYPES: Final[Mapping[str, type[pl.DataType]]] = {
     "time": pl.String,
 }
 _RAW: Final[dict[str, type[pl.DataType]]] = {
+    "schema": pl.Int64,
     "event": pl.String,
     **{disk: _TYPES[kind] for disk, (_, kind) in CALL_FIELDS.items()},
 }
 _TIME: Final = pl.Datetime("us", "UTC")
+_TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TIME_LENGTH: Final = 27
+_CALL_EVENTS: Final = (Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED)
 
 CALLS: Final[Mapping[str, pl.DataType]] = {
     frame: _TIME if kind == "time" else _TYPES[kind]() for frame, kind in CALL_FIELDS.values()
@@ -84,11 +92,28 @@ class Reading:
 
 def clients(folder: Path) -> list[str]:
     """Return the slugs that have a journal, sorted; the agency's own is not a client's."""
-    if not folder.is_dir():
-        return []
     return sorted(
-        one.name for one in folder.iterdir() if one.name[0] != "_" and (one / "journal").is_dir()
+        one.name
+        for one in _inside(folder)
+        if one.name[0] != "_" and any(path.name == "journal" for path in _inside(one))
     )
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; none there is nothing, one locked is an error."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        _unreadable(folder, error)
+
+
+def _unreadable(path: Path, error: OSError) -> NoReturn:
+    raise AuditError(
+        f"The audit log {path} cannot be read ({error.strerror}).",
+        hint="A log that cannot be read is not an empty one: restore access to it.",
+    ) from error
 
 
 def read(
@@ -102,24 +127,29 @@ def read(
     Read the journals of some clients.
 
     `since` is inclusive and `until` exclusive, both by the time a call was started. The
-    frame of calls has the columns of `CALLS` and is sorted by time.
+    frame of calls has the columns of `CALLS` and is sorted by time. Raises `AuditError` for a
+    log that cannot be read and `NewerSchema` for one that a later version wrote.
     """
     damage: list[Damage] = []
     events: list[dict[str, Any]] = []
     frames = []
     for slug in slugs:
-        for path in sorted((folder / slug / "journal").glob("*.jsonl")):
+        for path in _inside(folder / slug / "journal"):
+            if path.suffix != ".jsonl":
+                continue
             content, torn = _whole_lines(path)
-            if torn:
-                number = content.count(b"\n") + 1
-                damage.append(
-                    Damage(client_slug=slug, file=path.name, line=number, cause="torn last line")
-                )
-            frames.append(_frame(content, slug, path, damage))
-            events.extend(_events(content))
+            found = [(content.count(b"\n") + 1, "torn last line")] if torn else []
+            frame, bad = _frame(content, slug)
+            damage.extend(
+                Damage(client_slug=slug, file=path.name, line=number, cause=cause)
+                for number, cause in [*bad, *found]
+            )
+            _refuse_newer(frame, path)
+            frames.append(frame)
+            events.extend(_events(content, slug))
     raw = pl.concat(frames) if frames else pl.DataFrame(schema=_RAW)
     calls = _joined(raw.lazy()).filter(_between(since, until)).sort("ts", "call_id")
-    activity = pl.DataFrame(events, schema=ACTIVITY).filter(_between(since, until)).sort("ts")
+    activity = _activity(events).filter(_between(since, until)).sort("ts", maintain_order=True)
     return Reading(calls=calls, activity=activity, damage=tuple(damage))
 
 
@@ -145,85 +175,137 @@ def _between(since: datetime | None, until: datetime | None) -> pl.Expr:
 
 
 def _whole_lines(path: Path) -> tuple[bytes, bool]:
-    """Return a file up to its last line end, and whether anything follows it."""
+    """Return a file up to its last line end, and whether what follows was left torn."""
     try:
         content = path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content) and not _being_written(path):
+            content = path.read_bytes()  # it may just have been finished
+            end = content.rfind(b"\n") + 1
+            return content[:end], end < len(content)
+        return content[:end], False
     except OSError as error:
-        raise AuditError(
-            f"The audit log {path} cannot be read ({error.strerror}).",
-            hint="A log that cannot be read is not an empty one: restore access to it.",
-        ) from error
-    end = content.rfind(b"\n") + 1
-    return content[:end], end < len(content)
+        _unreadable(path, error)
 
 
-def _frame(content: bytes, slug: str, path: Path, damage: list[Damage]) -> pl.DataFrame:
+def _being_written(path: Path) -> bool:
+    """Say whether a writer holds a file; a writer that dies lets go of it."""
+    with path.open("rb") as file:
+        return not try_lock(file.fileno())
+
+
+def _refuse_newer(frame: pl.DataFrame, path: Path) -> None:
+    newest = frame["schema"].max()
+    if isinstance(newest, int) and newest > SCHEMA:
+        raise NewerSchema(
+            f"The audit log {path} has records of schema {newest}; this hsagency reads up to "
+            f"{SCHEMA}. Nothing was counted.",
+            hint="Use the later hsagency that wrote them.",
+        )
+
+
+def _frame(content: bytes, slug: str) -> tuple[pl.DataFrame, list[tuple[int, str]]]:
     """Parse a file at once; only if that fails, line by line to find out which are damaged."""
     if not content:
-        return pl.DataFrame(schema=_RAW)
+        return pl.DataFrame(schema=_RAW), []
     try:
-        return pl.read_ndjson(BytesIO(content), schema=_RAW)
+        frame = pl.read_ndjson(BytesIO(content), schema=_RAW)
+        if frame.height == content.count(b"\n") and frame.select(_usable(slug).all()).item():
+            return frame, []
     except (pl.exceptions.PolarsError, ValueError):
-        rows = []
-        for number, line in enumerate(content.splitlines(), start=1):
-            row = _row(line)
-            if row is None:
-                damage.append(
-                    Damage(client_slug=slug, file=path.name, line=number, cause="not a record")
-                )
-            else:
-                rows.append(row)
-        return pl.DataFrame(rows, schema=_RAW, strict=False)
+        pass  # some line is damaged: found below
+    rows, bad = [], []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        row, cause = _row(line, slug)
+        if row is None:
+            bad.append((number, cause))
+        else:
+            rows.append(row)
+    return pl.DataFrame(rows, schema=_RAW), bad
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
+def _usable(slug: str) -> pl.Expr:
+    """Say of each row whether every question that a reader asks of a record has an answer."""
+    event = pl.col("event")
+    known = pl.col("callId").is_not_null() & event.is_in(_CALL_EVENTS)
+    return (
+        event.is_not_null()
+        & (pl.col("ts").str.len_bytes() == _TIME_LENGTH)
+        & _time("ts").is_not_null()
+        & (pl.col("clientSlug") == slug).fill_null(value=False)
+        & (known | ~event.str.starts_with("call."))
+    )
+
+
+def _row(line: bytes, slug: str) -> tuple[dict[str, Any] | None, str]:
+    """Return a line as a row, or nothing and why it is none; what `_usable` says, in words."""
     try:
         record = orjson.loads(line)
-        return {name: record.get(name) for name in _RAW} if "event" in record else None
+        row = {name: _typed(record.get(name), kind) for name, kind in _RAW.items()}
+        event = row["event"]
+        datetime.strptime(row["ts"], _TIME_FORM)  # noqa: DTZ007  (the form says UTC)
     except (ValueError, AttributeError, TypeError):
-        return None
+        return None, "not a record"
+    if event is None or len(row["ts"]) != _TIME_LENGTH:
+        return None, "not a record"
+    if row["clientSlug"] != slug:
+        return None, "not a record of this client"
+    if event.startswith("call.") and (row["callId"] is None or event not in _CALL_EVENTS):
+        return None, "not a record of a call"
+    return row, ""
 
 
-def _events(content: bytes) -> Iterator[dict[str, Any]]:
+def _typed(value: Any, kind: type[pl.DataType]) -> Any:
+    if value is None or (kind is pl.String and isinstance(value, str)):
+        return value
+    if kind is pl.Int64 and type(value) is int and -(2**63) <= value < 2**63:
+        return value
+    raise TypeError
+
+
+def _events(content: bytes, slug: str) -> Iterator[dict[str, Any]]:
     """Yield what is not a call; the few lines among many are found without parsing all."""
-    for line in content.splitlines():
-        if b'"event":"call.' in line[:200]:
-            continue
-        try:
-            record = orjson.loads(line)
-            at = datetime.fromisoformat(record["ts"])
-            names = {"client_slug": "clientSlug", "portal_id": "portalId", "run_id": "runId"}
-            yield {name: record.get(names.get(name, name)) for name in ACTIVITY} | {"ts": at}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # named as damage by the frame of calls
+    names = {"client_slug": "clientSlug", "portal_id": "portalId", "run_id": "runId"}
+    for line in content.split(b"\n"):
+        if line and b'"event":"call.' not in line[:200]:
+            row, _ = _row(line, slug)  # one that is damaged is named by the frame of calls
+            if row is not None and not row["event"].startswith("call."):
+                record = orjson.loads(line)
+                yield {name: record.get(names.get(name, name)) for name in ACTIVITY}
+
+
+def _activity(events: list[dict[str, Any]]) -> pl.DataFrame:
+    raw = pl.DataFrame(events, schema={**ACTIVITY, "ts": pl.String()}, strict=False)
+    return raw.with_columns(_time("ts"))
 
 
 def _joined(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Join starts with their ends; what stands alone (imported, simulated, refused) stays."""
     event = pl.col("event")
-    started = raw.filter(event == Event.STARTED)
-    finished = raw.filter(event == Event.FINISHED)
-    cause = raw.filter(event == Event.DETAIL).select("callId", "policyName").unique("callId")
+    started, finished, detail, refused = (_first(raw.filter(event == one)) for one in _CALL_EVENTS)
+    cause = detail.select("callId", "policyName")
     witnessed = (
         started.drop(*_ENDING, "policyName")
-        .join(finished.select("callId", *_ENDING).unique("callId"), on="callId", how="left")
-        .with_columns(pl.col("outcome").fill_null(pl.lit(str(Outcome.UNKNOWN))))
+        .join(finished.select("callId", *_ENDING), on="callId", how="left")
         .join(cause, on="callId", how="left")
     )
-    alone = pl.concat(
-        [
-            finished.join(started, on="callId", how="anti"),
-            raw.filter(event == Event.REFUSED),
-        ]
-    )
+    alone = _first(pl.concat([refused, finished])).join(started, on="callId", how="anti")
     return (
         pl.concat([witnessed.select(*_RAW), alone.select(*_RAW)])
-        .with_columns(pl.col("origin").fill_null(pl.lit(str(Origin.WITNESSED))))
+        .with_columns(
+            pl.col("outcome").fill_null(pl.lit(str(Outcome.UNKNOWN))),
+            pl.col("origin").fill_null(pl.lit(str(Origin.WITNESSED))),
+        )
         .select(
             pl.col(disk).alias(frame) if kind != "time" else _time(disk).alias(frame)
             for disk, (frame, kind) in CALL_FIELDS.items()
         )
     )
+
+
+def _first(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Keep what was said of each call first: what is said later cannot make it look better."""
+    return calls.unique("callId", keep="first", maintain_order=True)
 
 
 def _time(name: str) -> pl.Expr:

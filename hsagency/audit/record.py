@@ -135,8 +135,28 @@ def timestamp(at: datetime) -> str:
 
 
 def encode(fields: Mapping[str, object]) -> bytes:
-    """Return a record as bytes; these bytes, as written, are what the chain hashes."""
-    return orjson.dumps({name: value for name, value in fields.items() if value is not None})
+    """
+    Return a record as bytes; these bytes, as written, are what the chain hashes.
+
+    A value that JSON or a reader has no room for is never the reason that a call goes
+    unrecorded: half a character becomes a question mark, a boundless number is left out.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    try:
+        return orjson.dumps(given, option=orjson.OPT_STRICT_INTEGER)
+    except TypeError:
+        kept = {name: _writable(value) for name, value in given.items()}
+        return orjson.dumps({name: value for name, value in kept.items() if value is not None})
+
+
+def _writable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    try:
+        orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
+    except TypeError:
+        return None
+    return value
 
 
 _PURPOSE: Final = re.compile(r"\w[\w .:/+-]{0,63}")
