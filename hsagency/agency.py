@@ -28,7 +28,7 @@ from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.errors import UnknownClient, UsageError
 from hsagency.halt import Halt
 from hsagency.periods import parse_day
-from hsagency.portals import AGENCY, ClientSlug, Connection
+from hsagency.portals import AGENCY, ClientSlug, Connection, redact
 from hsagency.router import Parts, Router
 from hsagency.settings import Workspace
 from hsagency.verifier import Identity
@@ -124,7 +124,8 @@ class Agency:
         """Lift the fleet-wide halt, for a reason that is recorded; return what it was for."""
         halted_for = self.halt.reason()
         if halted_for is not None and reason.strip():
-            message = f"The fleet was resumed ({reason.strip()}); it was halted: {halted_for}"
+            why = redact(reason.strip())
+            message = f"The fleet was resumed ({why}); it was halted: {halted_for}"
             self.writer.append(AGENCY, {"event": Event.HALT_CLEARED, "message": message})
         return self.halt.clear(reason=reason)
 

@@ -15,7 +15,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -70,12 +70,20 @@ class PortalClient(httpx.Client):
 
     def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         """Send a request; refuses after `close()` and in a forked child."""
+        self._refuse_if_closed()
+        return super().send(request, **kwargs)
+
+    def __enter__(self) -> Self:
+        # httpx lets a client in once; the router hands the same one to every block that asks.
+        self._refuse_if_closed()
+        return self
+
+    def _refuse_if_closed(self) -> None:
         if self.is_closed or os.getpid() != self._pid:
             raise ClientClosed(
                 f"This client for {self._binding.client_slug} is closed or belongs to another "
                 "process. Nothing was sent."
             )
-        return super().send(request, **kwargs)
 
     def __repr__(self) -> str:
         return f"<PortalClient {self._portal or 'for a credential being judged'}>"
@@ -164,7 +172,9 @@ _tls_lock = threading.Lock()
 @cache
 def _tls() -> ssl.SSLContext:
     with _tls_lock:
-        return httpx.create_ssl_context(trust_env=False)
+        context = httpx.create_ssl_context(trust_env=False)
+        context.keylog_filename = None  # type: ignore[assignment]  # whatever SSLKEYLOGFILE says
+        return context
 
 
 def _wire() -> httpx.HTTPTransport:
@@ -178,10 +188,14 @@ class _Templates(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(
-                touched("GET", one.path).template if isinstance(one, httpx.URL) else one
-                for one in record.args
+                _template(one) if isinstance(one, httpx.URL) else one for one in record.args
             )
         return True
+
+
+def _template(url: httpx.URL) -> str:
+    path, _, query = url.raw_path.decode("ascii").partition("?")
+    return touched("GET", path, query).template
 
 
 @cache

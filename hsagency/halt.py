@@ -26,16 +26,16 @@ class Halt:
 
     def check(self) -> None:
         """Raise `Halted` while the fleet is halted."""
-        if os.path.lexists(self._name):
+        if self._is_set():
             raise Halted(f"The fleet is halted: {self.reason()} Nothing was sent.")
 
     def reason(self) -> str | None:
         """Return why the fleet is halted, or nothing if it is not."""
-        if not os.path.lexists(self._name):
+        if not self._is_set():
             return None
         try:
             return str(orjson.loads(self._path.read_bytes())["reason"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return "the reason could not be read."
 
     def set(self, reason: str, *, at: datetime) -> None:
@@ -54,3 +54,12 @@ class Halt:
             raise UsageError("Resuming needs a reason; nothing was changed.")
         self._path.unlink()
         return halted_for
+
+    def _is_set(self) -> bool:
+        try:
+            os.lstat(self._name)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # whether it is there cannot be seen, so it counts as there
+        return True

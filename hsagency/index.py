@@ -8,21 +8,23 @@ fingerprint and one slug belong together: a second is refused by the name of the
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from hsagency.durable import locked, write_private
-from hsagency.errors import Conflict, CorruptFile, NewerSchema
-from hsagency.portals import ClientSlug, Connection
+from hsagency.errors import Conflict, CorruptFile, NewerSchema, UsageError, WorkspaceError
+from hsagency.portals import ClientSlug, Connection, parse_portal_id, parse_slug
 
 SCHEMA: Final = 1
 _CONNECTION: Final = TypeAdapter(Connection)
@@ -38,6 +40,16 @@ class Snapshot:
 
     def check(self) -> None:
         """Raise `Conflict` if one portal or one credential stands under two slugs."""
+        clash = self.clash()
+        if clash is not None:
+            what, first, second = clash
+            raise Conflict(
+                f"{what} is already connected as {first}; {second} was not stored.",
+                hint="Use the client that is there, or remove it first.",
+            )
+
+    def clash(self) -> tuple[str, ClientSlug, ClientSlug] | None:
+        """Return what stands under two slugs, and which two; nothing if all is well."""
         seen: dict[object, ClientSlug] = {}
         for slug, connection in self.connections.items():
             for what, key in (
@@ -45,11 +57,9 @@ class Snapshot:
                 ("This credential", connection.fingerprint),
             ):
                 if key in seen:
-                    raise Conflict(
-                        f"{what} is already connected as {seen[key]}; {slug} was not stored.",
-                        hint="Use the client that is there, or remove it first.",
-                    )
+                    return what, seen[key], slug
                 seen[key] = slug
+        return None
 
 
 class Index:
@@ -88,7 +98,7 @@ class Index:
         `expect` is the version the change was planned against: raises `Conflict` if somebody
         wrote in between.
         """
-        with locked(self._lock):
+        with self._writing(), locked(self._lock):
             before = self.read()
             if expect is not None and before.version != expect:
                 raise Conflict("The index was changed by somebody else; nothing was written.")
@@ -111,6 +121,17 @@ class Index:
 
         self.write(change)
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WorkspaceError(
+                f"The index {self._path} cannot be written ({error.strerror}); it was left as it "
+                "was.",
+                hint="See to the disk and to who owns the folder, then try again.",
+            ) from error
+
     def _write(self, snapshot: Snapshot) -> None:
         content = {
             "schema": SCHEMA,
@@ -126,25 +147,61 @@ class Index:
 
 def _parse(content: bytes, path: Path) -> Snapshot:
     try:
-        data = orjson.loads(content)
+        data = json.loads(content, object_pairs_hook=_once)
         schema = int(data["schema"])
-        if schema <= SCHEMA:
-            connections = {
-                ClientSlug(slug): _CONNECTION.validate_python(_rename(one, _snake))
-                for slug, one in data["connections"].items()
-            }
-            return Snapshot(
-                int(data["version"]), MappingProxyType(connections), dict(data["tombstones"])
-            )
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        snapshot = _snapshot(data) if schema <= SCHEMA else None
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        UsageError,
+    ) as error:
         raise CorruptFile(
             f"The index {path} is damaged; it was left as it is and nothing was done.",
             hint="Restore it from a backup; the secrets and the audit log are not affected.",
         ) from error
-    raise NewerSchema(
-        f"The index {path} has schema {schema}; this hsagency reads up to {SCHEMA}.",
-        hint="Use the later hsagency that wrote it.",
-    )
+    if snapshot is None:
+        raise NewerSchema(
+            f"The index {path} has schema {schema}; this hsagency reads up to {SCHEMA}.",
+            hint="Use the later hsagency that wrote it.",
+        )
+    clash = snapshot.clash()
+    if clash is not None:
+        what, first, second = clash
+        raise CorruptFile(
+            f"{what} stands in the index {path} as {first} and as {second}; nothing was done.",
+            hint="Somebody edited it: take out the one that is wrong, or restore a backup.",
+        )
+    return snapshot
+
+
+def _snapshot(data: dict[str, Any]) -> Snapshot:
+    connections = {
+        parse_slug(slug): _connection(slug, one) for slug, one in data["connections"].items()
+    }
+    return Snapshot(int(data["version"]), MappingProxyType(connections), dict(data["tombstones"]))
+
+
+def _connection(slug: str, content: Any) -> Connection:
+    """Read one connection; what no program of ours would have written is refused."""
+    connection = _CONNECTION.validate_python(_rename(content, _snake))
+    parse_portal_id(connection.portal_id)
+    moments = [connection.added_at, connection.last_rotated_at]
+    moments += [fact.at for fact in connection.facts.values()]
+    moments += [connection.proof.at] if connection.proof else []
+    if connection.client_slug != slug or any(at.tzinfo is None for at in moments):
+        raise ValueError("a connection under another slug, or a time without its zone")
+    return connection
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its pairs; a name that stands twice would hide the first."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _rename(value: Any, rule: Callable[[str], str]) -> Any:

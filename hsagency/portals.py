@@ -81,9 +81,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """When, and by what, a credential was last shown to belong to its portal."""
+    """When, and by what, which credential was last shown to belong to which portal."""
 
     at: datetime
+    portal_id: PortalId
     fingerprint: str
     correlation_id: str | None = None
 

@@ -14,11 +14,11 @@ import difflib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hsagency.audit.journal import AuditWriter
-from hsagency.audit.record import Event, is_purpose
+from hsagency.audit.record import Event
 from hsagency.client import PortalClient, Way, host_url
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.errors import (
@@ -31,11 +31,19 @@ from hsagency.errors import (
 )
 from hsagency.halt import Halt
 from hsagency.index import Index
-from hsagency.portals import ClientSlug, Connection, ConnectionStatus, Proof
+from hsagency.portals import (
+    ClientSlug,
+    Connection,
+    ConnectionStatus,
+    ConnectionType,
+    PortalId,
+    Proof,
+    redact,
+)
 from hsagency.routes import OperationClass
 from hsagency.secret import Secret
 from hsagency.settings import Workspace
-from hsagency.transport import Binding
+from hsagency.transport import Binding, is_label
 from hsagency.verifier import Identity, verify
 
 
@@ -51,13 +59,11 @@ class Parts:
     now: Callable[[], datetime]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Lane:
-    """One credential generation of one connection: its way out and the age of its proof."""
+    """The way out of one credential of one connection; its lock lets one thread prove it."""
 
-    connection: Connection
     way: Way
-    proof: Proof | None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -66,8 +72,8 @@ class Router:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._lanes: dict[tuple[str, int, str], _Lane] = {}
-        self._clients: dict[tuple[str, str, str, str], PortalClient] = {}
+        self._lanes: dict[_Bound, _Lane] = {}
+        self._clients: dict[tuple[_Bound, str], PortalClient] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
@@ -84,7 +90,7 @@ class Router:
             return connection
         # Near matches only: the list of all clients is not for a client's notebook.
         near = difflib.get_close_matches(slug, connections, n=3)
-        shown = slug if len(slug) <= 63 else slug[:60] + "..."
+        shown = redact(slug if len(slug) <= 63 else slug[:60] + "...")
         raise UnknownClient(
             f"There is no client {shown!r}. Nothing was sent.",
             hint=(f"Did you mean {' or '.join(near)}? " if near else "")
@@ -100,30 +106,30 @@ class Router:
         """
         if self._closed or os.getpid() != self._pid:
             raise ClientClosed("This agency is closed or belongs to another process.")
-        if not is_purpose(purpose):
+        if not is_label(purpose):
             raise UsageError("A purpose is up to 64 letters, digits, spaces or . : / + -.")
         self._parts.halt.check()
-        lane = self._lane(self.connection(slug))
-        self._prove(lane, OperationClass.READ)
-        connection = lane.connection
-        key = (slug, connection.fingerprint, connection.connection_type, purpose)
+        connection = self.connection(slug)
+        lane, bound = self._lane(connection), _bound(connection)
+        self._prove(connection, lane, OperationClass.READ)
         with self._lock:
-            known = self._clients.get(key)
+            known = self._clients.get((bound, purpose))
             if known is None or known.is_closed:
                 known = lane.way.client(
                     binding=_binding(connection, purpose),
                     portal=connection.portal,
-                    prove=lambda does: self._prove(lane, does),
+                    prove=lambda does: self._admit(connection, lane, does),
                 )
-                self._clients[key] = known
+                self._clients[bound, purpose] = known
             return known
 
     def prove(self, slug: str) -> Identity:
         """Ask HubSpot now whose credential this is; raises as `verify` does."""
         self._parts.halt.check()
-        lane = self._lane(self.connection(slug))
+        connection = self.connection(slug)
+        lane = self._lane(connection)
         with lane.lock:
-            return self._ask(lane)
+            return self._ask(connection, lane)
 
     def close(self) -> None:
         """Close every client and every way out."""
@@ -137,22 +143,18 @@ class Router:
             lane.way.close()
 
     def _lane(self, connection: Connection) -> _Lane:
-        key = (connection.client_slug, connection.generation, connection.api_base)
+        # Facts, name and type may change; the way out stays the same.
+        key = replace(_bound(connection), connection_type=None)
         with self._lock:
             lane = self._lanes.get(key)
-            if lane is None or lane.connection.fingerprint != connection.fingerprint:
-                lane = self._lanes[key] = _Lane(
-                    connection=connection,
-                    way=Way(
-                        host=host_url(connection.api_base),
-                        credential=self._credential(connection),
-                        writer=self._parts.writer,
-                        halt=self._parts.halt,
-                    ),
-                    proof=connection.proof,
+            if lane is None:
+                way = Way(
+                    host=host_url(connection.api_base),
+                    credential=self._credential(connection),
+                    writer=self._parts.writer,
+                    halt=self._parts.halt,
                 )
-            # What may be edited meanwhile (type, facts) is taken as it is now.
-            lane.connection = connection
+                lane = self._lanes[key] = _Lane(way)
             return lane
 
     def _credential(self, connection: Connection) -> Callable[[], Secret]:
@@ -180,27 +182,47 @@ class Router:
 
         return read
 
-    def _prove(self, lane: _Lane, does: OperationClass) -> None:
-        """Let a call pass if the proof is young enough for what it does, else ask again."""
+    def _admit(self, connection: Connection, lane: _Lane, does: OperationClass) -> None:
+        """
+        Let a call pass if its client is still what it was handed out for, and proven.
+
+        The index is looked at for every call, so that a rotation, a removal or a rejected
+        credential counts at once in every process.
+        """
+        now = self._stored(connection.client_slug)
+        if now is None or _bound(now) != _bound(connection):
+            raise ClientClosed(
+                f"The connection of {connection.client_slug} was changed or removed after this "
+                "client was handed out. Nothing was sent."
+            )
+        self._prove(now, lane, does)
+
+    def _prove(self, connection: Connection, lane: _Lane, does: OperationClass) -> None:
+        """Return if the proof is young enough for what a call does, else ask again."""
         limits = self._parts.workspace.settings.proof
         age = timedelta(hours=limits.read_hours)
         if does is not OperationClass.READ:
             age = timedelta(minutes=limits.write_minutes)
-        if self._fresh(lane, age):
+        if self._is_fresh(connection, age):
             return
-        with lane.lock:
-            if not self._fresh(lane, age):
-                self._ask(lane)
+        with lane.lock:  # whoever comes second finds the proof of the first
+            now = self._stored(connection.client_slug)
+            if now is None or _bound(now) != _bound(connection) or not self._is_fresh(now, age):
+                self._ask(connection, lane)
 
-    def _fresh(self, lane: _Lane, age: timedelta) -> bool:
-        proof = lane.proof
-        if proof is None or proof.fingerprint != lane.connection.fingerprint:
+    def _is_fresh(self, connection: Connection, age: timedelta) -> bool:
+        proof = connection.proof
+        if proof is None or proof.fingerprint != connection.fingerprint:
+            return False
+        if proof.portal_id != connection.portal_id:
             return False
         # A proof from the future is a clock that was set back: no proof at all.
         return timedelta() <= self._parts.now() - proof.at <= age
 
-    def _ask(self, lane: _Lane) -> Identity:
-        connection = lane.connection
+    def _stored(self, slug: ClientSlug) -> Connection | None:
+        return self._parts.index.read().connections.get(slug)
+
+    def _ask(self, connection: Connection, lane: _Lane) -> Identity:
         with lane.way.client(binding=_binding(connection, "verification")) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id)
@@ -212,6 +234,7 @@ class Router:
                 raise
         proof = Proof(
             at=self._parts.now(),
+            portal_id=identity.portal_id,
             fingerprint=connection.fingerprint,
             correlation_id=identity.correlation_id,
         )
@@ -222,7 +245,6 @@ class Router:
             status=ConnectionStatus.CONNECTED,
             status_evidence="",
         )
-        lane.proof = proof
         return identity
 
     def _fail(self, connection: Connection, error: CredentialRejected) -> None:
@@ -241,12 +263,40 @@ class Router:
             f"the credential of {connection.client_slug} reached portal {error.got} "
             f"instead of {error.expected}."
         )
-        self._note(connection, Event.HALT_SET, f"The fleet was halted: {reason}")
-        self._parts.halt.set(reason, at=self._parts.now())
+        try:
+            self._parts.halt.set(reason, at=self._parts.now())
+        finally:  # neither a full disk nor a broken log keeps the other from being done
+            self._note(connection, Event.HALT_SET, f"The fleet was halted: {reason}")
+        self._parts.index.update(
+            connection.client_slug, generation=connection.generation, proof=None
+        )
 
     def _note(self, connection: Connection, event: Event, message: str) -> None:
         fields = {"event": event, "portalId": connection.portal_id, "message": message}
         self._parts.writer.append(connection.client_slug, fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bound:
+    """What a client is handed out for: if any of it changes, another client is needed."""
+
+    client_slug: ClientSlug
+    portal_id: PortalId
+    generation: int
+    fingerprint: str
+    api_base: str
+    connection_type: ConnectionType | None  # None where it makes no difference
+
+
+def _bound(connection: Connection) -> _Bound:
+    return _Bound(
+        client_slug=connection.client_slug,
+        portal_id=connection.portal_id,
+        generation=connection.generation,
+        fingerprint=connection.fingerprint,
+        api_base=connection.api_base,
+        connection_type=connection.connection_type,
+    )
 
 
 def _binding(connection: Connection, purpose: str) -> Binding:

@@ -44,14 +44,14 @@ class Touched:
     object_id: str | None
 
 
-_VERSION: Final = re.compile(r"v\d+|\d{4}-\d{2}(-beta)?")
+_VERSION: Final = re.compile(r"v\d{1,2}|20\d{2}-\d{2}(-beta)?", re.ASCII)
 # Names of custom objects: type ids and the forms with a p prefix; no free text.
-_CUSTOM: Final = re.compile(r"\d{1,4}-\d{1,12}|p\d*_[a-z0-9_]{1,60}")
-_NUMBER: Final = re.compile(r"\d{1,20}")
+_CUSTOM: Final = re.compile(r"[0-2]-\d{1,9}|p\d*_[a-z0-9_]{1,60}", re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
+_LONGEST: Final = 12  # segments; no row of the table has as many, and a record stays short
 _Pattern = tuple[str, ...]
 
 
-@lru_cache(maxsize=4096)
 def touched(method: str, path: str, query: str = "") -> Touched:
     """
     Return what a call touches, from its method, path and query string.
@@ -61,11 +61,19 @@ def touched(method: str, path: str, query: str = "") -> Touched:
     >>> str(touched("POST", "/crm/v3/objects/0-3/search").operation_class)
     'read'
     """
-    segments = [unquote(one) for one in path.split("/")[1:]]
+    # The query stays out of the cache: it is new on every page and may hold personal data.
+    by_property = any(name == "idProperty" for name, _ in parse_qsl(query, keep_blank_values=True))
+    return _touched(method, path, by_property)
+
+
+@lru_cache(maxsize=4096)
+def _touched(method: str, path: str, by_property: bool) -> Touched:  # noqa: FBT001  (a cache key)
+    segments = [unquote(one) for one in path.split("/", _LONGEST + 1)[1:]]
+    if len(segments) > _LONGEST:
+        segments[_LONGEST:] = ["..."]
     version = next((i for i, one in enumerate(segments) if i and _VERSION.fullmatch(one)), None)
     bare = tuple(one for i, one in enumerate(segments) if i != version)
     pattern = _best(method, bare)
-    by_property = any(name == "idProperty" for name, _ in parse_qsl(query, keep_blank_values=True))
     safe = list(_safe(bare, pattern, keep_numbers=not by_property))
     shown = safe if version is None else [*safe[:version], segments[version], *safe[version:]]
     if pattern is None:
@@ -83,7 +91,8 @@ def touched(method: str, path: str, query: str = "") -> Touched:
 def secret_in_url(path: str, query: str) -> bool:
     """Say whether this is one of HubSpot's calls that carry a secret in the URL."""
     never = table("routes")["never"]
-    bare = "/" + "/".join(one for one in path.split("/")[1:] if not _VERSION.fullmatch(one))
+    segments = unquote(path).lower().split("/")[1:]
+    bare = "/" + "/".join(one for one in segments if not _VERSION.fullmatch(one))
     names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
     return bare.startswith(tuple(never["paths"])) or not names.isdisjoint(never["query"])
 
@@ -151,7 +160,7 @@ def _safe(bare: tuple[str, ...], pattern: _Pattern | None, *, keep_numbers: bool
             yield got
         elif _NUMBER.fullmatch(got):
             yield got if keep_numbers else "{id}"
-        elif place in ("{type}", "{other}", "{}") and _is_type(got):
+        elif place in ("{type}", "{other}") and _is_type(got):
             yield got
         else:
             yield place

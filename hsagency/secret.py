@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -20,14 +21,15 @@ class Secret:
     'token=Secret(…)'
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_reveal",)
 
     def __init__(self, value: str) -> None:
-        self._value = value
+        # Inside a function, so that what lists attributes (debuggers, inspectors) shows no value.
+        self._reveal: Callable[[], str] = lambda: value
 
     def reveal(self) -> str:
         """Return the value, for the wire or a secret store and nothing else."""
-        return self._value
+        return self._reveal()
 
     @property
     def fingerprint(self) -> str:
@@ -36,18 +38,18 @@ class Secret:
 
         A token holds 122 random bits, so a cut hash of it cannot be reversed by guessing.
         """
-        return hashlib.sha256(b"hsagency fingerprint\0" + self._value.encode()).hexdigest()[:16]
+        return hashlib.sha256(b"hsagency fingerprint\0" + self._bytes()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(self._bytes(), other._bytes())
 
     def __hash__(self) -> int:
         return hash((Secret, self.fingerprint))
 
     def __bool__(self) -> bool:
-        return bool(self._value)
+        return bool(self.reveal())
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -64,3 +66,10 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A Secret is not pickled: read it again from the credential store.")
+
+    def __getstate__(self) -> NoReturn:
+        self.__reduce__()
+
+    def _bytes(self) -> bytes:
+        # A strict codec's error would hold the value.
+        return self.reveal().encode("utf-8", "surrogatepass")

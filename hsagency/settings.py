@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, UsageError, WorkspaceError
 from hsagency.index import Index
+from hsagency.portals import redact
 
 SCHEMA: Final = 1
 FILE: Final = "hsagency.toml"
@@ -45,7 +46,7 @@ class ProofSettings(_Section):
 class Settings(_Section):
     """What `hsagency.toml` says."""
 
-    schema_: Annotated[int, Field(alias="schema")]
+    schema_: Annotated[int, Field(alias="schema", strict=True, ge=1, le=SCHEMA)]
     workspace: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     store: str
     agency: AgencySettings = AgencySettings()
@@ -185,7 +186,8 @@ def _settings(path: Path) -> Settings:
             f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
         )
         raise UsageError(
-            f"The settings {path} are not valid ({wrong}).", hint="Correct or remove that setting."
+            f"The settings {path} are not valid ({redact(wrong)}).",
+            hint="Correct or remove that setting.",
         ) from None
 
 

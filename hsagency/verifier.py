@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 import httpx
 import orjson
@@ -55,8 +55,12 @@ class _Answer(BaseModel):
     )
 
 
+# A number and no text, true or fraction of one: what is compared must be what HubSpot sends.
+_Id = Annotated[int, Field(strict=True, gt=0, lt=10**12)]
+
+
 class _Details(_Answer):
-    portal_id: int = Field(gt=0)
+    portal_id: _Id
     account_type: str | None = None
     time_zone: str | None = None
     company_currency: str | None = None
@@ -66,7 +70,7 @@ class _Details(_Answer):
 
 
 class _TokenInfo(_Answer):
-    hub_id: int = Field(gt=0)
+    hub_id: _Id
     scopes: tuple[str, ...] = ()
 
 
@@ -154,6 +158,10 @@ def introspect(sender: Sender, token: Secret) -> Introspection | None:
         info = _read(response, _TokenInfo, what="token information")
     except (httpx.HTTPError, VerificationError):
         return None
+    except BaseException as error:
+        # The frames below hold the body in their locals: a verbose traceback shows them.
+        error.__traceback__ = None
+        raise
     return Introspection(portal_id=PortalId(info.hub_id), scopes=info.scopes)
 
 

@@ -1,0 +1,20 @@
+"""
+The path of one call: guard, record, credential, wire; one class each.
+
+    Guard       refuses what must not leave, and records the refusal
+    Recorder    makes the intent durable, sends, records the outcome
+    Bearer      puts the credential on a copy of the request, to the pinned host
+    (wire)      httpx.HTTPTransport, built by hsagency.client alone
+
+What the caller holds (its request, the response, an exception) never holds the credential:
+only the copy that `Bearer` makes does, and it is dropped with its traceback.
+"""
+
+from __future__ import annotations
+
+from hsagency.transport.bearer import Bearer
+from hsagency.transport.binding import Binding, is_label
+from hsagency.transport.guard import Guard, Prove
+from hsagency.transport.recorder import Recorder
+
+__all__ = ["Bearer", "Binding", "Guard", "Prove", "Recorder", "is_label"]

@@ -1,0 +1,89 @@
+"""The last station of a call: the credential goes on a copy that no caller ever holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import httpx
+
+from hsagency.errors import BadToken
+from hsagency.secret import Secret
+
+
+class Bearer(httpx.BaseTransport):
+    """Puts the credential on a copy of each request, addressed to the pinned host."""
+
+    def __init__(
+        self, wire: httpx.BaseTransport, *, credential: Callable[[], Secret], host: httpx.URL
+    ) -> None:
+        self._wire, self._credential, self._host = wire, credential, host
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the copy; what comes back leads to no cookie, no wire and no credential."""
+        secret = self._credential()
+        try:
+            response = self._wire.handle_request(self._copy(request, secret))
+        except BaseException as error:
+            _cut(error)
+            raise
+        # A cookie kept for the next call would be one the guard has to refuse.
+        response.headers.pop("set-cookie", None)
+        response.stream = _Body(cast("httpx.SyncByteStream", response.stream))
+        # The others are the open connection itself, on which anything could be sent.
+        for name in response.extensions.keys() - {"http_version", "reason_phrase"}:
+            del response.extensions[name]
+        return response
+
+    def close(self) -> None:
+        """Close the wire."""
+        self._wire.close()
+
+    def _copy(self, request: httpx.Request, secret: Secret) -> httpx.Request:
+        if not _is_sendable(secret):
+            raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
+        timeout = request.extensions.get("timeout")
+        return httpx.Request(
+            request.method,
+            request.url.copy_with(
+                scheme=self._host.scheme, host=self._host.host, port=self._host.port
+            ),
+            headers=[
+                *((name, value) for name, value in request.headers.raw if name.lower() != b"host"),
+                (b"Host", self._host.netloc),
+                (b"Authorization", b"Bearer " + secret.reveal().encode("ascii")),
+            ],
+            stream=request.stream,
+            # Other extensions let a caller watch (trace) or redirect (target) what is sent.
+            extensions={} if timeout is None else {"timeout": timeout},
+        )
+
+
+class _Body(httpx.SyncByteStream):
+    """An answer's body; once closed it no longer leads to the request that carried the token."""
+
+    def __init__(self, stream: httpx.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except BaseException as error:
+            _cut(error)
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        stream, self._stream = self._stream, httpx.ByteStream(b"")
+        stream.close()
+
+
+def _is_sendable(secret: Secret) -> bool:
+    """Say whether a header can hold it; the libraries below would repeat it in their errors."""
+    return secret.reveal().isascii() and secret.reveal().isprintable()
+
+
+def _cut(error: BaseException) -> None:
+    """Take from an error the frames below: a verbose traceback shows their locals."""
+    error.__cause__ = error.__context__ = None
+    error.__traceback__ = None

@@ -1,0 +1,64 @@
+"""What a portal client is bound to, and what a request is, in words that records may hold."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from hsagency.audit.record import Origin, is_purpose
+from hsagency.portals import ClientSlug, ConnectionType, PortalId, redact
+from hsagency.routes import Touched, touched
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""What may be sent: TRACE would answer with the credential, CONNECT would leave the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What a portal client is bound to, for as long as it lives."""
+
+    client_slug: ClientSlug  # whose journal its calls are recorded in
+    portal_id: PortalId | None  # nobody's yet while a credential is being judged
+    connection_type: ConnectionType
+    host: httpx.URL
+    fingerprint: str
+    generation: int
+    purpose: str
+    candidate_slug: ClientSlug | None = None
+
+    def describe(self, request: httpx.Request, call: Touched) -> dict[str, object]:
+        """Return the fields that every record of a call starts with."""
+        return {
+            "callId": secrets.token_hex(16),
+            "attempt": 1,
+            "portalId": self.portal_id,
+            "clientSlug": self.client_slug,
+            "method": request.method if request.method in METHODS else "{method}",
+            "path": call.template,
+            "operationClass": call.operation_class,
+            "objectType": call.object_type,
+            "objectId": call.object_id,
+            "purpose": request.extensions.get("purpose", self.purpose),
+            "credentialFingerprint": self.fingerprint,
+            "credentialGeneration": self.generation,
+            "candidateSlug": self.candidate_slug,
+            "origin": Origin.WITNESSED,
+        }
+
+
+def path_of(url: httpx.URL) -> str:
+    """Return the path as it is sent: percent-encoded, without the query."""
+    return url.raw_path.partition(b"?")[0].decode("ascii")
+
+
+def what(request: httpx.Request) -> Touched:
+    """Return what a request touches."""
+    return touched(request.method, path_of(request.url), request.url.query.decode("ascii"))
+
+
+def is_label(purpose: object) -> bool:
+    """Say whether this can be written down as a purpose: short, plain and no token."""
+    return isinstance(purpose, str) and is_purpose(purpose) and redact(purpose) == purpose

@@ -1,0 +1,147 @@
+"""The second station of a call: its intent is durable before it leaves, its outcome follows."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Final, NoReturn, cast
+
+import httpx
+import orjson
+
+from hsagency.audit.journal import AuditWriter
+from hsagency.audit.record import Event, Outcome, outcome_of
+from hsagency.errors import AuditError, HsAgencyError
+from hsagency.halt import Halt
+from hsagency.portals import redact
+from hsagency.transport.binding import Binding, what
+
+
+class Recorder(httpx.BaseTransport):
+    """Makes a record durable before each attempt and adds another when its headers arrive."""
+
+    def __init__(
+        self, inner: httpx.BaseTransport, *, binding: Binding, writer: AuditWriter, halt: Halt
+    ) -> None:
+        self._inner, self._binding = inner, binding
+        self._writer, self._halt = writer, halt
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request between two records."""
+        call = self._binding.describe(request, what(request))
+        self._append({"event": Event.STARTED, **call}, durable=True)  # raises: nothing is sent
+        started = time.perf_counter_ns()
+        try:
+            self._halt.check()  # somebody may have halted the fleet while the disk was busy
+            response = self._inner.handle_request(request)
+        # Whatever interrupted it, the call may have reached HubSpot all the same.
+        except BaseException as error:
+            self._append(_ended(call, started, error=error), durable=False)
+            raise
+        try:
+            self._append(_ended(call, started, response=response), durable=False)
+            self._explain(call, response)
+        except AuditError as error:
+            response.close()
+            _outcome_lost(error)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def close(self) -> None:
+        """Close the way out."""
+        self._inner.close()
+
+    def _append(self, fields: Mapping[str, object], *, durable: bool) -> None:
+        self._writer.append(self._binding.client_slug, fields, durable=durable)
+
+    def _explain(self, call: Mapping[str, object], response: httpx.Response) -> None:
+        """Add what HubSpot names as the cause of an error, which only the body says."""
+        if response.status_code < 400 or "json" not in response.headers.get("content-type", ""):
+            return
+        found = _cause(_peek(response))
+        if found:
+            detail = {"event": Event.DETAIL, "callId": call["callId"], **found}
+            self._append(detail, durable=False)
+
+
+def _peek(response: httpx.Response) -> bytes:
+    """Return the decoded body, and leave the response as unread as it was."""
+    stream = cast("httpx.SyncByteStream", response.stream)
+    try:
+        raw = b"".join(stream)
+    finally:
+        stream.close()
+    response.stream = httpx.ByteStream(raw)
+    copy = httpx.Response(
+        response.status_code, headers=response.headers, stream=httpx.ByteStream(raw)
+    )
+    try:
+        return copy.read()
+    except httpx.DecodingError:
+        return b""  # the caller will be told when reading it
+
+
+def _ended(
+    call: Mapping[str, object],
+    started: int,
+    *,
+    response: httpx.Response | None = None,
+    error: BaseException | None = None,
+) -> dict[str, object]:
+    ended: dict[str, object] = {
+        "event": Event.FINISHED,
+        "callId": call["callId"],
+        "portalId": call["portalId"],
+        "durationMs": round((time.perf_counter_ns() - started) / 1e6),
+        "outcome": Outcome.UNKNOWN,
+    }
+    if isinstance(error, HsAgencyError):  # stopped here: nothing left
+        return {**ended, "outcome": Outcome.REFUSED, "reason": error.message}
+    if error is not None:
+        return {**ended, "error": type(error).__name__}
+    if response is not None:
+        ended["statusCode"] = response.status_code
+        ended["outcome"] = outcome_of(response.status_code)
+        headers = response.headers
+        ended["rateLimitRemaining"] = _number(headers.get("x-hubspot-ratelimit-daily-remaining"))
+        ended["rateLimitDaily"] = _number(headers.get("x-hubspot-ratelimit-daily"))
+        ended["correlationId"] = _word(headers.get("x-hubspot-correlation-id"))
+    return ended
+
+
+def _number(header: str | None) -> int | None:
+    """Return a header's number; absent or unreadable is not zero."""
+    return int(header) if header and header.isascii() and header.isdigit() else None
+
+
+def _word(text: object) -> str | None:
+    """Return a short machine word, or nothing: free text may quote what was submitted."""
+    if isinstance(text, str) and _WORD.fullmatch(text) and redact(text) == text:
+        return text
+    return None
+
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def _cause(body: bytes) -> dict[str, str]:
+    """Return policy and category of an error body; its messages may quote personal data."""
+    try:
+        answer = orjson.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(answer, dict):
+        return {}
+    words = {name: _word(answer.get(name)) for name in ("policyName", "category", "errorType")}
+    return {name: word for name, word in words.items() if word}
+
+
+def _outcome_lost(error: AuditError) -> NoReturn:
+    raise AuditError(
+        "The call was sent, but its outcome could not be recorded; the log says 'unknown'. "
+        + error.message,
+        hint=error.hint,
+    ) from error
