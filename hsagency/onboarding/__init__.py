@@ -24,10 +24,18 @@ import polars as pl
 from hsagency.agency import Agency
 from hsagency.audit.record import Event
 from hsagency.client import parse_api_base
-from hsagency.credentials import SecretName
-from hsagency.durable import make_private_dir, write_private
-from hsagency.errors import CredentialError, OnboardingError
-from hsagency.onboarding.judging import Findings, Judgement, Verdict, ask, bad, judge
+from hsagency.durable import locked, make_private_dir, write_private
+from hsagency.errors import Conflict, CredentialError, OnboardingError
+from hsagency.index import Snapshot, as_json
+from hsagency.onboarding.facts import Findings
+from hsagency.onboarding.judging import (
+    Judgement,
+    Verdict,
+    ask,
+    bad,
+    judge,
+    secret_name,
+)
 from hsagency.onboarding.rows import BadRow, Row, read_rows
 from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType
 from hsagency.progress import Progress, Step, silent
@@ -84,7 +92,9 @@ class Plan:
     def digest(self) -> str:
         """Names this very plan; `apply` wants it back."""
         seen = [
-            (one.line, one.slug, one.verdict, one.connection.fingerprint if one.connection else "")
+            (one.line, one.slug, one.verdict, one.cause, as_json(one.connection))
+            if one.connection
+            else (one.line, one.slug, one.verdict, one.cause)
             for one in self.judgements
         ]
         return hashlib.sha256(orjson.dumps([self.index_version, seen])).hexdigest()[:16]
@@ -123,7 +133,8 @@ class Result:
     @property
     def complete(self) -> bool:
         """Whether every row of the list is connected with the token the list holds."""
-        return all(one.verdict in (*_STORED, Verdict.CURRENT) for one in self.judgements)
+        done = (*_STORED, Verdict.CURRENT)
+        return bool(self.judgements) and all(one.verdict in done for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
         """Return one row a line of the list (columns: `RESULT`)."""
@@ -178,6 +189,7 @@ def plan(
     agency.halt.check()
     agency.writer.append(AGENCY, _note(f"Judging {len(rows)} credentials."))
     known = agency.index.read()
+    owners = _owners(rows, known)
     with progress("judging", len(rows)) as step, ThreadPoolExecutor(_WORKERS) as pool:
 
         def one(row: Row) -> Judgement:
@@ -186,6 +198,7 @@ def plan(
                 row,
                 api=address,
                 known=known,
+                owners=owners,
                 trust_first_contact=trust_first_contact,
                 replace=replace_tokens,
             )
@@ -209,22 +222,20 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         raise OnboardingError(
             "This is not the plan that was shown; nothing was stored.", hint="Plan again."
         )
-    wanted = [one for one in plan.judgements if one.verdict in _STORED]
-    before = dict(agency.connections())
-    with progress("storing", len(wanted)) as step:
-        stored = {one.line: _store(agency, one, step) for one in wanted}
-    judgements = tuple(stored.get(one.line, one) for one in plan.judgements)
-    new = [one.connection for one in judgements if one.verdict in _STORED and one.connection]
-    for connection in new:
-        _record(agency, connection, before.get(connection.client_slug))
+    # Of two onboardings at once the second must not touch the secrets the first has stored.
+    with locked(agency.workspace.state / "onboarding.lock"):
+        if agency.index.read().version != plan.index_version:
+            raise Conflict("The index was changed since the plan was made; nothing was stored.")
+        judgements = _secrets_stored(agency, plan.judgements, progress)
+        new = [one.connection for one in judgements if one.verdict in _STORED and one.connection]
 
-    def change(connections: dict[ClientSlug, Connection]) -> None:
-        connections.update({one.client_slug: one for one in new})
+        def change(connections: dict[ClientSlug, Connection]) -> None:
+            for connection in new:
+                _record(agency, connection, connections.get(connection.client_slug))
+                connections[connection.client_slug] = connection
 
-    agency.index.write(change, expect=plan.index_version)
-    for connection in new:
-        _drop_old(agency, before.get(connection.client_slug))
-    return Result(judgements=judgements)
+        agency.index.write(change, expect=plan.index_version)
+    return Result(judgements=tuple(_without_old_secret(agency, one) for one in judgements))
 
 
 def judge_token(agency: Agency, token: Secret, *, expected: Expected, api: str = "") -> Findings:
@@ -244,30 +255,34 @@ def write_record(agency: Agency, outcome: Plan | Result, *, at: datetime | None 
     return path
 
 
+def _owners(rows: list[Row], known: Snapshot) -> Mapping[int, str]:
+    """Return whose each portal is, as far as the index and the list itself say."""
+    listed = {int(row.expected): f"{row.slug} (line {row.line})" for row in rows if row.expected}
+    return listed | {int(one.portal_id): slug for slug, one in known.connections.items()}
+
+
+def _secrets_stored(
+    agency: Agency, judgements: tuple[Judgement, ...], progress: Progress
+) -> tuple[Judgement, ...]:
+    with progress("storing", sum(one.verdict in _STORED for one in judgements)) as step:
+        return tuple(_store(agency, one, step) for one in judgements)
+
+
 def _store(agency: Agency, one: Judgement, step: Step) -> Judgement:
-    if one.connection is None or one.secret is None:
+    if one.verdict not in _STORED or one.connection is None or one.secret is None:
         return one
     try:
-        agency.store.put(_name(agency, one.connection), one.secret)
+        agency.store.put(secret_name(agency, one.connection), one.secret)
     except CredentialError as error:
-        return bad(
-            BadRow(line=one.line, slug=one.slug, cause=""), error.message.rstrip("."), error.hint
-        )
+        row = BadRow(line=one.line, slug=one.slug, cause="")
+        return bad(row, error.message.rstrip("."), error.hint)
     finally:
         step(1)
     return one
 
 
-def _name(agency: Agency, connection: Connection) -> SecretName:
-    return SecretName(
-        workspace=agency.workspace.settings.workspace,
-        slug=connection.client_slug,
-        generation=connection.generation,
-    )
-
-
 def _record(agency: Agency, connection: Connection, before: Connection | None) -> None:
-    """Record a change before the index shows it, so that no change is ever unrecorded."""
+    """Record a change before the index shows it, so that no change goes unrecorded."""
     event = Event.CONNECTION_ADDED if before is None else Event.CONNECTION_ROTATED
     did = "Connected" if before is None else "Replaced the credential of"
     message = (
@@ -284,10 +299,18 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
     agency.writer.append(connection.client_slug, fields)
 
 
-def _drop_old(agency: Agency, before: Connection | None) -> None:
-    """Drop a replaced secret, now that the index names its successor."""
-    if before is not None:
-        agency.store.delete(_name(agency, before))
+def _without_old_secret(agency: Agency, one: Judgement) -> Judgement:
+    """Drop a secret that was replaced, by this run or by one that broke off before it could."""
+    connection = one.connection
+    replaced = one.verdict in (Verdict.REPLACE, Verdict.CURRENT)
+    if not replaced or connection is None or connection.generation == 1:
+        return one
+    try:
+        agency.store.delete(secret_name(agency, connection, generation=connection.generation - 1))
+    except CredentialError as error:
+        warning = f"the token it replaces may still be in the store: {error}".rstrip(".")
+        return replace(one, warnings=(*one.warnings, warning))
+    return one
 
 
 def _note(message: str) -> dict[str, object]:

@@ -9,34 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace as with_changes
-from datetime import datetime
 from enum import StrEnum
 
 from hsagency.agency import Agency
 from hsagency.client import PortalClient, Way, host_url
-from hsagency.data import table
-from hsagency.errors import HsAgencyError
+from hsagency.credentials import SecretName
+from hsagency.errors import CredentialError, CredentialRejected, HsAgencyError, PortalMismatch
 from hsagency.index import Snapshot
-from hsagency.onboarding.rows import BadRow, Row
+from hsagency.onboarding.facts import (
+    Findings,
+    found_connection,
+    missing_scopes,
+    renewed,
+    surplus_scopes,
+)
+from hsagency.onboarding.rows import NEW_KEY, BadRow, Row
 from hsagency.portals import (
     AGENCY,
     ClientSlug,
     Connection,
+    ConnectionStatus,
     ConnectionType,
-    Fact,
-    Proof,
-    Provenance,
+    parse_slug,
     parse_token,
 )
 from hsagency.secret import Secret
 from hsagency.transport import Binding
 from hsagency.verifier import (
     FIRST_CONTACT,
-    DailyUsage,
     Expected,
-    Identity,
-    Introspection,
     daily_usage,
     hublet_warning,
     introspect,
@@ -68,15 +69,6 @@ class Judgement:
     secret: Secret | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What HubSpot reported of one credential."""
-
-    identity: Identity
-    introspection: Introspection | None
-    usage: DailyUsage | None
-
-
 def candidate_client(
     agency: Agency, token: Secret, *, api: str, purpose: str, slug: ClientSlug | None = None
 ) -> tuple[PortalClient, Way]:
@@ -105,6 +97,11 @@ def ask(agency: Agency, row: Row, *, api: str, expected: Expected, purpose: str)
             introspection=introspect(client, row.token),
             usage=daily_usage(client),
         )
+    except CredentialRejected as error:
+        if error.status_code == 401:
+            error.hint = "It was revoked, rotated or copied wrongly. Ask the client for another."
+        error.hint = f"{error.hint} {NEW_KEY}"
+        raise
     finally:
         client.close()
         way.close()
@@ -116,10 +113,15 @@ def judge(
     *,
     api: str,
     known: Snapshot,
+    owners: Mapping[int, str],
     trust_first_contact: bool,
     replace: bool,
 ) -> Judgement:
-    """Judge one row against HubSpot and against what is stored; never raises for the row."""
+    """
+    Judge one row against HubSpot and against what is stored; never raises for the row.
+
+    `owners` names the client of each portal id that is known, for the message of a mix-up.
+    """
     if row.expected is None and not trust_first_contact:
         return bad(
             row,
@@ -127,14 +129,23 @@ def judge(
             "Add it, or take HubSpot's word for it with --trust-first-contact.",
         )
     try:
+        parse_slug(row.slug)  # rows may come from Python too, and slugs become folders
         expected = row.expected if row.expected is not None else FIRST_CONTACT
         found = ask(agency, row, api=api, expected=expected, purpose="onboarding")
+    except PortalMismatch as error:
+        return _mixed_up(row, error, owners)
     except HsAgencyError as error:
         return bad(row, error.message.rstrip("."), error.hint)
-    contradiction = _contradiction(row, found)
+    stored = known.connections.get(row.slug)
+    kind = stored.connection_type if stored else row.connection_type
+    contradiction = _contradiction(row, found, kind)
     if contradiction is not None:
         return contradiction
-    return _against_stored(row, _connection(row, found, api=api), known, found, replace=replace)
+    connection = found_connection(row, found, api=api)
+    judged = _against_stored(row, connection, known, found, replace=replace)
+    if judged.verdict is Verdict.CURRENT and stored is not None:
+        return _if_usable(agency, row, judged, renewed(stored, connection), replace=replace)
+    return judged
 
 
 def bad(row: Row | BadRow, cause: str, hint: str) -> Judgement:
@@ -142,7 +153,49 @@ def bad(row: Row | BadRow, cause: str, hint: str) -> Judgement:
     return Judgement(line=row.line, slug=row.slug, verdict=Verdict.BAD, cause=cause, hint=hint)
 
 
-def _contradiction(row: Row, found: Findings) -> Judgement | None:
+def secret_name(agency: Agency, connection: Connection, *, generation: int = 0) -> SecretName:
+    """Return what the secret of a connection is called; of its own generation unless said."""
+    return SecretName(
+        workspace=agency.workspace.settings.workspace,
+        slug=connection.client_slug,
+        generation=generation or connection.generation,
+    )
+
+
+def _mixed_up(row: Row, error: PortalMismatch, owners: Mapping[int, str]) -> Judgement:
+    owner = owners.get(error.got)
+    if owner is None:
+        return bad(row, error.message.rstrip("."), error.hint)
+    return bad(
+        row,
+        f"MISMATCH: the token belongs to portal {error.got}, which is {owner}'s; expected "
+        f"{error.expected}. It was not stored or used",
+        "Two tokens may be swapped: check which client each came from.",
+    )
+
+
+def _if_usable(
+    agency: Agency, row: Row, judged: Judgement, anew: Connection, *, replace: bool
+) -> Judgement:
+    """Call nothing unchanged whose secret is gone from the store, or is another one."""
+    try:
+        secret = agency.store.get(secret_name(agency, anew, generation=anew.generation - 1))
+    except CredentialError as error:
+        trouble, hint = error.message.rstrip("."), error.hint
+    else:
+        if secret.fingerprint == anew.fingerprint:
+            return judged
+        trouble, hint = "the store holds another secret than the one that was proven", ""
+    if replace:
+        return _judged(row, Verdict.REPLACE, anew, judged.warnings)
+    return bad(
+        row,
+        f"{row.slug} is connected, but its stored token cannot be used: {trouble}",
+        f"{hint} If that does not help, run again with --replace to store the token anew.".strip(),
+    )
+
+
+def _contradiction(row: Row, found: Findings, kind: ConnectionType) -> Judgement | None:
     said = found.introspection
     if said is None:
         return None
@@ -153,99 +206,16 @@ def _contradiction(row: Row, found: Findings) -> Judgement | None:
             f"{said.portal_id} for the token",
             "Something between here and HubSpot mixes answers: do not use this network.",
         )
-    missing = missing_scopes(row.connection_type, said.scopes)
+    missing = missing_scopes(kind, said.scopes)
     if missing:
         why = ", ".join(f"{name} ({reason})" for name, reason in missing.items())
         return bad(
             row,
-            f"the token lacks scopes that {row.connection_type} needs: {why}",
+            f"the token lacks scopes that {kind} needs: {why}",
             "Add them to the key in HubSpot > Development > Keys > Service keys, or choose "
             "another connection type.",
         )
     return None
-
-
-def missing_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> dict[str, str]:
-    """Return the scopes a connection type needs and a token lacks, with the reason for each."""
-    held = {scope.removesuffix(".v2") for scope in scopes}
-    return {
-        one["name"]: one["why"]
-        for one in table("scopes")["scope"]
-        if connection_type in one["required"] and one["name"] not in held
-    }
-
-
-def surplus_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> list[str]:
-    """Return the scopes that can change something on a connection that must not."""
-    marks = tuple(table("scopes")["surplus"].get(connection_type, ()))
-    return [one for one in scopes if marks and one.removesuffix(".v2").endswith(marks)]
-
-
-def infer_tier(daily_limit: int, account_type: str | None) -> tuple[str, str] | None:
-    """
-    Return the tier that a daily limit points to and the evidence, or nothing.
-
-    Developer test accounts answer like Enterprise ones (facts 2.2), so theirs says nothing.
-    """
-    if account_type == "DEVELOPER_TEST":
-        return None
-    limits = table("limits")
-    for tier in limits["tier"]:
-        for add_ons in range(limits["add_on"]["most"] + 1):
-            if daily_limit == tier["daily"] + add_ons * limits["add_on"]["daily"]:
-                ambiguous = add_ons == 1 and tier["name"] == "enterprise"
-                evidence = f"daily limit {daily_limit:,}" + (
-                    f", {add_ons} add-ons" if add_ons else ""
-                )
-                return None if ambiguous and daily_limit % 1_000_000 else (tier["name"], evidence)
-    return None
-
-
-def _connection(row: Row, found: Findings, *, api: str) -> Connection:
-    identity, at = found.identity, found.identity.at
-    return Connection(
-        client_slug=row.slug,
-        portal_id=identity.portal_id,
-        connection_type=row.connection_type,
-        kind=row.kind,
-        generation=1,
-        fingerprint=row.token.fingerprint,
-        added_at=at,
-        last_rotated_at=at,
-        hublet=identity.hosting or parse_token(row.token),
-        api_base=api,
-        proof=Proof(
-            at=at, fingerprint=row.token.fingerprint, correlation_id=identity.correlation_id
-        ),
-        facts=_facts(row, found, at),
-    )
-
-
-def _facts(row: Row, found: Findings, at: datetime) -> Mapping[str, Fact]:
-    identity = found.identity
-    fetched: dict[str, str | int | tuple[str, ...] | None] = {
-        "name": identity.name,
-        "account_type": identity.account_type,
-        "time_zone": identity.time_zone,
-        "currency": identity.currency,
-        "ui_domain": identity.ui_domain,
-        "hosting": identity.hosting,
-        "daily_limit": found.usage.limit if found.usage else None,
-        "scopes": found.introspection.scopes if found.introspection else None,
-    }
-    facts = {
-        name: Fact(value, Provenance.FETCHED, at)
-        for name, value in fetched.items()
-        if value is not None
-    }
-    if row.display_name and "name" not in facts:
-        facts["name"] = Fact(row.display_name, Provenance.DECLARED, at)
-    inferred = infer_tier(found.usage.limit, identity.account_type) if found.usage else None
-    if row.tier:
-        facts["tier"] = Fact(row.tier, Provenance.DECLARED, at)
-    elif inferred:
-        facts["tier"] = Fact(inferred[0], Provenance.INFERRED, at, inferred[1])
-    return facts
 
 
 def _against_stored(
@@ -289,14 +259,8 @@ def _newer(
     *,
     replace: bool,
 ) -> Judgement:
-    renewed = with_changes(
-        connection,
-        generation=stored.generation + 1,
-        added_at=stored.added_at,
-        connection_type=stored.connection_type,
-    )
     if replace:
-        return _judged(row, Verdict.REPLACE, renewed, warnings)
+        return _judged(row, Verdict.REPLACE, renewed(stored, connection), warnings)
     return Judgement(
         line=row.line,
         slug=row.slug,
@@ -346,6 +310,9 @@ def _warnings(
         said.append(
             f"stored as {stored.connection_type}, the list says {row.connection_type}: not changed"
         )
+    works = stored is not None and stored.fingerprint == connection.fingerprint
+    if stored is not None and works and stored.status is not ConnectionStatus.CONNECTED:
+        said.append(f"listed as {stored.status}; 'hsagency verify {row.slug}' clears that")
     if row.expected is None:
         said.append(f"portal {connection.portal_id} was taken on first contact: check it")
     return [one for one in said if one]

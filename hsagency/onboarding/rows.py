@@ -8,22 +8,23 @@ quoted fields, blank lines, and comments that start with `#`.
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from hsagency.errors import OnboardingError, UsageError
+from hsagency.errors import BadSlug, BadToken, OnboardingError, UsageError
 from hsagency.portals import (
     ClientSlug,
     ConnectionType,
     CredentialKind,
     PortalId,
-    looks_like_token,
     parse_choice,
     parse_portal_id,
     parse_slug,
     parse_token,
+    redact,
 )
 from hsagency.secret import Secret
 
@@ -38,6 +39,12 @@ COLUMNS: Final = {
     "tier": "tier",
 }
 """Accepted column names, in any case, and what they mean."""
+
+NEW_KEY: Final = (
+    "A new one is made by a super admin, or a user with Developer tools access, in HubSpot > "
+    "Development > Keys > Service keys (private apps cannot be made since 26 October 2026)."
+)
+"""How the client makes a credential today; said wherever one has to be replaced."""
 
 TIERS: Final = ("free", "starter", "professional", "enterprise")
 _KINDS: Final = tuple(kind for kind in CredentialKind if kind is not CredentialKind.OAUTH)
@@ -91,28 +98,72 @@ def read_rows(
 
 def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
     """Yield line numbers and cells, without blank lines and comments."""
+    text = _text(content)
+    records = _Records(text, delimiter=_delimiter(text))
+    while True:
+        try:
+            record = records.next()
+        except csv.Error:
+            raise OnboardingError(
+                f"Line {records.line} of the client list is not CSV; nothing was onboarded.",
+                hint="A quote is opened and not closed there, or a quoted field has text after it.",
+            ) from None
+        if record is None:
+            return
+        cells = [cell.strip() for cell in record]
+        if any(cells):
+            yield records.line, cells
+
+
+def _text(content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # UTF-16 without a mark, or no text at all
         raise OnboardingError(
-            "The client list is not UTF-8; nothing was onboarded.",
-            hint="Save it as 'CSV UTF-8' and try again.",
-        ) from None
-    head = next((one for one in text.splitlines() if one.strip() and one.lstrip()[0] != "#"), "")
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
-    last = 0
-    try:
-        for cells in reader:
-            line, last = last + 1, reader.line_num
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped) and not stripped[0].startswith("#"):
-                yield line, stripped
-    except csv.Error:
-        raise OnboardingError(
-            f"Line {last + 1} of the client list is not CSV; nothing was onboarded.",
-            hint="A quote is opened and not closed there, or a quoted field has text after it.",
-        ) from None
+            "The client list is not text in UTF-8; nothing was onboarded.",
+            hint="In Excel: save it as 'CSV UTF-8'. Elsewhere: export CSV, character set UTF-8.",
+        )
+    return text
+
+
+def _delimiter(text: str) -> str:
+    lines = io.StringIO(text, newline="")
+    head = next((one for one in lines if one.strip() and not _is_comment(one)), "")
+    return max(",;\t", key=head.count)
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+class _Records:
+    """
+    The CSV records of a text; `line` is where the last one began.
+
+    Comments are left out before the CSV reader sees them, since a quote in one would open a
+    field; inside a quoted field a line may begin with # all the same.
+    """
+
+    def __init__(self, text: str, *, delimiter: str) -> None:
+        # Only line ends end lines: str.splitlines would also break at form feeds and U+2028.
+        self._source = enumerate(io.StringIO(text, newline=""), start=1)
+        self._reader = csv.reader(self._feed(), delimiter=delimiter, strict=True)
+        self._inside = False
+        self.line = 0
+
+    def next(self) -> list[str] | None:
+        """Return the cells of the next record; none is left if there is nothing."""
+        self._inside = False
+        return next(self._reader, None)
+
+    def _feed(self) -> Iterator[str]:
+        for number, line in self._source:
+            if self._inside or not _is_comment(line):
+                if not self._inside:
+                    self.line, self._inside = number, True
+                yield line
 
 
 def _columns(header: tuple[int, list[str]] | None) -> list[str]:
@@ -120,12 +171,12 @@ def _columns(header: tuple[int, list[str]] | None) -> list[str]:
     if header is None:
         raise OnboardingError("The client list is empty; nothing was onboarded.", hint=_HEADER)
     found = []
-    for name in header[1]:
+    for name in _without_empty_end(header[1]):
         meaning = COLUMNS.get(name.lower())
         if meaning is None:
-            shown = repr(name) if _is_harmless(name) else "(not shown)"
+            named = repr(name) if _is_harmless(name) else "(not shown)"
             raise OnboardingError(
-                f"Line {header[0]}: there is no column {shown}; nothing was onboarded.",
+                f"Line {header[0]}: there is no column {named}; nothing was onboarded.",
                 hint=_HEADER,
             )
         if meaning in found:
@@ -150,20 +201,18 @@ _HEADER: Final = (
 def _row(
     line: int, cells: list[str], columns: list[str], connection_type: ConnectionType
 ) -> Row | BadRow:
+    if len(cells) > len(columns):
+        cells = [*cells[: len(columns)], *_without_empty_end(cells[len(columns) :])]
     field = dict(zip(columns, cells, strict=False))
-    given = field.get("clientSlug", "")
-    slug = given if _is_harmless(given) else "(not shown)"
+    slug = shown(field.get("clientSlug", ""))
     if len(cells) != len(columns):
         cause = f"the line has {len(cells)} fields and the header {len(columns)}"
         return BadRow(line=line, slug=slug, cause=cause, hint="Quote fields that hold a separator.")
     try:
-        token = Secret(field.get("portalToken", ""))
-        parse_slug(given)
-        parse_token(token)
         return Row(
             line=line,
-            slug=ClientSlug(given),
-            token=token,
+            slug=client_slug(field.get("clientSlug", "")),
+            token=client_token(field.get("portalToken", "")),
             expected=_portal(field),
             kind=_kind(field.get("kind", "")),
             connection_type=_type(field.get("connectionType", ""), connection_type),
@@ -174,20 +223,67 @@ def _row(
         return BadRow(line=line, slug=slug, cause=error.message.rstrip("."), hint=error.hint)
 
 
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """Drop the empty cells that spreadsheets leave at the end of lines."""
+    end = len(cells)
+    while end and not cells[end - 1]:
+        end -= 1
+    return cells[:end]
+
+
+def client_slug(given: str) -> ClientSlug:
+    """Return a client slug; raises `BadSlug`, also for a token in its place."""
+    if not _is_harmless(given):  # a token is a well-formed slug
+        raise BadSlug("What stands in the slug's place is not shown, as it may be a token.")
+    if not given:
+        raise BadSlug("The client slug is missing.")
+    return parse_slug(given)
+
+
+def client_token(given: str) -> Secret:
+    """Return a token of the right shape; raises `BadToken` with how to make a new one."""
+    token = Secret(given.strip())
+    try:
+        parse_token(token)
+    except BadToken:
+        what = "This is not a HubSpot token" if token else "The token is missing"
+        raise BadToken(f"{what}.", hint=f"{BadToken.hint} {NEW_KEY}") from None
+    return token
+
+
+# Broader than a token's shape: also without its beginning, or with a word processor's hyphens.
+_UUID: Final = re.compile(r"[0-9a-f]{8}[\W_][0-9a-f]{4}[\W_][0-9a-f]{4}", re.IGNORECASE)
+
+
+def _may_hold_token(text: str) -> bool:
+    return redact(text) != text or _UUID.search(text) is not None
+
+
 def _is_harmless(text: str) -> bool:
-    return len(text) <= 63 and text.isprintable() and not looks_like_token(text)
+    return len(text) <= 63 and text.isprintable() and not _may_hold_token(text)
+
+
+def shown(text: str) -> str:
+    """Return a text as a message may repeat it: never what may be a token."""
+    return text if _is_harmless(text) else "(not shown)"
+
+
+def _choice(given: str, *, what: str) -> str:
+    """Return what was given, or raise without repeating what may be a token."""
+    if not _is_harmless(given):
+        raise UsageError(f"The {what} is not shown, as it may be a token.", hint=_HEADER)
+    return given
 
 
 def _portal(field: dict[str, str]) -> PortalId | None:
-    given = field.get("expectedPortalId", "")
-    if looks_like_token(given):
-        raise UsageError("A token stands in the portal id's column.", hint=_HEADER)
+    given = _choice(field.get("expectedPortalId", ""), what="portal id")
     return parse_portal_id(given) if given else None
 
 
 def _kind(given: str) -> CredentialKind:
     if not given:
         return CredentialKind.STATIC
+    given = _choice(given, what="kind of credential").lower()
     kind = parse_choice(CredentialKind, given, what="kind of credential")
     if kind not in _KINDS:
         raise UsageError(
@@ -198,22 +294,30 @@ def _kind(given: str) -> CredentialKind:
 
 
 def _type(given: str, default: ConnectionType) -> ConnectionType:
-    return parse_choice(ConnectionType, given, what="connection type") if given else default
+    if not given:
+        return default
+    given = _choice(given, what="connection type").lower()
+    return parse_choice(ConnectionType, given, what="connection type")
 
 
 def _label(given: str) -> str | None:
     if not given:
         return None
-    if len(given) > 100 or not given.isprintable() or looks_like_token(given):
-        raise UsageError("The display name is no name.", hint="Up to 100 printable characters.")
+    if _may_hold_token(given):
+        raise UsageError("The display name is not shown, as it may be a token.", hint=_HEADER)
+    if len(given) > 100 or not given.isprintable():
+        raise UsageError(
+            "The display name is too long or holds line breaks or control characters.",
+            hint="Up to 100 printable characters.",
+        )
     return given
 
 
 def _tier(given: str) -> str | None:
-    if given and given.lower() not in TIERS:
-        shown = repr(given) if _is_harmless(given) else "(not shown)"
-        raise UsageError(f"{shown} is not a tier.", hint=f"Choose one of {', '.join(TIERS)}.")
-    return given.lower() or None
+    tier = _choice(given, what="tier").lower()
+    if tier and tier not in TIERS:
+        raise UsageError(f"{given!r} is not a tier.", hint=f"Choose one of {', '.join(TIERS)}.")
+    return tier or None
 
 
 def _without_duplicates(rows: list[Row], bad: list[BadRow]) -> tuple[list[Row], list[BadRow]]:
@@ -224,15 +328,14 @@ def _without_duplicates(rows: list[Row], bad: list[BadRow]) -> tuple[list[Row], 
 
 
 def _clashes(rows: Iterable[Row]) -> Iterator[tuple[int, BadRow]]:
-    groups: dict[tuple[str, object], list[Row]] = defaultdict(list)
+    """Yield what is wrong with each row of a clash; of several reasons the last one counts."""
+    groups: dict[str, dict[object, list[Row]]] = {"portal": {}, "token": {}, "slug": {}}
     for row in rows:
-        groups["token", row.token.fingerprint].append(row)
-        groups["slug", row.slug].append(row)
+        groups["token"].setdefault(row.token.fingerprint, []).append(row)
+        groups["slug"].setdefault(row.slug, []).append(row)
         if row.expected is not None:
-            groups["portal", row.expected].append(row)
-    for (what, _), same in groups.items():
-        if len(same) == 1:
-            continue
+            groups["portal"].setdefault(row.expected, []).append(row)
+    for what, same in ((what, same) for what, found in groups.items() for same in found.values()):
         repeated = all(_same(one, same[0]) for one in same)
         for row in same[1:] if repeated else same:
             others = [one for one in same if one is not row]
@@ -244,15 +347,14 @@ def _same(one: Row, other: Row) -> bool:
 
 
 def _clash(what: str, row: Row, others: list[Row], *, repeated: bool) -> BadRow:
-    where = ", ".join(f"{other.slug} (line {other.line})" for other in others)
-    cause = {
-        "slug": f"the slug stands more than once: also on {where}",
-        "token": f"one token under two slugs: {row.slug} and {where}",
-        "portal": f"one portal under two slugs: {row.slug} and {where}",
-    }[what]
-    hint = (
-        "Keep one line for each client." if what == "slug" else "One portal, one slug, one token."
-    )
     if repeated:
         cause, hint = f"repeats line {others[0].line}", "Remove one of the two."
+    elif what == "slug":
+        lines = ", ".join(str(other.line) for other in others)
+        cause = f"the slug stands more than once, with other values: also on line {lines}"
+        hint = "Keep one line for each client."
+    else:
+        where = ", ".join(f"{other.slug} (line {other.line})" for other in others)
+        cause = f"one {what} under two slugs: {row.slug} and {where}"
+        hint = "One portal, one slug, one token: keep the line that is right."
     return BadRow(line=row.line, slug=row.slug, cause=cause, hint=hint)
