@@ -11,6 +11,7 @@ Exit codes: 0 done; 1 refused or something failed; 2 wrong usage; 3 nothing to r
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from typing import NoReturn
@@ -18,7 +19,9 @@ from typing import NoReturn
 import click
 
 from hsagency import __version__
-from hsagency.cli import audit, connections, reporting, workshop
+from hsagency.cli import audit, calls, connections, onboard, reporting, workshop
+from hsagency.cli.common import program
+from hsagency.cli.tables import plain
 from hsagency.errors import (
     CredentialRejected,
     HsAgencyError,
@@ -49,7 +52,9 @@ def cli() -> None:
 
 for command in (
     *workshop.COMMANDS,
+    *onboard.COMMANDS,
     *connections.COMMANDS,
+    *calls.COMMANDS,
     *reporting.COMMANDS,
     *audit.COMMANDS,
 ):
@@ -64,41 +69,67 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    program = os.environ.get("HSAGENCY_PROG", "hsagency")
     try:
-        code = cli.main(prog_name=program, standalone_mode=False)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        usage = f"\nTry '{context.command_path} --help'." if context else ""
-        click.echo(redact(f"Error: {error.format_message()}{usage}"), err=True)
-        return 2
+        _refuse_tokens(sys.argv[1:])
+        code = cli.main(prog_name=program(), standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What was finished stands; run it again to go on.", err=True)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on: leave quietly
+        for stream in (1, 2):  # nobody reads on: leave quietly
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         return 1
-    except HsAgencyError as error:
-        return _say(error, _code(error), redact(f"Error: {error}"))
     except Exception as error:  # noqa: BLE001  (the last place where a person can be told)
-        return _say(
-            error,
-            1,
-            f"Error: something unexpected happened ({type(error).__name__}). What was finished "
-            "stands. Run again with --debug to see where, and please report it.",
-        )
+        return _say(error)
     return code if isinstance(code, int) else 0
 
 
-def _say(error: Exception, code: int, message: str) -> int:
+_TOKEN = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}-[0-9a-f]{4}-", re.ASCII | re.IGNORECASE)
+
+
+def _refuse_tokens(arguments: list[str]) -> None:
+    if any(_TOKEN.search(one) for one in arguments):
+        raise UsageError(
+            "A token stands in the arguments, where the shell's history keeps it and others on "
+            "this machine can see it. Nothing was done.",
+            hint="Have it rotated, and give the new one at the prompt or on standard input.",
+        )
+
+
+def _say(error: Exception) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
     if "--debug" in sys.argv:
         click.echo(redact("".join(traceback.format_exception(error))), err=True)
-    click.echo(message, err=True)
-    return code
+    click.echo(plain(redact(f"Error: {_in_words(error)}")), err=True)
+    return _code(error)
 
 
-def _code(error: HsAgencyError) -> int:
-    if isinstance(error, UsageError):
+def _in_words(error: Exception) -> str:
+    """Return one line: what happened, what was not done, what to do next."""
+    if isinstance(error, HsAgencyError):
+        return str(error)
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return f"{message}. Nothing was done." + (
+            f" See: {context.command_path} --help" if context else ""
+        )
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return (
+            f"the system refused something ({error.strerror or type(error).__name__}{where}). "
+            "What was finished stands. See to that, then run it again."
+        )
+    return (
+        f"something unexpected happened ({type(error).__name__}). What was finished stands. "
+        "Run again with --debug to see where, and please report it."
+    )
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, UsageError | click.ClickException):
         return 2
     if isinstance(error, NothingToReport):
         return 3

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from hsagency.cli.common import Shared, as_json, emit, emit_line, records, shared, show
+from hsagency.cli.common import Shared, as_json, emit, emit_line, records, shared
+from hsagency.cli.tables import show, show_story
 
 
 @click.group()
@@ -53,7 +54,7 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
             "outcome",
             "duration_ms",
         ]
-        show(calls, [*columns, "purpose", "origin"])
+        show(calls, [*columns, "origin", "purpose"], spare=3)
     for one in reading.damage:
         common.say(f"Not readable: {one.client_slug}, {one.file}, line {one.line}: {one.cause}.")
     if calls.is_empty():
@@ -78,7 +79,7 @@ def activity(common: Shared, *, slug: str | None, as_json: bool) -> None:
     if as_json:
         emit({"activity": records(frame)})
     elif frame.height:
-        show(frame, ["ts", "client_slug", "event", "user", "message"])
+        show_story(frame, ["ts", "client_slug", "event", "user", "message"])
     else:
         common.say("Nothing is recorded.")
 

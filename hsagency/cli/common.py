@@ -6,7 +6,7 @@ import functools
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,6 +79,9 @@ def shared(function: Function) -> Function:
     return command  # type: ignore[return-value]  # click's decorators erase the signature
 
 
+api_option = click.option(
+    "--api", default="", help="A sandbox on this machine instead of HubSpot: http://127.0.0.1:PORT."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -89,11 +92,22 @@ def program() -> str:
 
 def read_token(prompt: str) -> Secret:
     """Read a token from the prompt, or one line of standard input; never from the arguments."""
-    if sys.stdin is not None and sys.stdin.isatty():
-        typed = getpass.getpass(f"{prompt}: ", stream=sys.stderr)
-    else:
-        typed = sys.stdin.readline() if sys.stdin is not None else ""
-    return Secret(typed.strip())
+    try:
+        if sys.stdin is not None and sys.stdin.isatty():
+            typed = getpass.getpass(f"{prompt} (not shown as you paste it): ", stream=sys.stderr)
+        else:
+            typed = sys.stdin.readline() if sys.stdin is not None else ""
+    except EOFError:
+        typed = ""
+    except UnicodeDecodeError:
+        typed = "?"  # the codec's error would repeat what was typed
+    token = Secret(typed.strip())
+    if not token:
+        raise UsageError(
+            "No token was given. Nothing was done.",
+            hint="Paste it at the prompt, or pipe it to standard input.",
+        )
+    return token
 
 
 def emit(document: Mapping[str, Any]) -> None:
@@ -118,26 +132,6 @@ def records(frame: pl.DataFrame) -> list[dict[str, Any]]:
         {_camel(name): timestamp(v) if hasattr(v, "tzinfo") else v for name, v in row.items()}
         for row in frame.iter_rows(named=True)
     ]
-
-
-def show(frame: pl.DataFrame, columns: Iterable[str] | None = None) -> None:
-    """Print a frame as a plain table, with words for headings and nothing cut off."""
-    chosen = list(columns or frame.columns)
-    rows = [[_cell(row[name]) for name in chosen] for row in frame.iter_rows(named=True)]
-    heads = [name.replace("_", " ") for name in chosen]
-    widths = [max(len(line[i]) for line in [heads, *rows]) for i in range(len(chosen))]
-    for line in [heads, ["-" * width for width in widths], *rows]:
-        click.echo("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if hasattr(value, "strftime"):
-        return str(value.strftime("%Y-%m-%d %H:%M"))
-    return str(value)
 
 
 def _camel(name: str) -> str:

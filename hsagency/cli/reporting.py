@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hsagency.reports.run import Format
 
 
-@click.command()
+@click.command(short_help="Make reports for clients: HTML pages and CSV.")
 @click.argument("kind", type=click.Choice(["quota", "compliance"]))
 @click.argument("slugs", nargs=-1)
 @click.option("--all", "everyone", is_flag=True, help="Every client that has an audit log.")

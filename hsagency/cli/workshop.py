@@ -12,7 +12,7 @@ from hsagency.cli.common import Shared, program, shared
 from hsagency.errors import UsageError
 
 
-@click.command()
+@click.command(short_help="Run the whole main job against the sandbox.")
 @click.option("--portals", default=12, show_default=True, help="How many clients.")
 @click.option(
     "--dir",
@@ -44,7 +44,7 @@ def demo(common: Shared, *, portals: int, folder: Path) -> None:
         click.echo(f"  {program()} {thing}")
 
 
-@click.command()
+@click.command(short_help="Make a workspace.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--name", default="", help="The agency's name, for reports.")
 @shared
@@ -70,7 +70,10 @@ def init(common: Shared, *, folder: Path, name: str) -> None:
         )
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(
+    short_help="Open the workspace in JupyterLab.",
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @shared
 def lab(common: Shared, *, options: tuple[str, ...]) -> None:
@@ -104,7 +107,7 @@ def lab(common: Shared, *, options: tuple[str, ...]) -> None:
     os.execve(sys.executable, command, {**os.environ, "HSAGENCY_HOME": str(root)})  # noqa: S606  (no shell is wanted)
 
 
-@click.command()
+@click.command(short_help="Serve a simulated HubSpot on this machine.")
 @click.option("--portals", default=25, show_default=True, help="How many portals to simulate.")
 @click.option("--port", default=0, help="The port on 127.0.0.1; 0 takes a free one.")
 @click.option("--seed", default=0, show_default=True, help="The same seed makes the same portals.")

@@ -1,0 +1,140 @@
+"""Commands about calls: make one, and let them go on after a halt."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hsagency.cli.common import Shared, shared
+from hsagency.cli.tables import plain
+from hsagency.errors import CallRefused, HsAgencyError, UsageError
+
+
+@click.command(short_help="Make one audited call and print the answer.")
+@click.argument("slug")
+@click.argument("method")
+@click.argument("path")
+@click.option("--query", multiple=True, metavar="NAME=VALUE", help="A query parameter; repeatable.")
+@click.option("--body", help="A JSON body: - for standard input, @FILE, or the JSON itself.")
+@click.option("--purpose", help="Why the call is made; it is recorded. Else: interactive.")
+@click.option(
+    "--allow-unclassified",
+    is_flag=True,
+    help="With --purpose: allow a call that the route table does not know.",
+)
+@shared
+def call(
+    common: Shared,
+    *,
+    slug: str,
+    method: str,
+    path: str,
+    query: tuple[str, ...],
+    body: str | None,
+    purpose: str | None,
+    allow_unclassified: bool,
+) -> None:
+    """
+    Make one audited call to a client's portal and print the answer.
+
+    Exit code 0 for a success (2xx), 1 otherwise. Give personal data on standard input rather
+    than in the arguments, which other users of this machine can see.
+
+    \b
+    Examples:
+      hsagency call acme-corp POST /crm/v3/objects/contacts/search --body - < search.json
+      hsagency call acme-corp GET /crm/objects/2026-09/contacts --query limit=10
+    """
+    import httpx
+
+    content = _body(body)
+    pairs = [_pair(one) for one in query]
+    with common.agency() as agency:
+        client = agency.client(slug, purpose=purpose or "interactive")
+        try:
+            answer = client.request(
+                method.upper(),
+                path,
+                params=pairs or None,
+                content=content,
+                headers={"content-type": "application/json"} if content is not None else None,
+                extensions=_said(purpose, allow_unclassified=allow_unclassified),
+            )
+        except CallRefused as error:
+            if type(error) is CallRefused and error.hint:  # it speaks of Python
+                error.hint = _ALLOW
+            raise
+        except httpx.InvalidURL:
+            raise UsageError(
+                "The path is not one. Nothing was sent.",
+                hint="Write it from the slash on: /crm/objects/2026-09/contacts",
+            ) from None
+        except httpx.HTTPError as error:
+            raise HsAgencyError(
+                f"HubSpot did not answer ({type(error).__name__}). Whether the call took effect "
+                "is unknown, and recorded so.",
+                hint="If it was not a read, look in HubSpot before you repeat it.",
+            ) from None
+    common.say(plain(f"{answer.status_code} {answer.reason_phrase}  {client.portal}"))
+    click.echo(answer.content, nl=False)
+    if answer.content and not answer.content.endswith(b"\n"):
+        click.echo()
+    if not answer.is_success:
+        click.get_current_context().exit(1)
+
+
+_ALLOW = (
+    "If the call is meant, the connection needs another type. One that is not classified also "
+    "needs --purpose NAME --allow-unclassified, on a config_and_audit connection."
+)
+
+
+def _said(purpose: str | None, *, allow_unclassified: bool) -> dict[str, object]:
+    said: dict[str, object] = {"allow_unclassified": allow_unclassified}
+    return said if purpose is None else {**said, "purpose": purpose}
+
+
+def _body(given: str | None) -> bytes | None:
+    if given is None:
+        return None
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if not given.startswith("@"):
+        return given.encode()
+    try:
+        return Path(given[1:]).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The body {given[1:]} cannot be read ({error.strerror}). Nothing was sent."
+        ) from error
+
+
+def _pair(given: str) -> tuple[str, str | int | float | bool | None]:
+    name, equals, value = given.partition("=")
+    if not (name and equals):
+        raise UsageError("A query parameter is NAME=VALUE. Nothing was sent.")
+    return name, value
+
+
+@click.command()
+@click.option("--fleet", is_flag=True, help="The whole fleet.")
+@click.option("--reason", required=True, help="Why it may go on; it is recorded.")
+@shared
+def resume(common: Shared, *, fleet: bool, reason: str) -> None:
+    """
+    Lift the halt that stops every call after a portal mix-up.
+
+    \b
+    Example:
+      hsagency resume --fleet --reason "acme's key was pasted twice; corrected"
+    """
+    if not fleet:
+        raise UsageError("Say what to resume: --fleet. Nothing was changed.")
+    with common.agency() as agency:
+        halted_for = agency.resume(reason=reason)
+    click.echo(f"Resumed. The fleet was halted: {halted_for}")
+
+
+COMMANDS = (call, resume)

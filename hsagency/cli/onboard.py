@@ -1,0 +1,235 @@
+"""The command that connects clients: from a list, or one by hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hsagency.cli.common import (
+    Shared,
+    api_option,
+    as_json,
+    emit,
+    program,
+    read_token,
+    records,
+    shared,
+)
+from hsagency.cli.tables import plain, show
+from hsagency.errors import OnboardingError, UsageError
+from hsagency.portals import ConnectionType, parse_choice, parse_portal_id
+
+if TYPE_CHECKING:
+    from hsagency.onboarding import Plan, Result, Row
+
+
+@click.command(short_help="Connect clients from a list, or one by hand.")
+@click.argument("file", required=False)
+@click.option("--client", help="Onboard one client under this slug; the token is asked for.")
+@click.option("--portal", help="With --client: the portal id to expect.")
+@click.option(
+    "--type",
+    "connection_type",
+    default=ConnectionType.CONFIG_AND_AUDIT.value,
+    show_default=True,
+    help="config_and_audit (everything), config_only (no records, no activity), audit_only "
+    "(reads only); for rows that name none.",
+)
+@click.option("--dry-run", is_flag=True, help="Judge every row, store nothing.")
+@click.option("--replace", is_flag=True, help="Use newer tokens for clients already connected.")
+@click.option("--delete", is_flag=True, help="Delete FILE once every row of it is connected.")
+@click.option(
+    "--trust-first-contact", is_flag=True, help="Take HubSpot's word where no portal id is given."
+)
+@api_option
+@as_json
+@shared
+def onboard(
+    common: Shared,
+    *,
+    file: str | None,
+    client: str | None,
+    portal: str | None,
+    connection_type: str,
+    dry_run: bool,
+    replace: bool,
+    delete: bool,
+    trust_first_contact: bool,
+    api: str,
+    as_json: bool,
+) -> None:
+    """
+    Connect clients from a list (FILE, or - for standard input), or one client by hand.
+
+    The list is a CSV file with the columns clientSlug,portalToken,expectedPortalId. Every row
+    is judged before anything is stored; bad rows are named and never stop the good ones. Run
+    again, it changes nothing.
+
+    \b
+    Examples:
+      hsagency onboard - --dry-run < clients.csv
+      hsagency onboard clients.csv --delete
+      hsagency onboard --client acme-corp --portal 12345678
+    """
+    from hsagency import onboarding
+
+    _check(file, client, portal, dry_run=dry_run, delete=delete, trusting=trust_first_contact)
+    kind = parse_choice(ConnectionType, connection_type, what="connection type")
+    with common.agency() as agency:
+        common.say(f"Secrets are kept in: {agency.store.describe()}")
+        content, unusable = b"", list[onboarding.BadRow]()
+        if client is not None:
+            rows = [_one_row(client, portal, kind)]
+        else:
+            content = _content(file or "")
+            rows, unusable = onboarding.read_rows(content, connection_type=kind)
+        plan = onboarding.plan(
+            agency,
+            rows,
+            unusable=unusable,
+            api=api,
+            trust_first_contact=trust_first_contact,
+            replace_tokens=replace,
+            progress=common.progress,
+        )
+        outcome: Plan | Result = plan
+        if not dry_run:
+            outcome = onboarding.apply(agency, plan, digest=plan.digest, progress=common.progress)
+        _report(common, outcome, as_json=as_json, one=client is not None)
+        if file not in (None, "-") and not dry_run:
+            _dispose(common, Path(file or ""), content, outcome, delete=delete)
+    if outcome.refused or (client and isinstance(outcome, Result) and not outcome.complete):
+        click.get_current_context().exit(1)
+
+
+def _check(
+    file: str | None,
+    client: str | None,
+    portal: str | None,
+    *,
+    dry_run: bool,
+    delete: bool,
+    trusting: bool,
+) -> None:
+    """Refuse what contradicts itself, before a token is asked for."""
+    if (file is None) == (client is None):
+        raise UsageError(
+            "Name either a FILE (or - for standard input) or one --client. Nothing was done.",
+            hint=f"Examples: {program()} onboard --help",
+        )
+    if portal is not None and client is None:
+        raise UsageError("--portal goes with --client. Nothing was done.")
+    if client is not None and portal is None and not trusting:
+        raise UsageError(
+            "The portal id is missing. Nothing was done.",
+            hint="Add --portal ID, or take HubSpot's word for it with --trust-first-contact.",
+        )
+    if delete and dry_run:
+        raise UsageError("A dry run deletes nothing: leave out --delete. Nothing was done.")
+    if delete and (file in (None, "-") or not _is_plain_file(Path(file or ""))):
+        raise UsageError(
+            "--delete needs a plain FILE. Nothing was done.",
+            hint="What came from elsewhere (a pipe, a link, a prompt) is yours to remove there.",
+        )
+
+
+def _is_plain_file(path: Path) -> bool:
+    # One that does not exist is told about when it is read.
+    return not path.is_symlink() and (path.is_file() or not path.exists())
+
+
+def _one_row(client: str, portal: str | None, kind: ConnectionType) -> Row:
+    from hsagency.onboarding import Row
+    from hsagency.onboarding.rows import client_slug, client_token
+
+    slug = client_slug(client)
+    expected = parse_portal_id(portal) if portal else None
+    token = client_token(read_token(f"Service key of {slug}").reveal())
+    return Row(line=1, slug=slug, token=token, expected=expected, connection_type=kind)
+
+
+def _content(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise OnboardingError(
+            f"The client list {file} cannot be read ({error.strerror}); nothing was onboarded.",
+            hint=f"Name a CSV file, or - for standard input. Example: {program()} onboard clients.csv",
+        ) from error
+
+
+def _report(common: Shared, outcome: Plan | Result, *, as_json: bool, one: bool) -> None:
+    from hsagency.onboarding import Plan
+
+    frame = outcome.frame()
+    dry_run = isinstance(outcome, Plan)
+    counts = dict(sorted(frame["outcome"].value_counts().iter_rows()))
+    if as_json:
+        emit({"dryRun": dry_run, "counts": counts, "rows": records(frame)})
+        return
+    if not one:
+        show(frame, ["line", "client_slug", "portal_id", "account_name", "outcome"])
+    for row in frame.iter_rows(named=True):
+        where = plain(row["client_slug"] if one else f"line {row['line']}: {row['client_slug']}")
+        if row["cause"]:
+            click.echo(plain(f"{where}: {row['cause']}. {row['hint'] or ''}".rstrip()), err=True)
+        if row["warnings"]:
+            common.say(plain(f"{where}: note: {row['warnings']}."))
+        if one:
+            name = f" ({row['account_name']})" if row["account_name"] else ""
+            portal = f"  portal {row['portal_id']}{name}" if row["portal_id"] else ""
+            click.echo(plain(f"{row['outcome']}  {row['client_slug']}{portal}"))
+    click.echo(_summary(counts, dry_run=dry_run, one=one))
+
+
+def _summary(counts: Mapping[str, int], *, dry_run: bool, one: bool) -> str:
+    said = ", ".join(f"{count} {word}" for word, count in counts.items()) or "The list has no rows"
+    parts = [] if one else [f"{said}."]
+    if dry_run:
+        parts.append("Nothing was stored (dry run).")
+    elif set(counts) == {"unchanged"}:
+        parts.append("Nothing changed.")
+    if counts.get("refused") and not one:
+        parts.append("Correct the refused rows and run it again: what is connected stays.")
+    return " ".join(parts)
+
+
+def _dispose(
+    common: Shared, file: Path, content: bytes, outcome: Plan | Result, *, delete: bool
+) -> None:
+    """Say, or do, what becomes of a file full of tokens."""
+    if not delete:
+        common.say(
+            f"{file} still holds the tokens in plain text. Delete it, and its copies in mail and "
+            "downloads, when you are done (--delete does the first)."
+        )
+        return
+    if not getattr(outcome, "complete", False):
+        common.say(
+            f"{file} was kept: some of its rows are not connected, and it holds their tokens."
+        )
+        return
+    try:
+        if file.read_bytes() != content:
+            common.say(f"{file} was kept: it changed while it was read. Run this again.")
+            return
+        file.unlink()
+    except OSError as error:
+        raise OnboardingError(
+            f"{file} could not be deleted ({error.strerror}), and it holds tokens in plain text. "
+            "All of its rows are connected.",
+            hint="Delete it yourself.",
+        ) from error
+    common.say(
+        f"{file} was deleted. That cannot reach copies: mail, downloads, backups, the trash, "
+        "or blocks an SSD has not overwritten yet. If one may exist, have the keys rotated."
+    )
+
+
+COMMANDS = (onboard,)
