@@ -15,7 +15,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -84,6 +84,9 @@ class PortalClient(httpx.Client):
                 f"This client for {self._binding.client_slug} is closed or belongs to another "
                 "process. Nothing was sent."
             )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A PortalClient is not pickled or copied: ask the agency for one.")
 
     def __repr__(self) -> str:
         return f"<PortalClient {self._portal or 'for a credential being judged'}>"

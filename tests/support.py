@@ -1,18 +1,35 @@
-"""What several folders of tests build: an agency that is connected to a sandbox."""
+"""What several folders of tests build: agencies on a sandbox, hostile servers, a token scanner."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
-from collections.abc import Iterator
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
 
 from hsagency import onboarding
 from hsagency.agency import Agency
+from hsagency.audit.journal import AuditWriter
+from hsagency.audit.record import Author
+from hsagency.client import PortalClient, Way, host_url
+from hsagency.halt import Halt
+from hsagency.portals import ClientSlug, ConnectionType, Portal, PortalId
 from hsagency.sandbox import Sandbox, SandboxServer, serve
 from hsagency.sandbox.clients_csv import COLUMNS, client_rows
+from hsagency.secret import Secret
+from hsagency.transport import Binding
+
+TOKEN = "pat-na1-0c0ffee0-1111-4222-8333-444455556666"
 
 
 @dataclass(frozen=True)
@@ -48,3 +65,162 @@ def connected(
         result = onboarding.apply(agency, plan, digest=plan.digest)
         assert not result.refused, result.frame()
         yield Connected(agency=agency, sandbox=fleet, server=server)
+
+
+def tokens_of(sandbox: Sandbox) -> list[str]:
+    """Return every token a sandbox ever gave out."""
+    held = (*sandbox.portals, sandbox.spare)
+    return [credential.token for portal in held for credential in portal.credentials]
+
+
+def needles(token: str) -> Iterator[bytes]:
+    """Yield what would give a token away: its random part, as it is and as encodings show it."""
+    random = token.split("-", 2)[2]
+    yield from (random.encode(), random.replace("-", "").encode(), random.upper().encode())
+    for shift in range(3):  # base64 of a text that holds the token anywhere
+        yield base64.b64encode(b" " * shift + token.encode())[4:-4]
+
+
+def assert_no_tokens(
+    paths: Iterable[Path], tokens: Iterable[str], *, texts: Mapping[str, str] | None = None
+) -> None:
+    """Look for tokens in the name and content of every file below `paths`, and in `texts`."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    seen = {name: text.encode() for name, text in (texts or {}).items()}
+    for file in files:
+        seen[str(file)] = str(file).encode() + _content(file)
+    wanted = {needle: token[:8] for token in tokens for needle in needles(token)}
+    assert wanted, "no tokens to look for"
+    found = {name for name, content in seen.items() for needle in wanted if needle in content}
+    assert not found, f"tokens stand in {sorted(found)}"
+
+
+def _content(file: Path) -> bytes:
+    if not file.is_file():
+        return b""
+    if file.suffix == ".parquet":  # compressed on disk
+        return pl.read_parquet(file).write_json().encode()
+    return file.read_bytes()
+
+
+def records(workspace: Path, slug: str) -> list[dict[str, Any]]:
+    """Return a client's records as they are on disk."""
+    files = sorted((workspace / "audit" / slug / "journal").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request that reached a server."""
+
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says; `cut` hangs up after so many bytes of the body."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b"{}"
+    cut: int | None = None
+    after: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A server of ours on loopback, and what it saw."""
+
+    url: str
+    seen: list[Seen]
+
+    @property
+    def port(self) -> int:
+        return httpx.URL(self.url).port or 80
+
+
+@contextmanager
+def listening(answer: Callable[[Seen], Answer] = lambda _: Answer()) -> Iterator[Listener]:
+    """Serve whatever a function answers, and remember every request."""
+    seen: list[Seen] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen.append(Seen(self.command, self.path, self.headers.items(), body))
+            said = answer(seen[-1])
+            self.send_response(said.status)
+            for name, value in said.headers.items():
+                for one in value.split("\n"):
+                    self.send_header(name, one)
+            self.send_header("Content-Length", str(len(said.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(said.body[: said.cut])
+            self.wfile.flush()
+            said.after()
+            self.close_connection = said.cut is not None
+
+        def __getattr__(self, name: str) -> Callable[[], None]:
+            if name.startswith("do_"):
+                return self.handle_any
+            raise AttributeError(name)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield Listener(f"http://127.0.0.1:{server.server_address[1]}", seen)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def lone_client(
+    folder: Path,
+    *,
+    url: str = "",
+    token: str = TOKEN,
+    connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT,
+    wire: httpx.BaseTransport | None = None,
+) -> Iterator[PortalClient]:
+    """Make a portal client without an agency: guard, recorder, bearer and a real wire."""
+    author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
+    with AuditWriter(folder / "audit", author=author) as writer:
+        way = Way(
+            host=host_url(url),
+            credential=lambda: Secret(token),
+            writer=writer,
+            halt=Halt(folder / "state" / "halt.json"),
+            wire=wire,
+        )
+        slug, portal_id = ClientSlug("acme-corp"), PortalId(12345678)
+        binding = Binding(
+            client_slug=slug,
+            portal_id=portal_id,
+            connection_type=connection_type,
+            host=way.host,
+            fingerprint=Secret(token).fingerprint,
+            generation=1,
+            purpose="interactive",
+        )
+        client = way.client(binding=binding, portal=Portal(portal_id=portal_id, client_slug=slug))
+        try:
+            yield client
+        finally:
+            client.close()
+            way.close()
