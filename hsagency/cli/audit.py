@@ -44,17 +44,8 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
         for record in joined_records(calls):
             emit_line(record)
     else:
-        columns = [
-            "ts",
-            "client_slug",
-            "portal_id",
-            "method",
-            "path",
-            "status_code",
-            "outcome",
-            "duration_ms",
-        ]
-        show(calls, [*columns, "origin", "purpose"], spare=3)
+        columns = ["ts", "client_slug", "portal_id", "method", "path", "outcome", "status_code"]
+        show(calls, [*columns, "duration_ms", "origin", "purpose"], spare=4)
     for one in reading.damage:
         common.say(f"Not readable: {one.client_slug}, {one.file}, line {one.line}: {one.cause}.")
     if calls.is_empty():

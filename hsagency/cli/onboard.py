@@ -102,7 +102,9 @@ def onboard(
         _report(common, outcome, as_json=as_json, one=client is not None)
         if file not in (None, "-") and not dry_run:
             _dispose(common, Path(file or ""), content, outcome, delete=delete)
-    if outcome.refused or (client and isinstance(outcome, Result) and not outcome.complete):
+    if outcome.refused or (
+        client and isinstance(outcome, onboarding.Result) and not outcome.complete
+    ):
         click.get_current_context().exit(1)
 
 
@@ -185,7 +187,8 @@ def _report(common: Shared, outcome: Plan | Result, *, as_json: bool, one: bool)
             name = f" ({row['account_name']})" if row["account_name"] else ""
             portal = f"  portal {row['portal_id']}{name}" if row["portal_id"] else ""
             click.echo(plain(f"{row['outcome']}  {row['client_slug']}{portal}"))
-    click.echo(_summary(counts, dry_run=dry_run, one=one))
+    if summary := _summary(counts, dry_run=dry_run, one=one):
+        click.echo(summary)
 
 
 def _summary(counts: Mapping[str, int], *, dry_run: bool, one: bool) -> str:
