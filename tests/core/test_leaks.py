@@ -278,6 +278,27 @@ def test_a_credential_that_no_header_holds_is_not_repeated_in_an_error(
     assert server.seen == []
 
 
+class Careless(httpx.BaseTransport):
+    """A wire that keeps what it sends in a local variable, as many do, and fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        headers = [value.decode() for _, value in request.headers.raw]
+        raise self.error if headers else AssertionError
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError("x"), OSError("x"), SystemExit(), MemoryError()])
+def test_no_frame_of_the_wire_is_left_in_an_error(tmp_path: Path, error: BaseException) -> None:
+    with (
+        lone_client(tmp_path, wire=Careless(error)) as client,
+        pytest.raises(type(error)) as caught,
+    ):
+        client.get(PATH)
+    assert hides(told(caught.value))
+
+
 class Failing:
     """A sender whose every request ends in the same error, raised below its body."""
 
