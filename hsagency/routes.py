@@ -48,7 +48,7 @@ _VERSION: Final = re.compile(r"v\d{1,2}|20\d{2}-\d{2}(-beta)?", re.ASCII)
 # Names of custom objects: type ids and the forms with a p prefix; no free text.
 _CUSTOM: Final = re.compile(r"[0-2]-\d{1,9}|p\d*_[a-z0-9_]{1,60}", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,20}", re.ASCII)
-_LONGEST: Final = 12  # segments; no row of the table has as many, and a record stays short
+_LONGEST: Final = 12  # segments, more than any row has; the rest is one, so a record stays short
 _Pattern = tuple[str, ...]
 
 
@@ -68,9 +68,7 @@ def touched(method: str, path: str, query: str = "") -> Touched:
 
 @lru_cache(maxsize=4096)
 def _touched(method: str, path: str, by_property: bool) -> Touched:  # noqa: FBT001  (a cache key)
-    segments = [unquote(one) for one in path.split("/", _LONGEST + 1)[1:]]
-    if len(segments) > _LONGEST:
-        segments[_LONGEST:] = ["..."]
+    segments = [unquote(one) for one in path.split("/", _LONGEST)[1:]]
     version = next((i for i, one in enumerate(segments) if i and _VERSION.fullmatch(one)), None)
     bare = tuple(one for i, one in enumerate(segments) if i != version)
     pattern = _best(method, bare)
