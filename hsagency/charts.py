@@ -306,10 +306,3 @@ def _render(spec: dict[str, Any], **_: object) -> dict[str, str]:
         ),
         "text/plain": said,
     }
-
-
-def library() -> str:
-    """Return the JavaScript that draws these charts, without anything from the network."""
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=_VEGA_LITE))

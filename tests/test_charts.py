@@ -115,11 +115,3 @@ def test_a_limit_that_is_not_known_is_said_to_be_unknown() -> None:
     drawn = picture(shown(DRAWN["no limit"](calls())))
     assert "is not known" in drawn
     assert "Share of limit" not in drawn
-
-
-def test_the_library_that_draws_holds_nothing_that_ends_its_script() -> None:
-    """A carriage return would also change its digest on the way through a browser."""
-    library = charts.library()
-    assert "</script" not in library
-    assert "\r" not in library
-    assert "window.vegaEmbed=" in library

@@ -38,7 +38,7 @@ def redacted(text: str) -> str:
     return SECRETS.sub("(secret)", text)
 
 
-def leaks(page: str, *, others: Mapping[str, int | None], harmless: Iterable[str]) -> list[str]:
+def leaks(page: str, *, others: Mapping[str, Iterable[int]], harmless: Iterable[str]) -> list[str]:
     """
     Name what must not be in a page: other clients by slug, with their portal ids.
 
@@ -49,11 +49,10 @@ def leaks(page: str, *, others: Mapping[str, int | None], harmless: Iterable[str
     present = words(text) - set(harmless)
     numbers = {digits.replace(",", "") for digits in _NUMBER.findall(text)}
     ids = {one for one in numbers if len(one) >= _TELLING} | set(_CALLED.findall(text))
-    for slug, portal_id in sorted(others.items()):
+    for slug, portal_ids in sorted(others.items()):
         if slug in present:
             found.append(f"the client {slug}")
-        if str(portal_id) in ids:
-            found.append(f"portal {portal_id} of the client {slug}")
+        found += [f"portal {one} of the client {slug}" for one in portal_ids if str(one) in ids]
     return found
 
 

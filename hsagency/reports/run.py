@@ -25,7 +25,7 @@ from hsagency.errors import NothingToReport, ReportError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import parse_slug
 from hsagency.progress import Progress, silent
-from hsagency.reports.making import BODY, CSV, RESULT, Kind
+from hsagency.reports.making import BODY, CSV, RESULT, Kind, known_portals
 from hsagency.reports.notebook import Engine
 from hsagency.reports.page import Heading, page
 from hsagency.reports.pool import Workers
@@ -74,6 +74,7 @@ def report(
     """
     wanted = list(dict.fromkeys(parse_slug(slug) for slug in slugs))
     chosen = _formats(kind, formats)
+    common = {"timeout": timeout, "engine": engine, "portals": known_portals(agency)}
     done: dict[str, ReportResult] = {}
     with (
         tempfile.TemporaryDirectory(prefix="hsagency-") as scratch,
@@ -83,7 +84,7 @@ def report(
         making = {}
         for number, slug in enumerate(wanted):
             task = _task(agency, kind, slug, period, scratch=Path(scratch) / str(number))
-            task |= {"timeout": timeout, "engine": engine}
+            task |= common
             making[pool.submit(workers.run, task)] = (slug, task)
         for ready in as_completed(making):
             slug, task = making[ready]
@@ -104,7 +105,7 @@ def single(agency: Agency, kind: Kind, slug: str, period: Period, fmt: Format = 
     _formats(kind, [fmt])
     with tempfile.TemporaryDirectory(prefix="hsagency-") as scratch, Workers(1) as workers:
         task = _task(agency, kind, client, period, scratch=Path(scratch) / "0")
-        task |= {"timeout": TIMEOUT, "engine": "warm"}
+        task |= {"timeout": TIMEOUT, "engine": "warm", "portals": known_portals(agency)}
         made = _result(task, workers.run(task))
         if made["status"] == "failed":
             raise ReportError(f"No report was made for {slug}: {made['error']}", hint="")

@@ -1,0 +1,51 @@
+"""What a notebook is about when it was not told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hsagency import reports
+from hsagency.agency import Agency
+from hsagency.errors import BadSlug, NothingToReport, UnknownClient, UsageError
+
+
+def test_what_is_named_is_taken_and_nothing_is_explained(agency: Agency) -> None:
+    chosen = reports.choose(agency, client="beta-inc", month="2026-05")
+    assert (chosen.client_slug, chosen.period.label, chosen.why) == ("beta-inc", "2026-05", "")
+    assert chosen.portal == "beta-inc (portal 87654321)"
+    assert chosen.daily_limit is None
+
+
+def test_days_may_be_named_instead_of_a_month(agency: Agency) -> None:
+    chosen = reports.choose(agency, client="beta-inc", first="2026-05-03", last="2026-05-04")
+    assert chosen.period.label == "2026-05-03_2026-05-04"
+
+
+def test_this_month_is_taken_while_it_has_records(agency: Agency) -> None:
+    now = datetime(2026, 5, 20, tzinfo=UTC)
+    assert reports.choose(agency, client="acme-corp", now=now).period.label == "2026-05"
+
+
+def test_else_the_last_month_with_records_is_and_it_says_which(agency: Agency) -> None:
+    chosen = reports.choose(agency, now=datetime(2026, 11, 1, tzinfo=UTC))
+    assert chosen.client_slug == "acme-corp"
+    assert "this is acme-corp" in chosen.why
+    assert "this is 2026-06" in chosen.why
+    assert chosen.why in chosen._repr_html_()
+
+
+def test_a_workspace_without_clients_has_nothing_to_report(tmp_path: Path) -> None:
+    with Agency.create(tmp_path / "new") as agency, pytest.raises(NothingToReport):
+        reports.choose(agency)
+
+
+def test_nonsense_is_refused(agency: Agency) -> None:
+    with pytest.raises(UnknownClient):
+        reports.choose(agency, client="nobody")
+    with pytest.raises(BadSlug):
+        reports.choose(agency, client="../audit")
+    with pytest.raises(UsageError):
+        reports.choose(agency, client="acme-corp", first="2026-05-03")
