@@ -1,0 +1,87 @@
+"""A notebook opened and run in a real JupyterLab, as an analyst does, with the network refused."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsagency.agency import Agency
+from hsagency.audit.importing import import_file
+
+pytestmark = pytest.mark.needs("chromium")
+
+DATA = Path(__file__).parents[1] / "data"
+TABLES = ".jp-OutputArea-output .hsa-table"
+PICTURES = ".jp-OutputArea-output .hsa-chart img"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    root = tmp_path / "workspace"
+    with Agency.create(root) as agency:
+        import_file(agency.writer, DATA / "legacy-audit-snake.jsonl")
+    port, key = free_port(), secrets.token_hex(8)
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
+        *(f"--port={port}", f"--IdentityProvider.token={key}", f"--ServerApp.root_dir={root}"),
+        *("--LabApp.news_url=None", "--KernelManager.transport_encryption=required"),
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    with (tmp_path / "lab.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=root, env=dict(os.environ), stdout=log, stderr=log)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api", server)
+            yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{{}}?token={key}&reset"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    while server.poll() is None:
+        try:
+            with urllib.request.urlopen(url):
+                return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("JupyterLab ended")
+
+
+def test_a_notebook_runs_top_to_bottom_and_shows_its_charts(lab: str, browser: Any) -> None:
+    window = browser.window.new_page()
+    window.goto(lab.format("04-compliance.ipynb"))
+    window.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=60_000)
+    window.wait_for_selector(
+        ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=60_000
+    )
+    window.get_by_role("menuitem", name="Run", exact=True).click()
+    window.get_by_text("Run All Cells", exact=True).click()
+    window.wait_for_function(f"document.querySelectorAll({PICTURES!r}).length == 2", timeout=60_000)
+    widths = window.locator(PICTURES).evaluate_all(
+        "all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth)))"
+    )
+    assert min(widths) > 400
+    window.wait_for_function(f"document.querySelectorAll({TABLES!r}).length == 5", timeout=60_000)
+    assert "No client was named: this is acme-corp." in window.locator(".jp-Notebook").inner_text()
+    assert not window.locator("[data-mime-type='application/vnd.jupyter.stderr']").count()
+    assert browser.refused == []
