@@ -126,8 +126,6 @@ def _record(line: bytes) -> dict[str, Any]:
     path, query = _address(field)
     method = _method(field)
     call = touched(method, path, query)
-    if len(call.template) > _LONGEST:
-        raise _Unusable("path is longer than any of HubSpot's")
     status = _whole(field, "status_code")
     if status is not None and not 100 <= status <= 999:
         status = None  # 0 was written where there was no answer
@@ -155,7 +153,6 @@ def _record(line: bytes) -> dict[str, Any]:
     }
 
 
-_LONGEST: Final = 1000
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")  # of an object type
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
