@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from calendar import monthrange
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from hsagency.errors import UsageError
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,15 @@ class Period:
     @property
     def until(self) -> datetime:
         """The first moment after the period."""
+        if self.last == date.max:
+            return datetime.max.replace(tzinfo=UTC)
         return datetime.combine(self.last + timedelta(days=1), time(), UTC)
 
     @property
     def label(self) -> str:
         """The period as folders are named: a month where it is one, else both days."""
-        month = self._month(f"{self.first:%Y-%m}")
-        return f"{self.first:%Y-%m}" if self == month else f"{self.first}_{self.last}"
+        month = self.first.isoformat()[:7]
+        return month if self == self._month(month) else f"{self.first}_{self.last}"
 
     def __str__(self) -> str:
         return f"{self.first} to {self.last} (UTC days)"
@@ -75,7 +79,7 @@ class Period:
 
 def parse_day(text: str) -> date:
     """Return a day written as 2026-05-01, or raise `UsageError`."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text[:20]!r} is not a day.", hint="Write it as 2026-05-01.") from None
+    with contextlib.suppress(ValueError):
+        if _DAY.fullmatch(text):  # fromisoformat knows other forms, which are slips here
+            return date.fromisoformat(text)
+    raise UsageError(f"{text[:20]!r} is not a day.", hint="Write it as 2026-05-01.")

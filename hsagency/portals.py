@@ -138,7 +138,7 @@ class Connection:
 
 def parse_slug(text: str) -> ClientSlug:
     """Return a client slug, or raise `BadSlug`."""
-    if not _SLUG.fullmatch(text) or len(text) > _SLUG_MAX:
+    if not _SLUG.fullmatch(text) or len(text) > _SLUG_MAX or redact(text) != text:
         shown = text if len(text) <= _SLUG_MAX and not looks_like_token(text) else "(not shown)"
         raise BadSlug(f"{shown!r} is not a client slug.")
     return ClientSlug(text)

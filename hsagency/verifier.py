@@ -29,7 +29,7 @@ from hsagency.errors import (
     UnexpectedAnswer,
     VerificationError,
 )
-from hsagency.portals import PortalId
+from hsagency.portals import PortalId, parse_portal_id
 from hsagency.secret import Secret
 
 API_VERSION: Final = "2026-09"
@@ -124,12 +124,13 @@ def verify(sender: Sender, *, expected: Expected) -> Identity:
     `PortalMismatch`, `CredentialRejected` (401), `MissingScopes` (403), `PortalUnreachable`
     (network, 429, 5xx) or `UnexpectedAnswer`, each with what to do.
     """
+    wanted = None if expected == FIRST_CONTACT else parse_portal_id(expected)
     response = _get(sender, f"/account-info/{API_VERSION}/details")
     if response.status_code == 404:
         response = _get(sender, f"/account-info/{FALLBACK_VERSION}/details")
     details = _read(response, _Details, what="account details")
-    if expected != FIRST_CONTACT and details.portal_id != expected:
-        raise PortalMismatch(expected=int(expected), got=details.portal_id)
+    if wanted is not None and details.portal_id != wanted:
+        raise PortalMismatch(expected=wanted, got=details.portal_id)
     return Identity(
         portal_id=PortalId(details.portal_id),
         account_type=details.account_type,

@@ -99,9 +99,12 @@ def test_allowing_the_unclassified_opens_nothing_that_is_classified(
     tmp_path: Path, server: Listener
 ) -> None:
     meant = {"purpose": "data fix", "allow_unclassified": True}
-    with lone_client(tmp_path, url=server.url, connection_type=ConnectionType.AUDIT_ONLY) as client:
-        with pytest.raises(CallRefused):
-            client.delete("/crm/v3/objects/contacts/1", extensions=meant)
+    narrow = ConnectionType.AUDIT_ONLY
+    with (
+        lone_client(tmp_path, url=server.url, connection_type=narrow) as client,
+        pytest.raises(CallRefused),
+    ):
+        client.delete("/crm/v3/objects/contacts/1", extensions=meant)
     assert server.seen == []
 
 

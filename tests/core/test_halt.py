@@ -1,0 +1,89 @@
+"""The halt holds for every process until a person lifts it, and counts as set when in doubt."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hsagency.errors import Halted, UsageError
+from hsagency.halt import Halt
+from tests.core.conftest import Child
+
+AT = datetime(2026, 10, 14, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "state").mkdir()
+    return tmp_path / "state" / "halt.json"
+
+
+def test_without_a_halt_nothing_stops(path: Path) -> None:
+    Halt(path).check()
+    assert Halt(path).reason() is None
+
+
+def test_a_halt_stops_every_process(path: Path, child: Child) -> None:
+    Halt(path).set("one reached another.", at=AT)
+    done = child(
+        "import sys; from pathlib import Path; from hsagency.halt import Halt;"
+        "Halt(Path(sys.argv[1])).check()",
+        path,
+    )
+    assert done.returncode == 1
+    assert "hsagency.errors.Halted: The fleet is halted: one reached another." in done.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads(path.read_bytes())["since"] == "2026-10-14T12:00:00+00:00"
+
+
+def test_the_first_reason_stays(path: Path) -> None:
+    Halt(path).set("first.", at=AT)
+    Halt(path).set("second.", at=AT)
+    assert Halt(path).reason() == "first."
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"5", b"null", b"{}", b"\xff", b'{"reason"', b'"x"']
+)
+def test_an_unreadable_halt_counts_as_set(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(Halted, match="could not be read"):
+        Halt(path).check()
+    Halt(path).set("another.", at=AT)
+    assert path.read_bytes() == content
+    assert Halt(path).clear(reason="looked at it") == "the reason could not be read."
+    Halt(path).check()
+
+
+def test_a_dangling_link_counts_as_set(path: Path) -> None:
+    path.symlink_to(path.parent / "gone")
+    with pytest.raises(Halted):
+        Halt(path).check()
+
+
+def test_where_nobody_can_look_the_halt_counts_as_set(path: Path) -> None:
+    path.parent.rmdir()
+    path.parent.write_text("a file where the folder was")
+    with pytest.raises(Halted):
+        Halt(path).check()
+    path.parent.unlink()
+    path.parent.symlink_to(path.parent)  # a loop
+    with pytest.raises(Halted):
+        Halt(path).check()
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "\n"])
+def test_lifting_it_needs_a_reason(path: Path, reason: str) -> None:
+    Halt(path).set("first.", at=AT)
+    with pytest.raises(UsageError, match="needs a reason"):
+        Halt(path).clear(reason=reason)
+    with pytest.raises(Halted):
+        Halt(path).check()
+
+
+def test_lifting_what_is_not_halted_is_a_mistake(path: Path) -> None:
+    with pytest.raises(UsageError, match="not halted"):
+        Halt(path).clear(reason="because")

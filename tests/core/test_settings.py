@@ -1,0 +1,194 @@
+"""The workspace on disk: found where it should be, made once, private whatever the umask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hsagency.agency import Agency
+from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, UsageError, WorkspaceError
+from hsagency.settings import FILE, Workspace
+from tests.core.conftest import Child
+from tests.support import TOKEN, Connected
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return Workspace.create(tmp_path / "agency", store="age:credentials", name="Ours").root
+
+
+def change(root: Path, old: str, new: str) -> None:
+    text = (root / FILE).read_text()
+    assert old in text
+    (root / FILE).write_text(text.replace(old, new))
+
+
+def test_a_workspace_opens_as_it_was_made(root: Path) -> None:
+    opened = Workspace.at(root).settings
+    assert (opened.schema_, opened.store, opened.agency.name) == (1, "age:credentials", "Ours")
+    assert (opened.proof.read_hours, opened.proof.write_minutes) == (24, 15)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.text("a \"'\\\n\t#=@{}[]äß漢\U0001f600\x07\x7f\u2028", max_size=12))
+def test_any_name_of_an_agency_survives(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    root = tmp_path_factory.mktemp("w") / "agency"
+    assert Workspace.create(root, store="age:x", name=name).settings.agency.name == name
+
+
+def test_two_workspaces_have_two_names_for_their_secrets(tmp_path: Path) -> None:
+    made = [Workspace.create(tmp_path / name, store="age:x") for name in "ab"]
+    assert made[0].settings.workspace != made[1].settings.workspace
+
+
+def test_making_one_twice_is_refused_and_changes_nothing(root: Path) -> None:
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    with pytest.raises(WorkspaceError, match="is a workspace already; nothing was changed"):
+        Workspace.create(root, store="age:other")
+    with pytest.raises(WorkspaceError, match="already"):
+        Agency.create(root, store="age:other")
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_making_one_where_nobody_can_write_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceError, match="No workspace could be made") as caught:
+        Workspace.create(tmp_path / "file" / "agency", store="age:x")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("colour = 1", "colour"),
+        ("[proof]\nread_hour = 1", "proof.read_hour"),
+        ("[agency]\nlogo = 'x'", "agency.logo"),
+    ],
+)
+def test_an_unknown_setting_is_named(root: Path, line: str, named: str) -> None:
+    text = (root / FILE).read_text().partition("[agency]")[0]
+    (root / FILE).write_text(f"{text}\n{line}\n")
+    with pytest.raises(UsageError) as caught:
+        Workspace.at(root)
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        *(("read_hours = 24", "read_hours = 0"), ("read_hours = 24", "read_hours = 10000")),
+        *(("write_minutes = 15", "write_minutes = -1"), ("read_hours = 24", "read_hours = 'x'")),
+        *(("schema = 1", "schema = 0"), ("schema = 1", "schema = '2'"), ("schema = 1", "")),
+        *(("schema = 1", "schema = true"), ("schema = 1", "schema = 1.5")),
+        *(('workspace = "', 'workspace = "../'), ('store = "age:credentials"', "")),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(root: Path, old: str, new: str) -> None:
+    change(root, old, new)
+    with pytest.raises(UsageError) as caught:
+        Workspace.at(root)
+    assert str(root / FILE) in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_later_schema_is_refused_with_the_sentence(root: Path) -> None:
+    change(root, "schema = 1", "schema = 2\ncolour = 1")
+    with pytest.raises(NewerSchema, match="have schema 2; this hsagency reads up to 1"):
+        Workspace.at(root)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"a = ", b"schema = 1\nschema = 1", b"["])
+def test_settings_that_cannot_be_read_are_named_and_left(root: Path, content: bytes) -> None:
+    (root / FILE).write_bytes(content)
+    with pytest.raises(CorruptFile, match="cannot be read"):
+        Workspace.at(root)
+    assert (root / FILE).read_bytes() == content
+
+
+def test_a_token_among_the_settings_is_not_repeated(root: Path) -> None:
+    change(root, "schema = 1", f"schema = 1\n{TOKEN} = 1")
+    with pytest.raises(UsageError) as caught:
+        Workspace.at(root)
+    assert TOKEN not in str(caught.value)
+
+
+def test_the_nearest_workspace_above_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = Workspace.create(root / "deep" / "inner", store="age:x").root
+    (inner / "reports" / "x").mkdir()
+    monkeypatch.chdir(inner / "reports" / "x")
+    assert Workspace.find().root == inner
+    monkeypatch.chdir(root / "deep")
+    assert Workspace.find().root == root
+
+
+def test_the_environment_names_one_and_an_argument_wins(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Workspace.create(tmp_path / "other", store="age:x").root
+    monkeypatch.chdir(other)
+    monkeypatch.setenv("HSAGENCY_HOME", str(root))
+    assert Workspace.find().root == root
+    assert Workspace.find(other).root == other
+    monkeypatch.setenv("HSAGENCY_HOME", "")
+    assert Workspace.find().root == other
+
+
+def test_no_workspace_is_said_with_the_command_that_makes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for where in (None, tmp_path, tmp_path / "missing"):
+        with pytest.raises(NoWorkspace) as caught:
+            Workspace.find(where)
+        assert "hsagency init" in caught.value.hint
+
+
+MAKE = """
+import os, sys
+os.umask(int(sys.argv[2]))
+from hsagency import onboarding
+from hsagency.agency import Agency
+from hsagency.sandbox import Sandbox, serve
+from tests.support import client_list
+sandbox = Sandbox(portals=2, contacts=2)
+with serve(sandbox) as server, Agency.create(sys.argv[1], store="age:credentials") as agency:
+    plan = onboarding.plan_file(agency, client_list(sandbox), api=server.url)
+    onboarding.write_record(agency, plan)
+    onboarding.apply(agency, plan, digest=plan.digest)
+    slug = sandbox.portals[0].client_slug
+    agency.client(slug).get("/crm/v3/objects/contacts")
+    agency.verify(slug)
+    from datetime import UTC, datetime
+    agency.halt.set("a test.", at=datetime.now(UTC))
+"""
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_everything_is_this_users_alone_whatever_the_umask(
+    tmp_path: Path, child: Child, umask: int
+) -> None:
+    done = child(MAKE, tmp_path / "agency", umask)
+    assert done.returncode == 0, done.stderr
+    made = [tmp_path / "agency", *(tmp_path / "agency").rglob("*")]
+    assert len(made) > 15
+    open_to_others = {
+        str(path.relative_to(tmp_path)): oct(path.stat().st_mode & 0o777)
+        for path in made
+        if path.stat().st_mode & 0o777 != (0o700 if path.is_dir() else 0o600)
+    }
+    assert open_to_others == {}
+
+
+def test_permissions_stay_after_every_operation(fleet: Connected) -> None:
+    client = fleet.agency.client(fleet.slugs[0])
+    client.get("/crm/v3/objects/contacts")
+    fleet.agency.verify(fleet.slugs[0])
+    fleet.agency.calls().collect()
+    fleet.agency.close()
+    for path in fleet.agency.workspace.root.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
