@@ -224,9 +224,7 @@ class ReportError(HsAgencyError):
 
 
 class NothingToReport(ReportError):
-    """The selection holds no records; `document` is the page that says so, where there is one."""
-
-    document: bytes = b""
+    """The selection holds no records."""
 
 
 class SandboxError(HsAgencyError):

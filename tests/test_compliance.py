@@ -59,7 +59,7 @@ def one_row(*rows: dict[str, object]) -> dict[str, object]:
 def test_an_imported_log_gives_the_expected_report_byte_for_byte(
     log: str, slug: str | None, tmp_path: Path
 ) -> None:
-    with Agency.create(tmp_path / "workspace") as agency:
+    with Agency.create(tmp_path / "workspace", store="age:credentials") as agency:
         import_file(agency.writer, DATA / f"legacy-audit-{log}.jsonl")
         calls = agency.calls(slug, since=MAY.since, until=MAY.until)
         written = compliance.to_csv(compliance.summary(calls))
@@ -172,7 +172,7 @@ def test_malformed_lines_of_an_import_are_evidence_without_the_name_of_the_file(
     tmp_path: Path,
 ) -> None:
     """The file may be named after another client."""
-    with Agency.create(tmp_path / "workspace") as agency:
+    with Agency.create(tmp_path / "workspace", store="age:credentials") as agency:
         import_file(agency.writer, DATA / "legacy-audit-snake.jsonl", name="beta-inc (old).log")
         told = compliance.evidence(agency.reading("acme-corp"), MAY)
     assert len(told.imports) == 1

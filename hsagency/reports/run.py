@@ -21,7 +21,7 @@ import orjson
 
 from hsagency.agency import Agency
 from hsagency.durable import make_private_dir, write_private
-from hsagency.errors import NothingToReport, ReportError, UsageError
+from hsagency.errors import ReportError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import parse_slug
 from hsagency.progress import Progress, silent
@@ -98,8 +98,7 @@ def single(agency: Agency, kind: Kind, slug: str, period: Period, fmt: Format = 
     """
     Make one client's report and return the document; nothing is written under `reports/`.
 
-    Raises `ReportError`, and `NothingToReport` where there is no record: what the document
-    would have said is its `document`.
+    Where there is no record the document says so. Raises `ReportError` if it cannot be made.
     """
     client = parse_slug(slug)
     _formats(kind, [fmt])
@@ -109,15 +108,7 @@ def single(agency: Agency, kind: Kind, slug: str, period: Period, fmt: Format = 
         made = _result(task, workers.run(task))
         if made["status"] == "failed":
             raise ReportError(f"No report was made for {slug}: {made['error']}", hint="")
-        document = _documents(agency, kind, period, made, task=task)[_name(kind, fmt)]
-    if made["status"] == "empty":
-        error = NothingToReport(
-            f"The audit log holds no record of {slug} from {period}.",
-            hint="hsagency audit tail shows what there is.",
-        )
-        error.document = document
-        raise error
-    return document
+        return _documents(agency, kind, period, made, task=task)[_name(kind, fmt)]
 
 
 @contextmanager

@@ -29,7 +29,7 @@ PICTURES = ".jp-OutputArea-output .hsa-chart img"
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
     root = tmp_path / "workspace"
-    with Agency.create(root) as agency:
+    with Agency.create(root, store="age:credentials") as agency:
         import_file(agency.writer, DATA / "legacy-audit-snake.jsonl")
     port, key = free_port(), secrets.token_hex(8)
     command = [

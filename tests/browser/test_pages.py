@@ -23,7 +23,7 @@ DRAWN = "[...document.querySelectorAll('.hsa-chart')].every(one => one.dataset.d
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("pages") / "workspace"
-    with Agency.create(root, name="Northwind Agency") as agency:
+    with Agency.create(root, store="age:credentials", name="Northwind Agency") as agency:
         for n in range(240):
             at = PERIOD.since + timedelta(hours=2 * n)
             agency.writer.append("acme-corp", record(n, at), durable=False)

@@ -22,7 +22,7 @@ DATA = Path(__file__).parents[1] / "data"
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Import once; every test gets a copy."""
     root = tmp_path_factory.mktemp("filled") / "workspace"
-    with Agency.create(root, name="Northwind Agency") as agency:
+    with Agency.create(root, store="age:credentials", name="Northwind Agency") as agency:
         import_file(agency.writer, DATA / "legacy-audit-camel.jsonl")
     return root
 

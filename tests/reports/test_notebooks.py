@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from hsagency import reports
 from hsagency.agency import Agency
 from hsagency.errors import ReportError
 from hsagency.settings import shipped
+from tests.fleets import client_list, fleet
 
 COMPLIANCE = shipped("notebooks") / "04-compliance.ipynb"
 
 
-def text_of(notebook: nbformat.NotebookNode) -> str:
-    return json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+def papermill(root: Path, name: str, **parameters: object) -> str:
+    command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", "out.ipynb"]
+    options = [part for item in parameters.items() for part in ("-p", item[0], str(item[1]))]
+    ran = subprocess.run([*command, *options], cwd=root, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()
+    return (root / "out.ipynb").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "expected"),
+    ("name", "parameters", "expected"),
     [
         (
             "04-compliance",
-            ["-p", "client", "acme-corp", "-p", "month", "2026-05"],
+            {"client": "acme-corp", "month": "2026-05"},
             ["acme-corp (portal 12345678)", "2026-05-01 to 2026-05-31", "2,614"],
         ),
         (
             "03-quota",
-            [],
+            {},
             ["No client was named: this is acme-corp.", "No period was named: this is 2026-06."],
         ),
     ],
 )
 def test_a_notebook_runs_by_plain_papermill_inside_a_workspace(
-    name: str, options: list[str], expected: list[str], agency: Agency
+    name: str, parameters: dict[str, str], expected: list[str], agency: Agency
 ) -> None:
-    command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", "out.ipynb"]
-    root = agency.workspace.root
-    ran = subprocess.run([*command, *options], cwd=root, capture_output=True, check=False)
-    assert ran.returncode == 0, ran.stderr.decode()
-    out = nbformat.read(root / "out.ipynb", as_version=4)
-    assert all(words in text_of(out) for words in expected)
-    assert text_of(out).count("hsa-chart") == 2
-    assert "beta-inc" not in text_of(out)
+    out = papermill(agency.workspace.root, name, **parameters)
+    assert all(words in out for words in expected)
+    assert out.count("hsa-chart") == 2
+    assert "beta-inc" not in out
 
 
 def test_a_parameter_that_a_notebook_has_not_is_an_error(tmp_path: Path) -> None:
@@ -68,3 +67,26 @@ def test_a_workspaces_own_notebook_comes_first(agency: Agency) -> None:
     assert reports.find_notebook(agency.workspace, "quota") == own
     own.unlink()
     assert reports.find_notebook(agency.workspace, "quota").parent == shipped("notebooks")
+
+
+def test_onboarding_is_rehearsed_then_done_and_leaves_a_record_without_keys(
+    tmp_path: Path,
+) -> None:
+    with fleet(tmp_path / "workspace", portals=2) as one:
+        tokens = [portal.token for portal in one.sandbox.portals]
+        (one.root / "clients.csv").write_bytes(client_list(one.sandbox))
+        records = one.agency.workspace.reports / "_fleet" / "onboarding"
+
+        said = papermill(one.root, "01-onboarding", api=one.url)
+        assert one.agency.slugs() == []
+        assert [path.name.rpartition("-")[2] for path in records.iterdir()] == ["plan.csv"]
+
+        said += papermill(one.root, "01-onboarding", api=one.url, dry_run=False, type="audit_only")
+        assert one.agency.slugs() == sorted(portal.client_slug for portal in one.sandbox.portals)
+        kinds = {one.connection_type for one in one.agency.connections().values()}
+        assert kinds == {"audit_only"}
+
+        said += "".join(path.read_text("utf-8") for path in records.iterdir())
+        assert len(list(records.iterdir())) == 2
+        assert "onboarded" in said
+        assert not [token for token in tokens if token in said]

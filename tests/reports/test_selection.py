@@ -10,6 +10,7 @@ import pytest
 from hsagency import reports
 from hsagency.agency import Agency
 from hsagency.errors import BadSlug, NothingToReport, UnknownClient, UsageError
+from tests.fleets import connected
 
 
 def test_what_is_named_is_taken_and_nothing_is_explained(agency: Agency) -> None:
@@ -38,7 +39,10 @@ def test_else_the_last_month_with_records_is_and_it_says_which(agency: Agency) -
 
 
 def test_a_workspace_without_clients_has_nothing_to_report(tmp_path: Path) -> None:
-    with Agency.create(tmp_path / "new") as agency, pytest.raises(NothingToReport):
+    with (
+        Agency.create(tmp_path / "new", store="age:credentials") as agency,
+        pytest.raises(NothingToReport),
+    ):
         reports.choose(agency)
 
 
@@ -49,3 +53,12 @@ def test_nonsense_is_refused(agency: Agency) -> None:
         reports.choose(agency, client="../audit")
     with pytest.raises(UsageError):
         reports.choose(agency, client="acme-corp", first="2026-05-03")
+
+
+def test_a_connected_client_brings_its_name_and_its_own_limit(tmp_path: Path) -> None:
+    with connected(tmp_path / "workspace", portals=1) as one:
+        [slug] = one.agency.slugs()
+        chosen = reports.choose(one.agency, client=slug)
+        [portal] = one.sandbox.portals
+    assert chosen.portal == f"{portal.name} ({slug}, portal {portal.portal_id})"
+    assert chosen.daily_limit in (250_000, 625_000, 1_000_000)
