@@ -86,26 +86,41 @@ def calls_against_limit(days: pl.DataFrame, *, period: Period | None = None) -> 
 
 
 def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
-    known = days.drop_nulls("share")
-    top = max(1.0, float(known["share"].cast(pl.Float64).max() or 0))  # type: ignore[arg-type]
-    bars = (
-        alt.Chart(known, width=_WIDTH, height=90)
-        .mark_bar(color=_BLUE, opacity=0.75)
-        .encode(
-            x,
-            alt.Y("share:Q")
-            .title("Share of limit")
-            .axis(format=".0%", tickCount=4)
-            .scale(domain=[0, top * 1.05]),
-            tooltip=[
-                _day_tip(),
-                alt.Tooltip("share:Q").title("Share of limit").format(".2%"),
-                _tip("remaining", "Left, last told that day"),
-            ],
-        )
+    """Draw what everybody had used, where HubSpot told it, and in front of it what we used."""
+    told = days.drop_nulls("limit").select("date", "share", "account_share", "remaining")
+    used = pl.concat([told["account_share"], told["share"]]).cast(pl.Float64).drop_nulls()
+    top = max([1.0, *used.to_list()])
+    y = alt.Y().title("Share of limit").axis(format=".0%", tickCount=4)
+    y = y.scale(domain=[0, top * 1.05])
+    whose = (
+        alt.Color("whose:N")
+        .title(None)
+        .legend(orient="bottom", direction="horizontal", labelLimit=0)
+    )
+    tips = [
+        _day_tip(),
+        alt.Tooltip("share:Q").title("Used by this agency").format(".2%"),
+        alt.Tooltip("account_share:Q").title("Used by everybody, as told").format(".1%"),
+        _tip("remaining", "Left, last told that day"),
+    ]
+    colours = whose.scale(domain=[_EVERYBODY, _OURS], range=["#b8c4cc", _BLUE])
+    base = alt.Chart(told, width=_WIDTH, height=110)
+    everybody = (
+        base.transform_calculate(whose=f"'{_EVERYBODY}'")
+        .mark_bar()
+        .encode(x, y.field("account_share").type("quantitative"), colours, tooltip=tips)
+    )
+    ours = (
+        base.transform_calculate(whose=f"'{_OURS}'")
+        .mark_bar()
+        .encode(x, y.field("share").type("quantitative"), colours, tooltip=tips)
     )
     rule = alt.Chart(pl.DataFrame({"limit": [1.0]})).mark_rule(color=_LIMIT, strokeDash=[6, 3])
-    return alt.LayerChart(layer=[bars, rule.encode(alt.Y("limit:Q"))])
+    return alt.LayerChart(layer=[everybody, ours, rule.encode(alt.Y("limit:Q"))])
+
+
+_EVERYBODY: Final = "the whole account, as HubSpot told"
+_OURS: Final = "this agency, by its own log"
 
 
 def _limits(days: pl.DataFrame) -> list[str]:
@@ -114,7 +129,9 @@ def _limits(days: pl.DataFrame) -> list[str]:
         return []
     told = " and ".join(f"{limit:,}" for limit in limits.to_list())
     peak = days.drop_nulls("share").sort("share", descending=True).row(0, named=True)
-    return [f"Limit {told} calls a day; at most {peak['share']:.2%} of it used ({peak['date']})."]
+    return [
+        f"Limit {told} calls a day; we used at most {peak['share']:.2%} of it ({peak['date']})."
+    ]
 
 
 def refusals_by_policy(refusals: pl.DataFrame) -> alt.Chart:

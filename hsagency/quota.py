@@ -3,8 +3,9 @@ How much of a portal's daily quota was used: frames of calls in, small frames ou
 
 Counted are the calls in our own log, by UTC day. The limit is the account's and other
 programs of the client draw on it too, and HubSpot resets it at midnight in the account's own
-time zone; so the share shown here is what we used, and `remaining`, HubSpot's own word, is
-what was left for everybody. What no answer told is null, never zero.
+time zone. So `share` is what we used; `remaining`, HubSpot's own word, is what was left for
+everybody when it was last told that day, and `account_share` is the most that everybody
+together had used when it was told. What no answer told is null, never zero.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def calls_per_day(calls: pl.LazyFrame, limit: int | None) -> pl.DataFrame:
             rate_limited=_LIMITED.sum().cast(pl.Int64),
             header=pl.col("rate_limit_daily").max(),
             remaining=told.filter(told.is_not_null()).last(),
+            least=told.min(),
             simulated=_SIMULATED,
         )
         .sort("date")
@@ -62,6 +64,7 @@ def _against(limit: int | None) -> list[pl.Expr]:
         daily.alias("limit"),
         source.alias("limit_source"),
         (pl.col("calls") / daily).alias("share"),
+        (1 - pl.col("least") / daily).alias("account_share"),
         pl.col("remaining"),
         pl.col("simulated"),
     ]
