@@ -90,11 +90,13 @@ def headline(days: pl.DataFrame) -> pl.DataFrame:
     """Return the few figures of `calls_per_day` that a reader wants first, as a table."""
     busiest = days.sort("calls", "date", descending=[True, False]).head(1)
     closest = days.drop_nulls("share").sort("share", descending=True).head(1)
+    fullest = days.drop_nulls("account_share").sort("account_share", descending=True).head(1)
     rows = [
         ("Days with calls", f"{days.height:,}"),
         ("Calls", f"{days['calls'].sum():,}"),
         ("Busiest day", _day(busiest, "{calls:,} calls on {date}")),
         ("Closest to the limit", _day(closest, "{share:.2%} of {limit:,} on {date}")),
+        ("The whole account, at most", _day(fullest, "{account_share:.0%} on {date}, as told")),
         ("Days whose limit is not known", f"{days['limit'].null_count():,}"),
         ("Refused by HubSpot (429)", f"{days['rate_limited'].sum():,}"),
     ]

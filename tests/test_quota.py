@@ -94,3 +94,18 @@ def test_the_headline_names_the_busiest_day() -> None:
 def test_the_headline_of_nothing_is_not_known() -> None:
     told = dict(quota.headline(quota.calls_per_day(frame(), None)).iter_rows())
     assert told["Busiest day"] == told["Closest to the limit"] == "not known"
+
+
+def test_the_account_share_is_the_most_that_everybody_had_used() -> None:
+    found = day(
+        {"rate_limit_daily": 1000, "rate_limit_remaining": 900},
+        {"rate_limit_daily": 1000, "rate_limit_remaining": 250, "ts": NOON + timedelta(hours=1)},
+        {"rate_limit_daily": 1000, "rate_limit_remaining": 800, "ts": NOON + timedelta(hours=2)},
+    )
+    assert found["account_share"] == 0.75
+    assert found["remaining"] == 800
+    assert found["share"] == 0.003
+
+
+def test_an_account_share_that_no_answer_told_is_not_zero() -> None:
+    assert day({"outcome": "ok"}, limit=1000)["account_share"] is None
