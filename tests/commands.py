@@ -104,8 +104,12 @@ def on_terminal(
             start_new_session=True,
         )
         os.close(theirs)
-        screen = _converse(ours, dict(typed or {}))
-        return process.wait(60), screen
+        try:
+            screen = _converse(ours, dict(typed or {}))
+            return process.wait(60), screen
+        finally:
+            process.kill()
+            process.wait()
     finally:
         os.close(ours)
 

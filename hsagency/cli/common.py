@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Shared:
         """Open the workspace; refuses a --store that is not the workspace's own."""
         from hsagency.agency import Agency
 
+        # polars, loaded just now, restarts what Ctrl-C should interrupt: a prompt, a long wait.
+        signal.siginterrupt(signal.SIGINT, True)
         agency = Agency.open(self.workspace)
         kept = agency.workspace.settings.store
         if self.store is not None and self.store != kept:

@@ -79,13 +79,13 @@ def onboard(
 
     _check(file, client, portal, dry_run=dry_run, delete=delete, trusting=trust_first_contact)
     kind = parse_choice(ConnectionType, connection_type, what="connection type")
+    content = b"" if file is None else _content(file)
     with common.agency() as agency:
-        common.say(f"Secrets are kept in: {agency.store.describe()}")
-        content, unusable = b"", list[onboarding.BadRow]()
+        where = f"Secrets are kept in: {agency.store.describe()}"
         if client is not None:
-            rows = [_one_row(client, portal, kind)]
+            common.say(where)  # before the token is asked for
+            rows, unusable = [_one_row(client, portal, kind)], list[onboarding.BadRow]()
         else:
-            content = _content(file or "")
             rows, unusable = onboarding.read_rows(content, connection_type=kind)
         plan = onboarding.plan(
             agency,
@@ -98,6 +98,8 @@ def onboard(
         )
         outcome: Plan | Result = plan
         if not dry_run:
+            if plan.stores and client is None:
+                common.say(where)
             outcome = onboarding.apply(agency, plan, digest=plan.digest, progress=common.progress)
         _report(common, outcome, as_json=as_json, one=client is not None)
         if file not in (None, "-") and not dry_run:
@@ -160,7 +162,7 @@ def _content(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        raise OnboardingError(
+        raise UsageError(
             f"The client list {file} cannot be read ({error.strerror}); nothing was onboarded.",
             hint=f"Name a CSV file, or - for standard input. Example: {program()} onboard clients.csv",
         ) from error

@@ -109,6 +109,11 @@ class Plan:
         """The rows that are not taken, with cause and hint."""
         return tuple(one for one in self.judgements if one.verdict is Verdict.BAD)
 
+    @property
+    def stores(self) -> bool:
+        """Whether applying it would store anything."""
+        return any(one.verdict in _STORED for one in self.judgements)
+
     def frame(self) -> pl.DataFrame:
         """Return one row a line of the list (columns: `RESULT`)."""
         return _frame(self.judgements, _WORDS)

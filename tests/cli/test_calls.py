@@ -1,0 +1,106 @@
+"""`hsagency call` is an audited curl, and `hsagency audit` shows what it did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.commands import run_cli
+from tests.fleets import Fleet
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+
+
+def test_a_call_prints_the_answer_alone_and_says_where_it_went(shared: Fleet) -> None:
+    done = run_cli(
+        ["call", "acme-corp", "get", CONTACTS, "--query", "limit=1", "--purpose", "a look"],
+        cwd=shared.root,
+    )
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)["results"]) == 1
+    assert done.stderr.startswith("200 OK  Acme Corp (acme-corp, portal ")
+    (*_, record) = run_cli(
+        ["audit", "tail", "acme-corp", "--json"], cwd=shared.root
+    ).stdout.splitlines()
+    call = json.loads(record)
+    assert (call["clientSlug"], call["path"], call["purpose"]) == ("acme-corp", CONTACTS, "a look")
+    assert (call["statusCode"], call["outcome"]) == (200, "ok")
+
+
+def test_a_body_comes_from_standard_input_or_a_file(full: Fleet, tmp_path: Path) -> None:
+    body = json.dumps({"properties": {"email": "someone@example.com"}})
+    piped = run_cli(
+        ["call", "acme-corp", "POST", CONTACTS, "--body", "-"], stdin=body, cwd=full.root
+    )
+    assert piped.returncode == 0, piped.stderr
+    (tmp_path / "body.json").write_text(body.replace("someone", "other"), "utf-8")
+    args = ["call", "beta-inc", "POST", CONTACTS, "--body", f"@{tmp_path / 'body.json'}"]
+    filed = run_cli(args, cwd=full.root)
+    assert json.loads(filed.stdout)["properties"]["email"] == "other@example.com"
+    assert "example.com" not in run_cli(["audit", "tail", "--json"], cwd=full.root).stdout
+
+
+def test_an_answer_that_is_no_success_is_printed_and_has_1(shared: Fleet) -> None:
+    done = run_cli(["call", "acme-corp", "GET", f"{CONTACTS}/999999999"], cwd=shared.root)
+    assert done.returncode == 1
+    assert done.stderr.startswith("404 ")
+    assert json.loads(done.stdout)
+
+
+def test_what_may_not_leave_is_refused_with_what_would_allow_it(shared: Fleet) -> None:
+    elsewhere = run_cli(["call", "acme-corp", "GET", "https://example.com/x"], cwd=shared.root)
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+    assert "another host" in elsewhere.stderr
+    assert "Nothing was sent" in elsewhere.stderr
+    garbled = run_cli(["call", "acme-corp", "GET", "/x\x01y"], cwd=shared.root)
+    assert garbled.returncode == 2
+    assert "Nothing was sent" in garbled.stderr
+    unknown = ["call", "acme-corp", "GET", "/nowhere/at/all"]
+    for more in ([], ["--allow-unclassified"]):
+        refused = run_cli([*unknown, *more], cwd=shared.root)
+        assert refused.returncode == 1
+        assert "--purpose NAME --allow-unclassified" in refused.stderr
+    meant = run_cli([*unknown, "--allow-unclassified", "--purpose", "a test"], cwd=shared.root)
+    assert meant.stderr.startswith("404 ")
+
+
+def test_tail_and_activity_show_calls_and_changes(full: Fleet) -> None:
+    tail = run_cli(["audit", "tail", "-n", "2"], cwd=full.root)
+    assert len(tail.stdout.splitlines()) == 4
+    assert tail.stdout.splitlines()[0].startswith("ts ")
+    lines = run_cli(["audit", "tail", "--json"], cwd=full.root).stdout.splitlines()
+    assert len(lines) == 9
+    assert {json.loads(line)["clientSlug"] for line in lines} == {"_agency"}
+    shown = run_cli(["audit", "activity", "acme-corp"], cwd=full.root)
+    assert "connection.added" in shown.stdout
+    answer = json.loads(run_cli(["audit", "activity", "--json"], cwd=full.root).stdout)
+    assert answer["schema"] == 1
+    assert {"ts", "clientSlug", "event", "message", "runId"} <= set(answer["activity"][0])
+
+
+def test_an_empty_log_is_said(empty: Fleet) -> None:
+    done = run_cli(["audit", "tail"], cwd=empty.root)
+    assert (done.returncode, done.stderr) == (0, "No calls are recorded.\n")
+
+
+def test_an_import_names_malformed_lines_and_adds_nothing_twice(
+    empty: Fleet, tmp_path: Path
+) -> None:
+    record = {
+        "ts": "2026-05-01T10:00:00.000Z",
+        "portalId": 1,
+        "clientSlug": "gone-ltd",
+        "method": "GET",
+        "path": "/crm/v3/objects/contacts/17",
+        "statusCode": 200,
+        "durationMs": 12,
+    }
+    path = tmp_path / "old.jsonl"
+    path.write_text(f"{json.dumps(record)}\n\nnot json\n", "utf-8")
+    first, again = (run_cli(["audit", "import", path], cwd=empty.root) for _ in range(2))
+    assert first.returncode == 1
+    assert "gone-ltd: 1 records added" in first.stdout
+    assert first.stderr.startswith("line 3 was left out: ")
+    assert "0 added, 1 were there already." in again.stdout
+    answer = json.loads(run_cli(["audit", "import", path, "--json"], cwd=empty.root).stdout)
+    assert (answer["schema"], answer["alreadyKnown"]) == (1, 1)
