@@ -193,12 +193,23 @@ def _moment(when: When) -> datetime | None:
     if when is None:
         return None
     if isinstance(when, str):
-        when = datetime.fromisoformat(when) if "T" in when else parse_day(when)
+        when = _written(when)
     if not isinstance(when, datetime):
         return datetime.combine(when, time(), UTC)
     if when.tzinfo is None:
         raise UsageError("A time needs its zone.", hint="Use a day, or datetime(..., tzinfo=UTC).")
     return when
+
+
+def _written(text: str) -> date | datetime:
+    if "T" not in text:
+        return parse_day(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{redact(text[:40])!r} is not a time.", hint="Write it as 2026-05-01T09:00:00Z."
+        ) from None
 
 
 def _author() -> Author:
