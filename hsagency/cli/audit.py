@@ -75,7 +75,7 @@ def activity(common: Shared, *, slug: str | None, as_json: bool) -> None:
         common.say("Nothing is recorded.")
 
 
-@audit.command(name="import")
+@audit.command(name="import", short_help="Take in a log that another script wrote.")
 @click.argument("file", type=click.Path(path_type=Path))
 @as_json
 @shared

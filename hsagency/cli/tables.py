@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _GAP: Final = 2
 _LEAST: Final = 10  # a cell cut to less says nothing
+_EASY: Final = 20  # rather leave a column out than cut to less
+_KEY: Final = "client_slug"  # people type it, so it is cut last
 
 
 def show(frame: pl.DataFrame, columns: list[str], *, spare: int = 0) -> None:
@@ -27,10 +29,13 @@ def show(frame: pl.DataFrame, columns: list[str], *, spare: int = 0) -> None:
     heads, rows = _cells(frame, columns)
     widths = _widths(heads, rows)
     room = _room()
-    while room and spare and _needs(widths) > room:
-        widths, spare = widths[:-1], spare - 1
     if room:
-        widths = _narrowed(widths, room, cut=[_is_text(frame, name) for name in columns])
+        texts = [place for place, name in enumerate(columns) if _is_text(frame, name)]
+        key = [place for place in texts if columns[place] == _KEY]
+        while spare and _needs(_narrowed(widths, room, texts, least=_EASY)) > room:
+            widths, spare = widths[:-1], spare - 1
+        others = [place for place in texts if place not in key]
+        widths = _narrowed(_narrowed(widths, room, others, least=_LEAST), room, key, least=_LEAST)
     for line in [heads, ["-" * width for width in widths], *rows]:
         _print(line, widths)
     if len(widths) < len(heads):
@@ -81,13 +86,13 @@ def _needs(widths: list[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _narrowed(widths: list[int], room: int, *, cut: list[bool]) -> list[int]:
-    """Take from the widest columns that may be cut, as long as they stay readable."""
+def _narrowed(widths: list[int], room: int, places: list[int], *, least: int) -> list[int]:
+    """Take from the widest of some columns until all fit, or these would be hard to read."""
     widths = list(widths)
-    able = [place for place in range(len(widths)) if cut[place]]
+    able = [place for place in places if place < len(widths)]
     while able and _needs(widths) > room:
         widest = max(able, key=lambda place: widths[place])
-        if widths[widest] <= _LEAST:
+        if widths[widest] <= least:
             break
         widths[widest] -= 1
     return widths
