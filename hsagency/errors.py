@@ -47,6 +47,7 @@ class HsAgencyError(Exception):
     """
 
     hint = ""
+    under_way = False  # raised while a call was being sent, so that it may have arrived
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

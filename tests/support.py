@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -197,10 +198,11 @@ def lone_client(
     token: str = TOKEN,
     connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT,
     wire: httpx.BaseTransport | None = None,
+    sync: Callable[[int], None] = os.fsync,
 ) -> Iterator[PortalClient]:
     """Make a portal client without an agency: guard, recorder, bearer and a real wire."""
     author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
-    with AuditWriter(folder / "audit", author=author) as writer:
+    with AuditWriter(folder / "audit", author=author, sync=sync) as writer:
         way = Way(
             host=host_url(url),
             credential=lambda: Secret(token),

@@ -7,7 +7,7 @@ from typing import cast
 
 import httpx
 
-from hsagency.errors import BadToken
+from hsagency.errors import BadToken, HsAgencyError
 from hsagency.secret import Secret
 
 
@@ -22,9 +22,13 @@ class Bearer(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the copy; what comes back leads to no cookie, no wire and no credential."""
         secret = self._credential()
+        if not _is_sendable(secret):
+            raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
         try:
             response = self._wire.handle_request(self._copy(request, secret))
         except BaseException as error:
+            if isinstance(error, HsAgencyError):  # a body that comes from another of our calls
+                error.under_way = True
             _cut(error)
             raise
         # A cookie kept for the next call would be one the guard has to refuse.
@@ -40,8 +44,6 @@ class Bearer(httpx.BaseTransport):
         self._wire.close()
 
     def _copy(self, request: httpx.Request, secret: Secret) -> httpx.Request:
-        if not _is_sendable(secret):
-            raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
         timeout = request.extensions.get("timeout")
         return httpx.Request(
             request.method,

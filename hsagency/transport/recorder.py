@@ -98,7 +98,7 @@ def _ended(
         "durationMs": round((time.perf_counter_ns() - started) / 1e6),
         "outcome": Outcome.UNKNOWN,
     }
-    if isinstance(error, HsAgencyError):  # stopped here: nothing left
+    if isinstance(error, HsAgencyError) and not error.under_way:  # stopped here: nothing left
         return {**ended, "outcome": Outcome.REFUSED, "reason": error.message}
     if error is not None:
         return {**ended, "error": type(error).__name__}

@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from hsagency.errors import (
     UnknownClient,
     UsageError,
 )
+from hsagency.portals import PortalId
 from hsagency.sandbox import Fault, Sandbox, bad_rows, serve
 from hsagency.sandbox.clients_csv import COLUMNS
 from hsagency.secret import Secret
@@ -69,7 +71,7 @@ def live(agency: Agency, sandbox: Sandbox, api: str) -> None:
             client.get(PATH)
             client.post(PATH, json={"properties": {"email": "new@example.com"}})
             client.get(f"{PATH}/0")
-            attempts = (
+            attempts: tuple[dict[str, Any], ...] = (
                 {"headers": {"Authorization": f"Bearer {one.token}"}},
                 {"params": {"hapikey": one.token}},
                 {"params": {"q": one.token}},
@@ -79,7 +81,7 @@ def live(agency: Agency, sandbox: Sandbox, api: str) -> None:
             )
             for attempt in attempts:
                 with pytest.raises(CallRefused):
-                    client.get(PATH, **attempt)  # type: ignore[arg-type]
+                    client.get(PATH, **attempt)
             for path in (f"/{one.token}", f"https://evil.example.com/{one.token}"):
                 with pytest.raises(CallRefused):
                     client.get(path)
@@ -94,22 +96,23 @@ def live(agency: Agency, sandbox: Sandbox, api: str) -> None:
         with suppress(httpx.HTTPError):
             agency.client(portal.client_slug).get(PATH)
     newer = sandbox.rotate(portal.portal_id)
-    rows = [[portal.client_slug, newer.token, str(portal.portal_id)]]
-    head = b"clientSlug,portalToken,expectedPortalId\n"
+    row = f"{portal.client_slug},{newer.token},{portal.portal_id}"
+    again = f"clientSlug,portalToken,expectedPortalId\n{row}\n".encode()
     for replace in (False, True):
-        plan = onboarding.plan_file(
-            agency, head + ",".join(rows[0]).encode(), api=api, replace_tokens=replace
-        )
+        plan = onboarding.plan_file(agency, again, api=api, replace_tokens=replace)
         onboarding.apply(agency, plan, digest=plan.digest)
     for token in (sandbox.spare.token, "no token at all"):
         with suppress(HsAgencyError):
-            onboarding.judge_token(agency, Secret(token), expected=portal.portal_id, api=api)
+            onboarding.judge_token(
+                agency, Secret(token), expected=PortalId(portal.portal_id), api=api
+            )
     sandbox.faults.add(Fault("wrong_portal", times=1))
     with pytest.raises(PortalMismatch):
         agency.verify(portal.client_slug)
-    for attempt in (agency.client, agency.verify):
-        with pytest.raises(CallRefused):
-            attempt(portal.client_slug)
+    with pytest.raises(CallRefused):
+        agency.client(portal.client_slug)
+    with pytest.raises(CallRefused):
+        agency.verify(portal.client_slug)
     agency.resume(reason=f"found it: {portal.token} was fine")
     agency.client(portal.client_slug).get(PATH)
     agency.calls().collect().write_parquet(agency.workspace.reports / "calls.parquet")

@@ -198,6 +198,14 @@ def hook(client: PortalClient, other: Listener) -> httpx.Response:
     return client.get(PATH)
 
 
+def hook_with_user(client: PortalClient, _: Listener) -> httpx.Response:
+    def steer(request: httpx.Request) -> None:
+        request.url = request.url.copy_with(username="u", password="p")
+
+    client.event_hooks = {"request": [steer]}
+    return client.get(PATH)
+
+
 def other_base(client: PortalClient, other: Listener) -> httpx.Response:
     client.base_url = httpx.URL(other.url)
     return client.get(PATH)
@@ -286,7 +294,17 @@ def token_shaped(client: PortalClient, _: Listener) -> httpx.Response:
 
 ANYTHING = {"purpose": "attack", "allow_unclassified": True}
 STEERING: list[Callable[[PortalClient, Listener], httpx.Response]] = [
-    *(bearer, basic, client_auth, client_header, auth_function, hook, other_base, host_header),
+    *(
+        bearer,
+        basic,
+        client_auth,
+        client_header,
+        auth_function,
+        hook,
+        hook_with_user,
+        other_base,
+        host_header,
+    ),
     *(two_hosts, two_authorizations, jar, cookie_header, hand_built, hand_built_with_header),
     *(streamed, proxied, overridden, rewritten, forwarded, named_portal, key_in_query),
     *(key_for_all, token_in_path, hidden_token_in_path, refresh_token, token_shaped),

@@ -12,7 +12,7 @@ import socket
 import ssl
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import httpx
@@ -22,7 +22,7 @@ from hsagency import onboarding
 from hsagency.client import PortalClient
 from hsagency.errors import BadToken, CallRefused, HsAgencyError
 from hsagency.secret import Secret
-from hsagency.verifier import introspect
+from hsagency.verifier import FIRST_CONTACT, introspect
 from tests.support import (
     TOKEN,
     Answer,
@@ -139,7 +139,9 @@ def test_hooks_and_auth_flows_see_no_token(client: PortalClient) -> None:
     class Watching(httpx.Auth):
         requires_response_body = True
 
-        def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]  # what httpx calls a generator
+        def auth_flow(
+            self, request: httpx.Request
+        ) -> Generator[httpx.Request, httpx.Response, None]:
             answer = yield request
             seen.append(shown_of(request) + shown_of(answer.request))
 
@@ -337,7 +339,7 @@ def test_debug_logs_of_every_library_hold_routes_and_no_token(
 
 
 @pytest.mark.parametrize(
-    "name", ["SSLKEYLOGFILE", "SSL_CERT_FILE", "HTTPS_PROXY", "ALL_PROXY", "NETRC"]
+    "name", ["SSLKEYLOGFILE", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NETRC"]
 )
 def test_the_environment_does_not_get_at_the_wire(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, server: Listener
@@ -350,7 +352,7 @@ def test_the_environment_does_not_get_at_the_wire(
     clients._tls.cache_clear()
     try:
         context = clients._tls()
-        assert context.keylog_filename is None
+        assert not context.keylog_filename
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
         with lone_client(tmp_path, url=server.url) as client:
@@ -407,5 +409,5 @@ def test_the_errors_of_an_agency_tell_no_token(fleet: Connected) -> None:
 
 def test_judging_a_token_that_is_none_repeats_nothing(fleet: Connected) -> None:
     with pytest.raises(HsAgencyError) as caught:
-        onboarding.judge_token(fleet.agency, NO_TOKEN, expected=1, api=fleet.server.url)
+        onboarding.judge_token(fleet.agency, NO_TOKEN, expected=FIRST_CONTACT, api=fleet.server.url)
     assert hides(told(caught.value))

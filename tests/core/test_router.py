@@ -279,7 +279,10 @@ def rotate(fleet: Connected, slug: str) -> None:
 
 
 def remove(fleet: Connected, slug: str) -> None:
-    fleet.agency.index.write(lambda connections: connections.pop(ClientSlug(slug)) and None)
+    def edit(connections: dict[ClientSlug, Connection]) -> None:
+        del connections[ClientSlug(slug)]
+
+    fleet.agency.index.write(edit)
 
 
 def narrow(fleet: Connected, slug: str) -> None:

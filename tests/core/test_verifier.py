@@ -106,6 +106,7 @@ def test_nothing_is_expected_by_default() -> None:
 
 
 HTML = b"<html><body>Bad Gateway 12345678</body></html>"
+ODD_IDS: list[Any] = ["12345678", True, 0, -1, 10**12, 10**30, 1.5, 12345678.0, None, [], {}]
 ANSWERS: list[tuple[str, httpx.Response | Exception, type[VerificationError], str]] = [
     ("401", said(401, {"category": "INVALID_AUTHENTICATION"}), CredentialRejected, "service key"),
     ("403", said(403, {"category": "MISSING_SCOPES"}), MissingScopes, "scopes"),
@@ -128,10 +129,7 @@ ANSWERS: list[tuple[str, httpx.Response | Exception, type[VerificationError], st
     ("number", said(200, 12345678), UnexpectedAnswer, "proxies"),
     ("no id", said(200, {"accountType": "STANDARD"}), UnexpectedAnswer, "proxies"),
     ("half", said(200, json.dumps(DETAILS).encode()[:40]), UnexpectedAnswer, "proxies"),
-    *(
-        (f"id {value!r}", details(portalId=value), UnexpectedAnswer, "proxies")
-        for value in ("12345678", True, 0, -1, 10**12, 10**30, 1.5, 12345678.0, None, [], {})
-    ),
+    *((f"id {value!r}", details(portalId=value), UnexpectedAnswer, "proxies") for value in ODD_IDS),
     ("refused", httpx.ConnectError("refused"), PortalUnreachable, "minute"),
     ("no name", httpx.ConnectError("[Errno -2] Name"), PortalUnreachable, "minute"),
     ("time-out", httpx.ReadTimeout("slow"), PortalUnreachable, "minute"),
