@@ -24,10 +24,10 @@ def commands(
 
 
 def ours() -> list[tuple[str, click.Command]]:
-    from hsagency.cli import main
+    from hsagency.cli import cli
 
-    assert isinstance(main, click.Group)
-    found = list(commands(main))
+    assert isinstance(cli, click.Group)
+    found = list(commands(cli))
     assert found
     return found
 
