@@ -208,7 +208,7 @@ def read_as_is(audit: Path, *, quietly: bool = False) -> None:
 
 
 def fork(order: dict[str, Any]) -> None:
-    """Use, in a forked child, a writer of the parent's: while its locks are held."""
+    """Use, in a forked child, a writer of the parent's: while one of its locks is held."""
     sandbox = Sandbox(portals=1)
     portal = sandbox.portals[0]
     order |= {"token": portal.token, "portal": portal.portal_id}
