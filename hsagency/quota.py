@@ -64,7 +64,8 @@ def _against(limit: int | None) -> list[pl.Expr]:
         daily.alias("limit"),
         source.alias("limit_source"),
         (pl.col("calls") / daily).alias("share"),
-        (1 - pl.col("least") / daily).alias("account_share"),
+        # More left than the limit is no share of it: one of the two is not this account's.
+        pl.when(pl.col("least") <= daily).then(1 - pl.col("least") / daily).alias("account_share"),
         pl.col("remaining"),
         pl.col("simulated"),
     ]

@@ -109,3 +109,7 @@ def test_the_account_share_is_the_most_that_everybody_had_used() -> None:
 
 def test_an_account_share_that_no_answer_told_is_not_zero() -> None:
     assert day({"outcome": "ok"}, limit=1000)["account_share"] is None
+
+
+def test_more_left_than_the_limit_tells_no_share() -> None:
+    assert day({"rate_limit_remaining": 2000}, limit=1000)["account_share"] is None

@@ -73,6 +73,6 @@ def _shown(column: str, value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if column.endswith(("_id", "_code")):
         return str(value)
-    if column == "share" and isinstance(value, float):
+    if column.endswith("share") and isinstance(value, float):
         return f"{value:.2%}"
     return f"{value:,}" if isinstance(value, int | float) else str(value)

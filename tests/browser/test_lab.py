@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -67,15 +68,23 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("JupyterLab ended")
 
 
+def run_all(window: Any) -> None:
+    """Run all cells once the kernel is there: before, JupyterLab would ask which one to take."""
+    window.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    prompt = window.locator(".jp-CodeCell .jp-InputPrompt").first
+    while not re.fullmatch(r"\[[\d*]+\]:", prompt.inner_text().strip()):
+        # While it is still settling, the command may get lost.
+        window.get_by_role("menuitem", name="Run", exact=True).click()
+        window.get_by_text("Run All Cells", exact=True).click()
+        window.wait_for_timeout(1000)
+
+
 def test_a_notebook_runs_top_to_bottom_and_shows_its_charts(lab: str, browser: Any) -> None:
     window = browser.window.new_page()
+    window.set_viewport_size({"width": 1200, "height": 4000})  # every cell is on screen
     window.goto(lab.format("04-compliance.ipynb"))
     window.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=60_000)
-    window.wait_for_selector(
-        ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=60_000
-    )
-    window.get_by_role("menuitem", name="Run", exact=True).click()
-    window.get_by_text("Run All Cells", exact=True).click()
+    run_all(window)
     window.wait_for_function(f"document.querySelectorAll({PICTURES!r}).length == 2", timeout=60_000)
     widths = window.locator(PICTURES).evaluate_all(
         "all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth)))"
