@@ -9,6 +9,9 @@ from html import escape
 
 import polars as pl
 
+# JupyterLab sets every cell to the right.
+_TEXT = ' style="text-align:left"'
+
 UNKNOWN = "\u2013"
 """What stands where a value is not known."""
 
@@ -62,7 +65,9 @@ def table(
 
 
 def _class(kind: pl.DataType) -> str:
-    return ' class="number"' if kind.is_numeric() else ' style="text-align:left"'
+    if kind.is_numeric():
+        return ' class="number"'
+    return ' style="text-align:left; white-space:nowrap"' if kind.is_temporal() else _TEXT
 
 
 def _shown(column: str, value: object) -> str:

@@ -36,7 +36,7 @@ def test_text_is_escaped() -> None:
 
 def test_days_and_times_are_written_plainly() -> None:
     frame = pl.DataFrame({"day": [date(2026, 5, 1)], "at": [datetime(2026, 5, 1, 9, tzinfo=UTC)]})
-    assert '<td style="text-align:left">2026-05-01</td>' in shown(frame)
+    assert 'white-space:nowrap">2026-05-01</td>' in shown(frame)
     assert "2026-05-01 09:00:00" in shown(frame)
 
 
