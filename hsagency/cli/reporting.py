@@ -118,7 +118,7 @@ def _make(
     from hsagency import reports
 
     results = reports.report(agency, kind, slugs, period, formats=formats, progress=common.progress)
-    if everyone and kind == "compliance":
+    if everyone and kind == "compliance" and any(one.status == "ok" for one in results):
         path = reports.fleet_csv(agency, period)
         common.say(f"Over all clients, for the agency's own eyes: {path}")
     return results

@@ -89,6 +89,7 @@ def lab(common: Shared, *, options: tuple[str, ...]) -> None:
     """
     with common.agency() as agency:
         root = agency.workspace.root
+        settings = _lab_settings(agency.workspace.state / "lab")
     command = [
         sys.executable,
         "-m",
@@ -98,6 +99,7 @@ def lab(common: Shared, *, options: tuple[str, ...]) -> None:
         "--KernelManager.transport_encryption=required",
         # Nothing is fetched from elsewhere.
         "--LabApp.news_url=None",
+        f"--LabApp.app_settings_dir={settings}",
         "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *(["--allow-root"] if os.geteuid() == 0 else []),
@@ -105,6 +107,18 @@ def lab(common: Shared, *, options: tuple[str, ...]) -> None:
     ]
     os.chdir(root)
     os.execve(sys.executable, command, {**os.environ, "HSAGENCY_HOME": str(root)})  # noqa: S606  (no shell is wanted)
+
+
+def _lab_settings(folder: Path) -> Path:
+    """Write the settings of a JupyterLab that asks nobody about news; return their folder."""
+    import orjson
+
+    from hsagency.durable import make_private_dir, write_private
+
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    overrides = {"@jupyterlab/apputils-extension:notification": quiet}
+    write_private(make_private_dir(folder) / "overrides.json", orjson.dumps(overrides))
+    return folder
 
 
 @click.command(short_help="Serve a simulated HubSpot on this machine.")
