@@ -78,7 +78,6 @@ class Segment:
 
     def append(self, fields: Mapping[str, object], *, durable: bool) -> None:
         """Write one record, and wait for the disk if it must be durable."""
-        self._refuse_strangers()  # before the lock: a fork copies it in whatever state it is
         with self._write_lock:
             self._check()
             end = self._end
@@ -311,7 +310,7 @@ class AuditWriter:
         Raises `AuditError` if it cannot be written, or not be made durable where it must.
         """
         try:
-            self._refuse_strangers()
+            self._refuse_strangers()  # before any lock: a fork copies them as they are
             segment = self._segments.get(slug) or self._open(slug)
             segment.append(self._stamped(slug, fields), durable=durable)
         except AuditError as error:

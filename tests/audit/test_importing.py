@@ -327,6 +327,7 @@ def test_what_may_be_personal_or_secret_never_lands_on_disk(
             strange += [line(**{name: word}), line(**{name: {"a": word}}), line(**{name: [word]})]
         strange += [line(**{word: "x"}), line(purpose=word), line(error=word), line(user=word)]
         strange += [line(clientSlug=word), line(method=word), line(ts=word), line(portalId=word)]
+    strange.append(line(objectType="Jane Doe"))
     strange.append(
         line(objectId="491511234567", path="/crm/v3/objects/contacts/1?idProperty=phone")
     )

@@ -350,6 +350,24 @@ def test_a_repair_that_a_crash_kept_from_being_recorded_is_recorded_later(audit:
     assert events(audit) == ["call.started", "audit.repaired", "call.started"]
 
 
+def test_a_repair_that_cannot_be_recorded_gives_its_slot_back(audit: Path) -> None:
+    folder = audit / "acme-corp" / "journal"
+    folder.mkdir(parents=True)
+    (folder / "000-000001.jsonl").write_bytes(b"torn")
+    failures = [OSError(errno.EIO, "Input/output error")]
+
+    def sync(_: int) -> None:
+        if failures:
+            raise failures.pop()
+
+    with AuditWriter(audit, author=AUTHOR, sync=sync) as writer:
+        with pytest.raises(AuditError, match="could not be flushed"):
+            writer.append("acme-corp", intent(1))
+        writer.append("acme-corp", intent(2))
+    assert len(journals(audit)) == 1
+    assert [int(one.get("callId", "0"), 16) for one in records(audit)] == [0, 2]
+
+
 @pytest.mark.parametrize("length", [60_000, 1 << 16, 200_000])
 def test_a_record_of_any_length_is_followed_by_the_next(audit: Path, length: int) -> None:
     for number in range(3):
@@ -360,11 +378,12 @@ def test_a_record_of_any_length_is_followed_by_the_next(audit: Path, length: int
     assert not broken_chains(audit)
 
 
+@pytest.mark.parametrize("boundless", [2**53, 2**63, 10**30])
 def test_half_characters_and_boundless_numbers_do_not_lose_a_record(
-    writer: AuditWriter, audit: Path
+    writer: AuditWriter, audit: Path, boundless: int
 ) -> None:
     writer.append("acme-corp", intent(1, reason="caf\udce9"))
-    writer.append("acme-corp", ending(1, rateLimitRemaining=10**30), durable=False)
+    writer.append("acme-corp", ending(1, rateLimitRemaining=boundless), durable=False)
     start, end = records(audit)
     assert start["reason"] == "caf?"
     assert "rateLimitRemaining" not in end
