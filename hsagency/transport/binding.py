@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 
 from hsagency.audit.record import Origin, is_purpose
-from hsagency.portals import ClientSlug, ConnectionType, PortalId, redact
+from hsagency.portals import ClientSlug, ConnectionType, PortalId, looks_like_token
 from hsagency.routes import Touched, touched
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -61,4 +61,4 @@ def what(request: httpx.Request) -> Touched:
 
 def is_label(purpose: object) -> bool:
     """Say whether this can be written down as a purpose: short, plain and no token."""
-    return isinstance(purpose, str) and is_purpose(purpose) and redact(purpose) == purpose
+    return isinstance(purpose, str) and is_purpose(purpose) and not looks_like_token(purpose)

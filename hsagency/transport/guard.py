@@ -13,7 +13,7 @@ from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event, Outcome
 from hsagency.errors import CallRefused
 from hsagency.halt import Halt
-from hsagency.portals import ConnectionType, redact
+from hsagency.portals import ConnectionType, looks_like_token
 from hsagency.routes import OperationClass, Touched, refusal, secret_in_url
 from hsagency.transport.binding import METHODS, Binding, is_label, path_of, what
 
@@ -133,7 +133,7 @@ def _unfit(url: httpx.URL) -> str | None:
     if secret_in_url(path, query):
         return "this endpoint carries a secret in the URL; use the form body of its successor"
     target = unquote(f"{path}?{query}")
-    if redact(target) != target:
+    if looks_like_token(target):
         return "the address holds something of a token's shape"
     return None
 

@@ -14,7 +14,7 @@ from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event, Outcome, outcome_of
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
-from hsagency.portals import redact
+from hsagency.portals import looks_like_token
 from hsagency.transport.binding import Binding, what
 
 
@@ -119,7 +119,7 @@ def _number(header: str | None) -> int | None:
 
 def _word(text: object) -> str | None:
     """Return a short machine word, or nothing: free text may quote what was submitted."""
-    if isinstance(text, str) and _WORD.fullmatch(text) and redact(text) == text:
+    if isinstance(text, str) and _WORD.fullmatch(text) and not looks_like_token(text):
         return text
     return None
 

@@ -154,6 +154,7 @@ def test_no_private_text_survives_in_any_place_of_any_path(
     st.text("idProperty=&%50", max_size=20),
 )
 @example("GET", ["crm", "v3", "objects", "contacts", "555-1234567"], "")
+@example("GET", ["crm", "v3", "objects", "555-1234567", "1"], "")
 @example("GET", ["555-1234567", "p_jane_doe", "v15551234567", "1999-12"], "")
 @example("GET", ["crm", "٣٤", "v٣"], "")
 @example("GET", ["{id}", "{jane}", "{}"], "")

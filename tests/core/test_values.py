@@ -40,7 +40,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("slug", ["a", "acme-corp", "b2b", "a-1-b", "a" * 63])
+@pytest.mark.parametrize("slug", ["a", "acme-corp", "b2b", "a-1-b", "compat-labs", "a" * 63])
 def test_a_kebab_case_name_is_a_slug(slug: str) -> None:
     assert parse_slug(slug) == slug
 
