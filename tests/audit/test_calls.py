@@ -267,6 +267,21 @@ def test_an_outcome_that_cannot_be_written_says_that_the_call_was_sent(
     assert call["outcome"] == "unknown"
 
 
+def test_a_lost_answer_that_cannot_be_written_says_that_the_call_was_sent(
+    connect: Connect, sandbox: Sandbox, audit: Path
+) -> None:
+    class Vanishing(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            sandbox.transport().handle_request(request)
+            journals(audit)[0].unlink()
+            raise httpx.ReadTimeout("gone")
+
+    with pytest.raises(AuditError) as caught:
+        connect(wire=Vanishing()).get(CONTACTS)
+    assert caught.value.message.startswith("The call was sent, but its outcome could not")
+    assert len(sandbox.ledger(sandbox.portals[0].portal_id)) == 1
+
+
 def test_many_threads_leave_pairs(connect: Connect, audit: Path) -> None:
     client = connect()
     threads = [

@@ -88,7 +88,7 @@ def test_what_a_server_says_is_recorded_as_a_plain_word_or_not_at_all(
 
 
 def test_absent_or_odd_limits_are_not_zero(tmp_path: Path) -> None:
-    for number, value in enumerate(("", "-1", "1.5", "many", "\u00b2")):
+    for number, value in enumerate(("", "-1", "1.5", "many", "\u00b2", "9" * 5000)):
         headers = {"X-HubSpot-RateLimit-Daily-Remaining": value.encode().decode("latin-1")}
         answered(tmp_path / str(number), Answer(200, headers))
         assert "rateLimitRemaining" not in records(tmp_path / str(number), "acme-corp")[-1]
