@@ -87,8 +87,8 @@ def calls_against_limit(days: pl.DataFrame, *, period: Period | None = None) -> 
 
 def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
     """Draw what everybody had used, where HubSpot told it, and in front of it what we used."""
-    told = days.drop_nulls("limit").select("date", "share", "account_share", "remaining")
-    used = pl.concat([told["account_share"], told["share"]]).cast(pl.Float64).drop_nulls()
+    told = days.drop_nulls("limit").select("date", "share", "portal_share", "remaining")
+    used = pl.concat([told["portal_share"], told["share"]]).cast(pl.Float64).drop_nulls()
     top = max([1.0, *used.to_list()])
     y = alt.Y().title("Share of limit").axis(format=".0%", tickCount=4)
     y = y.scale(domain=[0, top * 1.05])
@@ -100,7 +100,7 @@ def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
     tips = [
         _day_tip(),
         alt.Tooltip("share:Q").title("Used by this agency").format(".2%"),
-        alt.Tooltip("account_share:Q").title("Used by everybody, as told").format(".1%"),
+        alt.Tooltip("portal_share:Q").title("Used by everybody, as told").format(".1%"),
         _tip("remaining", "Left, last told that day"),
     ]
     colours = whose.scale(domain=[_EVERYBODY, _OURS], range=["#b8c4cc", _BLUE])
@@ -108,7 +108,7 @@ def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
     everybody = (
         base.transform_calculate(whose=f"'{_EVERYBODY}'")
         .mark_bar()
-        .encode(x, y.field("account_share").type("quantitative"), colours, tooltip=tips)
+        .encode(x, y.field("portal_share").type("quantitative"), colours, tooltip=tips)
     )
     ours = (
         base.transform_calculate(whose=f"'{_OURS}'")
@@ -119,7 +119,7 @@ def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
     return alt.LayerChart(layer=[everybody, ours, rule.encode(alt.Y("limit:Q"))])
 
 
-_EVERYBODY: Final = "the whole account, as HubSpot told"
+_EVERYBODY: Final = "the whole portal, as HubSpot told"
 _OURS: Final = "this agency, by its own log"
 
 

@@ -92,9 +92,9 @@ class PortalClient(httpx.Client):
         return f"<PortalClient {self._portal or 'for a credential being judged'}>"
 
 
-class Way:
+class Channel:
     """
-    One portal's way out: the wire with the credential, shared by its clients of any purpose.
+    One portal's wire with its credential, shared by its clients of any purpose.
 
     It is closed by whoever opened it, not by one of the clients that use it.
     """
@@ -115,7 +115,7 @@ class Way:
     def client(
         self, *, binding: Binding, portal: Portal | None = None, prove: Prove | None = None
     ) -> PortalClient:
-        """Return a client that uses this way."""
+        """Return a client that uses this channel."""
         recorder = Recorder(
             _Shared(self._bearer), binding=binding, writer=self._writer, halt=self._halt
         )

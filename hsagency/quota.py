@@ -4,7 +4,7 @@ How much of a portal's daily quota was used: frames of calls in, small frames ou
 Counted are the calls in our own log, by UTC day. The limit is the account's and other
 programs of the client draw on it too, and HubSpot resets it at midnight in the account's own
 time zone. So `share` is what we used; `remaining`, HubSpot's own word, is what was left for
-everybody when it was last told that day, and `account_share` is the most that everybody
+everybody when it was last told that day, and `portal_share` is the most that everybody
 together had used when it was told. What no answer told is null, never zero.
 """
 
@@ -16,9 +16,6 @@ import polars as pl
 
 from hsagency.audit.record import Origin, Outcome
 from hsagency.compliance import sent
-
-LIMIT_SOURCES: Final = ("header", "account", "unknown")
-"""Where a day's limit comes from: an answer of that day, the connection, or nowhere."""
 
 _LIMITED: Final = pl.col("outcome") == str(Outcome.RATE_LIMITED)
 _SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
@@ -56,7 +53,7 @@ def _against(limit: int | None) -> list[pl.Expr]:
         pl.when(pl.col("header").is_not_null())
         .then(pl.lit("header"))
         .when(known.is_not_null())
-        .then(pl.lit("account"))
+        .then(pl.lit("portal"))
         .otherwise(pl.lit("unknown"))
     )
     return [
@@ -65,7 +62,7 @@ def _against(limit: int | None) -> list[pl.Expr]:
         source.alias("limit_source"),
         (pl.col("calls") / daily).alias("share"),
         # More left than the limit is no share of it: one of the two is not this account's.
-        pl.when(pl.col("least") <= daily).then(1 - pl.col("least") / daily).alias("account_share"),
+        pl.when(pl.col("least") <= daily).then(1 - pl.col("least") / daily).alias("portal_share"),
         pl.col("remaining"),
         pl.col("simulated"),
     ]
@@ -91,13 +88,13 @@ def headline(days: pl.DataFrame) -> pl.DataFrame:
     """Return the few figures of `calls_per_day` that a reader wants first, as a table."""
     busiest = days.sort("calls", "date", descending=[True, False]).head(1)
     closest = days.drop_nulls("share").sort("share", descending=True).head(1)
-    fullest = days.drop_nulls("account_share").sort("account_share", descending=True).head(1)
+    fullest = days.drop_nulls("portal_share").sort("portal_share", descending=True).head(1)
     rows = [
         ("Days with calls", f"{days.height:,}"),
         ("Calls", f"{days['calls'].sum():,}"),
         ("Busiest day", _day(busiest, "{calls:,} calls on {date}")),
         ("Closest to the limit", _day(closest, "{share:.2%} of {limit:,} on {date}")),
-        ("The whole account, at most", _day(fullest, "{account_share:.0%} on {date}, as told")),
+        ("The whole portal, at most", _day(fullest, "{portal_share:.0%} on {date}, as told")),
         ("Days whose limit is not known", f"{days['limit'].null_count():,}"),
         ("Refused by HubSpot (429)", f"{days['rate_limited'].sum():,}"),
     ]

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 
 from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event
-from hsagency.client import PortalClient, Way, host_url
+from hsagency.client import Channel, PortalClient, host_url
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.errors import (
     ClientClosed,
@@ -60,10 +60,10 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lane:
-    """The way out of one credential of one connection; its lock lets one thread prove it."""
+class _Opened:
+    """The channel of one credential of one connection; its lock lets one thread prove it."""
 
-    way: Way
+    channel: Channel
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -72,7 +72,7 @@ class Router:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._lanes: dict[_Bound, _Lane] = {}
+        self._opened: dict[_Bound, _Opened] = {}
         self._clients: dict[tuple[_Bound, str], PortalClient] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -110,15 +110,15 @@ class Router:
             raise UsageError("A purpose is up to 64 letters, digits, spaces or . : / + -.")
         self._parts.halt.check()
         connection = self.connection(slug)
-        lane, bound = self._lane(connection), _bound(connection)
-        self._prove(connection, lane, OperationClass.READ)
+        opened, bound = self._open(connection), _bound(connection)
+        self._prove(connection, opened, OperationClass.READ)
         with self._lock:
             known = self._clients.get((bound, purpose))
             if known is None or known.is_closed:
-                known = lane.way.client(
+                known = opened.channel.client(
                     binding=_binding(connection, purpose),
                     portal=connection.portal,
-                    prove=lambda does: self._admit(connection, lane, does),
+                    prove=lambda does: self._admit(connection, opened, does),
                 )
                 self._clients[bound, purpose] = known
             return known
@@ -127,35 +127,35 @@ class Router:
         """Ask HubSpot now whose credential this is; raises as `verify` does."""
         self._parts.halt.check()
         connection = self.connection(slug)
-        lane = self._lane(connection)
-        with lane.lock:
-            return self._ask(connection, lane)
+        opened = self._open(connection)
+        with opened.lock:
+            return self._ask(connection, opened)
 
     def close(self) -> None:
-        """Close every client and every way out."""
+        """Close every client and every channel."""
         with self._lock:
             self._closed = True
             clients, self._clients = self._clients, {}
-            lanes, self._lanes = self._lanes, {}
+            opened, self._opened = self._opened, {}
         for client in clients.values():
             client.close()
-        for lane in lanes.values():
-            lane.way.close()
+        for one in opened.values():
+            one.channel.close()
 
-    def _lane(self, connection: Connection) -> _Lane:
-        # Facts, name and type may change; the way out stays the same.
+    def _open(self, connection: Connection) -> _Opened:
+        # Facts, name and type may change; the channel stays the same.
         key = replace(_bound(connection), connection_type=None)
         with self._lock:
-            lane = self._lanes.get(key)
-            if lane is None:
-                way = Way(
+            opened = self._opened.get(key)
+            if opened is None:
+                channel = Channel(
                     host=host_url(connection.api_base),
                     credential=self._credential(connection),
                     writer=self._parts.writer,
                     halt=self._parts.halt,
                 )
-                lane = self._lanes[key] = _Lane(way)
-            return lane
+                opened = self._opened[key] = _Opened(channel)
+            return opened
 
     def _credential(self, connection: Connection) -> Callable[[], Secret]:
         """Return a function that reads the secret once, when a call first needs it."""
@@ -182,7 +182,7 @@ class Router:
 
         return read
 
-    def _admit(self, connection: Connection, lane: _Lane, does: OperationClass) -> None:
+    def _admit(self, connection: Connection, opened: _Opened, does: OperationClass) -> None:
         """
         Let a call pass if its client is still what it was handed out for, and proven.
 
@@ -195,9 +195,9 @@ class Router:
                 f"The connection of {connection.client_slug} was changed or removed after this "
                 "client was handed out. Nothing was sent."
             )
-        self._prove(now, lane, does)
+        self._prove(now, opened, does)
 
-    def _prove(self, connection: Connection, lane: _Lane, does: OperationClass) -> None:
+    def _prove(self, connection: Connection, opened: _Opened, does: OperationClass) -> None:
         """Return if the proof is young enough for what a call does, else ask again."""
         limits = self._parts.workspace.settings.proof
         age = timedelta(hours=limits.read_hours)
@@ -205,10 +205,10 @@ class Router:
             age = timedelta(minutes=limits.write_minutes)
         if self._is_fresh(connection, age):
             return
-        with lane.lock:  # whoever comes second finds the proof of the first
+        with opened.lock:  # whoever comes second finds the proof of the first
             now = self._stored(connection.client_slug)
             if now is None or _bound(now) != _bound(connection) or not self._is_fresh(now, age):
-                self._ask(connection, lane)
+                self._ask(connection, opened)
 
     def _is_fresh(self, connection: Connection, age: timedelta) -> bool:
         proof = connection.proof
@@ -222,8 +222,8 @@ class Router:
     def _stored(self, slug: ClientSlug) -> Connection | None:
         return self._parts.index.read().connections.get(slug)
 
-    def _ask(self, connection: Connection, lane: _Lane) -> Identity:
-        with lane.way.client(binding=_binding(connection, "verification")) as sender:
+    def _ask(self, connection: Connection, opened: _Opened) -> Identity:
+        with opened.channel.client(binding=_binding(connection, "verification")) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id)
             except PortalMismatch as error:

@@ -22,7 +22,7 @@ from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.client import PortalClient, Way, host_url
+from hsagency.client import Channel, PortalClient, host_url
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, Portal, PortalId
 from hsagency.sandbox import Sandbox, SandboxServer, serve
@@ -203,7 +203,7 @@ def lone_client(
     """Make a portal client without an agency: guard, recorder, bearer and a real wire."""
     author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
     with AuditWriter(folder / "audit", author=author, sync=sync) as writer:
-        way = Way(
+        way = Channel(
             host=host_url(url),
             credential=lambda: Secret(token),
             writer=writer,

@@ -46,7 +46,7 @@ def test_a_header_of_the_day_counts_for_more_than_what_the_connection_knows() ->
 
 
 def test_without_a_header_the_connection_is_asked() -> None:
-    assert day({}, limit=625_000)["limit_source"] == "account"
+    assert day({}, limit=625_000)["limit_source"] == "portal"
 
 
 def test_a_limit_that_nobody_told_is_unknown_and_never_zero() -> None:
@@ -96,20 +96,20 @@ def test_the_headline_of_nothing_is_not_known() -> None:
     assert told["Busiest day"] == told["Closest to the limit"] == "not known"
 
 
-def test_the_account_share_is_the_most_that_everybody_had_used() -> None:
+def test_the_portal_share_is_the_most_that_everybody_had_used() -> None:
     found = day(
         {"rate_limit_daily": 1000, "rate_limit_remaining": 900},
         {"rate_limit_daily": 1000, "rate_limit_remaining": 250, "ts": NOON + timedelta(hours=1)},
         {"rate_limit_daily": 1000, "rate_limit_remaining": 800, "ts": NOON + timedelta(hours=2)},
     )
-    assert found["account_share"] == 0.75
+    assert found["portal_share"] == 0.75
     assert found["remaining"] == 800
     assert found["share"] == 0.003
 
 
-def test_an_account_share_that_no_answer_told_is_not_zero() -> None:
-    assert day({"outcome": "ok"}, limit=1000)["account_share"] is None
+def test_an_portal_share_that_no_answer_told_is_not_zero() -> None:
+    assert day({"outcome": "ok"}, limit=1000)["portal_share"] is None
 
 
 def test_more_left_than_the_limit_tells_no_share() -> None:
-    assert day({"rate_limit_remaining": 2000}, limit=1000)["account_share"] is None
+    assert day({"rate_limit_remaining": 2000}, limit=1000)["portal_share"] is None

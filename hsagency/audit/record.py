@@ -30,7 +30,7 @@ class Event(StrEnum):
     FINISHED = "call.finished"
     DETAIL = "call.detail"
     REFUSED = "call.refused"
-    ONBOARDING = "connection.judging"
+    CONNECTION_JUDGING = "connection.judging"
     CONNECTION_ADDED = "connection.added"
     CONNECTION_ROTATED = "connection.rotated"
     CONNECTION_VERIFIED = "connection.verified"

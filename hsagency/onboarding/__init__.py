@@ -29,8 +29,8 @@ from hsagency.errors import Conflict, CredentialError, OnboardingError
 from hsagency.index import Snapshot, as_json
 from hsagency.onboarding.facts import Findings
 from hsagency.onboarding.judging import (
+    Decision,
     Judgement,
-    Verdict,
     ask,
     bad,
     judge,
@@ -44,12 +44,12 @@ from hsagency.verifier import Expected
 
 __all__ = [
     "BadRow",
+    "Decision",
     "Findings",
     "Judgement",
     "Plan",
     "Result",
     "Row",
-    "Verdict",
     "apply",
     "judge_token",
     "plan",
@@ -73,11 +73,11 @@ RESULT: Final[Mapping[str, pl.DataType]] = {
 """Columns and types of the frame of an onboarding; outcome is a word for a person."""
 
 _WORDS: Final = {
-    Verdict.NEW: "new",
-    Verdict.REPLACE: "newer token",
-    Verdict.CURRENT: "unchanged",
-    Verdict.CANDIDATE: "candidate for --replace",
-    Verdict.BAD: "refused",
+    Decision.NEW: "new",
+    Decision.REPLACE: "newer token",
+    Decision.CURRENT: "unchanged",
+    Decision.CANDIDATE: "candidate for --replace",
+    Decision.BAD: "refused",
 }
 
 
@@ -92,27 +92,27 @@ class Plan:
     def digest(self) -> str:
         """Names this very plan; `apply` wants it back."""
         seen = [
-            (one.line, one.slug, one.verdict, one.cause, as_json(one.connection))
+            (one.line, one.slug, one.decision, one.cause, as_json(one.connection))
             if one.connection
-            else (one.line, one.slug, one.verdict, one.cause)
+            else (one.line, one.slug, one.decision, one.cause)
             for one in self.judgements
         ]
         return hashlib.sha256(orjson.dumps([self.index_version, seen])).hexdigest()[:16]
 
     @property
-    def counts(self) -> Mapping[Verdict, int]:
+    def counts(self) -> Mapping[Decision, int]:
         """How many rows got each verdict."""
-        return Counter(one.verdict for one in self.judgements)
+        return Counter(one.decision for one in self.judgements)
 
     @property
     def refused(self) -> tuple[Judgement, ...]:
         """The rows that are not taken, with cause and hint."""
-        return tuple(one for one in self.judgements if one.verdict is Verdict.BAD)
+        return tuple(one for one in self.judgements if one.decision is Decision.BAD)
 
     @property
     def stores(self) -> bool:
         """Whether applying it would store anything."""
-        return any(one.verdict in _STORED for one in self.judgements)
+        return any(one.decision in _STORED for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
         """Return one row a line of the list (columns: `RESULT`)."""
@@ -128,27 +128,27 @@ class Result:
     @property
     def onboarded(self) -> tuple[Judgement, ...]:
         """The rows that were stored now."""
-        return tuple(one for one in self.judgements if one.verdict in _STORED)
+        return tuple(one for one in self.judgements if one.decision in _STORED)
 
     @property
     def refused(self) -> tuple[Judgement, ...]:
         """The rows that were not taken, with cause and hint."""
-        return tuple(one for one in self.judgements if one.verdict is Verdict.BAD)
+        return tuple(one for one in self.judgements if one.decision is Decision.BAD)
 
     @property
     def complete(self) -> bool:
         """Whether every row of the list is connected with the token the list holds."""
-        done = (*_STORED, Verdict.CURRENT)
-        return bool(self.judgements) and all(one.verdict in done for one in self.judgements)
+        done = (*_STORED, Decision.CURRENT)
+        return bool(self.judgements) and all(one.decision in done for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
         """Return one row a line of the list (columns: `RESULT`)."""
         return _frame(
-            self.judgements, {**_WORDS, Verdict.NEW: "onboarded", Verdict.REPLACE: "replaced"}
+            self.judgements, {**_WORDS, Decision.NEW: "onboarded", Decision.REPLACE: "replaced"}
         )
 
 
-_STORED: Final = (Verdict.NEW, Verdict.REPLACE)
+_STORED: Final = (Decision.NEW, Decision.REPLACE)
 
 
 def plan_file(
@@ -232,7 +232,7 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         if agency.index.read().version != plan.index_version:
             raise Conflict("The index was changed since the plan was made; nothing was stored.")
         judgements = _secrets_stored(agency, plan.judgements, progress)
-        new = [one.connection for one in judgements if one.verdict in _STORED and one.connection]
+        new = [one.connection for one in judgements if one.decision in _STORED and one.connection]
 
         def change(connections: dict[ClientSlug, Connection]) -> None:
             for connection in new:
@@ -269,12 +269,12 @@ def _owners(rows: list[Row], known: Snapshot) -> Mapping[int, str]:
 def _secrets_stored(
     agency: Agency, judgements: tuple[Judgement, ...], progress: Progress
 ) -> tuple[Judgement, ...]:
-    with progress("storing", sum(one.verdict in _STORED for one in judgements)) as step:
+    with progress("storing", sum(one.decision in _STORED for one in judgements)) as step:
         return tuple(_store(agency, one, step) for one in judgements)
 
 
 def _store(agency: Agency, one: Judgement, step: Step) -> Judgement:
-    if one.verdict not in _STORED or one.connection is None or one.secret is None:
+    if one.decision not in _STORED or one.connection is None or one.secret is None:
         return one
     try:
         agency.store.put(secret_name(agency, one.connection), one.secret)
@@ -307,7 +307,7 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
 def _without_old_secret(agency: Agency, one: Judgement) -> Judgement:
     """Drop a secret that was replaced, by this run or by one that broke off before it could."""
     connection = one.connection
-    replaced = one.verdict in (Verdict.REPLACE, Verdict.CURRENT)
+    replaced = one.decision in (Decision.REPLACE, Decision.CURRENT)
     if not replaced or connection is None or connection.generation == 1:
         return one
     try:
@@ -319,14 +319,14 @@ def _without_old_secret(agency: Agency, one: Judgement) -> Judgement:
 
 
 def _note(message: str) -> dict[str, object]:
-    return {"event": Event.ONBOARDING, "message": message}
+    return {"event": Event.CONNECTION_JUDGING, "message": message}
 
 
 def _one_portal_one_slug(judged: list[Judgement]) -> list[Judgement]:
     """Refuse rows that turned out to reach the same portal under different slugs."""
     by_portal: dict[int, list[Judgement]] = {}
     for one in judged:
-        if one.connection is not None and one.verdict is not Verdict.BAD:
+        if one.connection is not None and one.decision is not Decision.BAD:
             by_portal.setdefault(one.connection.portal_id, []).append(one)
     clashing = {
         one.line: ", ".join(f"{other.slug} (line {other.line})" for other in same)
@@ -337,7 +337,7 @@ def _one_portal_one_slug(judged: list[Judgement]) -> list[Judgement]:
     return [
         replace(
             one,
-            verdict=Verdict.BAD,
+            decision=Decision.BAD,
             cause=f"one portal under two slugs: {clashing[one.line]}",
             hint="One portal, one slug, one token.",
             connection=None,
@@ -349,14 +349,14 @@ def _one_portal_one_slug(judged: list[Judgement]) -> list[Judgement]:
     ]
 
 
-def _frame(judgements: tuple[Judgement, ...], words: Mapping[Verdict, str]) -> pl.DataFrame:
+def _frame(judgements: tuple[Judgement, ...], words: Mapping[Decision, str]) -> pl.DataFrame:
     rows = [
         {
             "line": one.line,
             "client_slug": one.slug,
             "portal_id": one.connection.portal_id if one.connection else None,
             "account_name": one.connection.portal.name if one.connection else None,
-            "outcome": words[one.verdict],
+            "outcome": words[one.decision],
             "cause": one.cause or None,
             "hint": one.hint or None,
             "warnings": "; ".join(one.warnings) or None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hsagency.agency import Agency
-from hsagency.client import PortalClient, Way, host_url
+from hsagency.client import Channel, PortalClient, host_url
 from hsagency.credentials import SecretName
 from hsagency.errors import CredentialError, CredentialRejected, HsAgencyError, PortalMismatch
 from hsagency.index import Snapshot
@@ -45,7 +45,7 @@ from hsagency.verifier import (
 )
 
 
-class Verdict(StrEnum):
+class Decision(StrEnum):
     """What is to be done with a row."""
 
     NEW = "new"
@@ -61,7 +61,7 @@ class Judgement:
 
     line: int
     slug: str
-    verdict: Verdict
+    decision: Decision
     cause: str = ""
     hint: str = ""
     warnings: tuple[str, ...] = ()
@@ -71,25 +71,27 @@ class Judgement:
 
 def candidate_client(
     agency: Agency, token: Secret, *, api: str, purpose: str, slug: ClientSlug | None = None
-) -> tuple[PortalClient, Way]:
-    """Return a client for a credential that belongs to nobody yet, and the way to close."""
-    way = Way(host=host_url(api), credential=lambda: token, writer=agency.writer, halt=agency.halt)
+) -> tuple[PortalClient, Channel]:
+    """Return a client for a credential that belongs to nobody yet, and its channel, to close."""
+    channel = Channel(
+        host=host_url(api), credential=lambda: token, writer=agency.writer, halt=agency.halt
+    )
     binding = Binding(
         client_slug=AGENCY,
         portal_id=None,
         connection_type=ConnectionType.AUDIT_ONLY,
-        host=way.host,
+        host=channel.host,
         fingerprint=token.fingerprint,
         generation=0,
         purpose=purpose,
         candidate_slug=slug,
     )
-    return way.client(binding=binding), way
+    return channel.client(binding=binding), channel
 
 
 def ask(agency: Agency, row: Row, *, api: str, expected: Expected, purpose: str) -> Findings:
     """Ask HubSpot whose credential a row's is; raises as `verify` does."""
-    client, way = candidate_client(agency, row.token, api=api, purpose=purpose, slug=row.slug)
+    client, channel = candidate_client(agency, row.token, api=api, purpose=purpose, slug=row.slug)
     try:
         identity = verify(client, expected=expected)
         return Findings(
@@ -104,7 +106,7 @@ def ask(agency: Agency, row: Row, *, api: str, expected: Expected, purpose: str)
         raise
     finally:
         client.close()
-        way.close()
+        channel.close()
 
 
 def judge(
@@ -143,14 +145,14 @@ def judge(
         return contradiction
     connection = found_connection(row, found, api=api)
     judged = _against_stored(row, connection, known, found, replace=replace)
-    if judged.verdict is Verdict.CURRENT and stored is not None:
+    if judged.decision is Decision.CURRENT and stored is not None:
         return _if_usable(agency, row, judged, renewed(stored, connection), replace=replace)
     return judged
 
 
 def bad(row: Row | BadRow, cause: str, hint: str) -> Judgement:
     """Return the judgement that a row is not taken."""
-    return Judgement(line=row.line, slug=row.slug, verdict=Verdict.BAD, cause=cause, hint=hint)
+    return Judgement(line=row.line, slug=row.slug, decision=Decision.BAD, cause=cause, hint=hint)
 
 
 def secret_name(agency: Agency, connection: Connection, *, generation: int = 0) -> SecretName:
@@ -187,7 +189,7 @@ def _if_usable(
             return judged
         trouble, hint = "the store holds another secret than the one that was proven", ""
     if replace:
-        return _judged(row, Verdict.REPLACE, anew, judged.warnings)
+        return _judged(row, Decision.REPLACE, anew, judged.warnings)
     return bad(
         row,
         f"{row.slug} is connected, but its stored token cannot be used: {trouble}",
@@ -231,7 +233,7 @@ def _against_stored(
         )
     warnings = tuple(_warnings(row, connection, found, stored))
     if stored is None:
-        return _judged(row, Verdict.NEW, connection, warnings)
+        return _judged(row, Decision.NEW, connection, warnings)
     if stored.portal_id != connection.portal_id:
         return bad(
             row,
@@ -247,7 +249,7 @@ def _against_stored(
             "A sandbox's connection is never turned into HubSpot's: use another workspace.",
         )
     if stored.fingerprint == connection.fingerprint:
-        return _judged(row, Verdict.CURRENT, stored, warnings)
+        return _judged(row, Decision.CURRENT, stored, warnings)
     return _newer(row, stored, connection, warnings, replace=replace)
 
 
@@ -260,11 +262,11 @@ def _newer(
     replace: bool,
 ) -> Judgement:
     if replace:
-        return _judged(row, Verdict.REPLACE, renewed(stored, connection), warnings)
+        return _judged(row, Decision.REPLACE, renewed(stored, connection), warnings)
     return Judgement(
         line=row.line,
         slug=row.slug,
-        verdict=Verdict.CANDIDATE,
+        decision=Decision.CANDIDATE,
         cause=f"another token than the stored one, for the same portal {stored.portal_id}",
         hint="Run again with --replace to use it; the stored one was kept.",
         warnings=warnings,
@@ -273,15 +275,15 @@ def _newer(
 
 
 def _judged(
-    row: Row, verdict: Verdict, connection: Connection, warnings: tuple[str, ...]
+    row: Row, decision: Decision, connection: Connection, warnings: tuple[str, ...]
 ) -> Judgement:
     return Judgement(
         line=row.line,
         slug=row.slug,
-        verdict=verdict,
+        decision=decision,
         warnings=warnings,
         connection=connection,
-        secret=row.token if verdict in (Verdict.NEW, Verdict.REPLACE) else None,
+        secret=row.token if decision in (Decision.NEW, Decision.REPLACE) else None,
     )
 
 

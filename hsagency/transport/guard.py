@@ -58,7 +58,7 @@ class Guard(httpx.BaseTransport):
         return self._inner.handle_request(request)
 
     def close(self) -> None:
-        """Close the way out."""
+        """Close what is behind."""
         self._inner.close()
 
     def _allows_unclassified(self, request: httpx.Request, call: Touched) -> bool:

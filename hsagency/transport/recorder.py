@@ -51,7 +51,7 @@ class Recorder(httpx.BaseTransport):
         return response
 
     def close(self) -> None:
-        """Close the way out."""
+        """Close what is behind."""
         self._inner.close()
 
     def _lost(self, call: Mapping[str, object], started: int, error: BaseException) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from hsagency.audit.journal import AuditWriter
-from hsagency.client import PortalClient, Way
+from hsagency.client import Channel, PortalClient
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, PortalId
@@ -38,7 +38,7 @@ def say(**result: object) -> None:
 def client_of(order: dict[str, Any], writer: AuditWriter, wire: Any = None) -> PortalClient:
     """Return a client of the portal that an order names."""
     secret = Secret(order["token"])
-    way = Way(
+    way = Channel(
         host=httpx.URL(order.get("url", "https://api.hubapi.com")),
         credential=lambda: secret,
         writer=writer,

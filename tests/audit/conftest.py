@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from hsagency.audit.journal import AuditWriter
-from hsagency.client import PortalClient, Way
+from hsagency.client import Channel, PortalClient
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, PortalId
 from hsagency.sandbox import Sandbox
@@ -71,7 +71,7 @@ def connect(sandbox: Sandbox, writer: AuditWriter, tmp_path: Path) -> Iterator[C
         def to(url: str = "https://api.hubapi.com", *, wire: Any = None, by: Any = None) -> Any:
             portal = sandbox.portals[0]
             secret = Secret(portal.token)
-            way = Way(
+            way = Channel(
                 host=httpx.URL(url),
                 credential=lambda: secret,
                 writer=by or writer,

@@ -12,7 +12,7 @@ import httpx
 
 from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.client import Way, host_url
+from hsagency.client import Channel, host_url
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, PortalId
 from hsagency.secret import Secret
@@ -34,7 +34,7 @@ def audited(folder: Path, url: str, row: dict[str, str], sync: object) -> httpx.
     author = Author(actor="benchmark", user="benchmark", host="benchmark", run_id="1")
     writer = AuditWriter(folder, author=author, sync=sync)  # type: ignore[arg-type]
     halt = Halt(folder / "halt.json")
-    way = Way(host=host_url(url), credential=lambda: token, writer=writer, halt=halt)
+    way = Channel(host=host_url(url), credential=lambda: token, writer=writer, halt=halt)
     return way.client(
         binding=Binding(
             client_slug=ClientSlug(row["clientSlug"]),

@@ -10,7 +10,7 @@ from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.credentials import ConfirmingStore, SecretName
 from hsagency.errors import Conflict, CredentialMissing, OnboardingError, StoreUnreadable
-from hsagency.onboarding import Verdict
+from hsagency.onboarding import Decision
 from hsagency.portals import ClientSlug
 from hsagency.secret import Secret
 from tests.fleets import Fleet, client_list, row, stored_secret, tree
@@ -46,7 +46,7 @@ def test_each_connection_is_on_record_in_its_own_log(full: Fleet) -> None:
 def test_a_second_run_changes_no_byte_and_says_so(full: Fleet) -> None:
     before = bytes_of(full)
     result = full.onboard()
-    assert {one.verdict for one in result.judgements} == {Verdict.CURRENT}
+    assert {one.decision for one in result.judgements} == {Decision.CURRENT}
     assert result.frame()["outcome"].unique().to_list() == ["unchanged"]
     assert result.complete
     assert bytes_of(full) == before
@@ -108,7 +108,7 @@ def test_a_newer_token_is_a_candidate_and_the_stored_one_stays(full: Fleet) -> N
     before = bytes_of(full)
     result = full.onboard(client_list([row(portal, portalToken=token)]))
     (one,) = result.judgements
-    assert one.verdict is Verdict.CANDIDATE
+    assert one.decision is Decision.CANDIDATE
     assert "--replace" in one.hint
     assert not result.complete
     assert bytes_of(full) == before
@@ -163,7 +163,7 @@ def test_another_portals_token_replaces_nothing(full: Fleet) -> None:
     for expected in (str(portal.portal_id), str(spare.portal_id)):
         changed = row(portal, portalToken=spare.token, expectedPortalId=expected)
         result = full.onboard(client_list([changed]), replace_tokens=True)
-        assert [one.verdict for one in result.judgements] == [Verdict.BAD]
+        assert [one.decision for one in result.judgements] == [Decision.BAD]
     assert bytes_of(full) == before
 
 
@@ -249,7 +249,7 @@ def test_a_connection_without_its_secret_is_not_unchanged_and_replace_mends_it(
         full.agency.store.put(name, Secret(full.sandbox.spare.token))
     content = client_list([row(portal)])
     (judged,) = full.plan(content).judgements
-    assert judged.verdict is Verdict.BAD
+    assert judged.decision is Decision.BAD
     assert "stored token cannot be used" in judged.cause
     assert "--replace" in judged.hint
     assert full.onboard(content, replace_tokens=True).complete

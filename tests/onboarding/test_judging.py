@@ -13,7 +13,7 @@ import pytest
 
 from hsagency import onboarding
 from hsagency.errors import Halted, UsageError
-from hsagency.onboarding import Judgement, Plan, Result, Verdict
+from hsagency.onboarding import Decision, Judgement, Plan, Result
 from hsagency.sandbox import Fault, Sandbox, bad_rows
 from tests.fleets import Fleet, client_list, fleet, row, tree
 
@@ -78,7 +78,7 @@ def test_what_hubspot_says_becomes_a_cause_and_a_cure(
     empty: Fleet, fault: Fault, cause: str, hint: str
 ) -> None:
     found = judged(empty, fault)
-    assert found.verdict is Verdict.BAD
+    assert found.decision is Decision.BAD
     assert cause in found.cause
     assert "was not stored" in found.cause or "Nothing was stored" in found.cause
     assert hint in found.hint
@@ -167,13 +167,13 @@ def test_a_token_without_the_scopes_of_its_type_is_refused_with_the_scope_and_wh
 def test_a_token_that_could_change_things_on_a_reading_connection_is_noted(empty: Fleet) -> None:
     content = client_list([row(empty.sandbox.portals[0], connectionType="audit_only")])
     found = only(empty.plan(content))
-    assert found.verdict is Verdict.NEW
+    assert found.decision is Decision.NEW
     assert "could change things" in found.warnings[0]
 
 
 def test_scopes_that_hubspot_does_not_tell_are_noted_and_no_refusal(empty: Fleet) -> None:
     found = judged(empty, Fault("status", status=500, path="/oauth/"))
-    assert found.verdict is Verdict.NEW
+    assert found.decision is Decision.NEW
     assert "were not checked" in found.warnings[0]
 
 
@@ -181,11 +181,11 @@ def test_a_missing_portal_id_is_refused_unless_first_contact_is_trusted(empty: F
     portal = empty.sandbox.portals[0]
     content = client_list([row(portal, expectedPortalId="")])
     found = only(empty.plan(content))
-    assert (found.verdict, found.cause) == (Verdict.BAD, "the portal id is missing")
+    assert (found.decision, found.cause) == (Decision.BAD, "the portal id is missing")
     assert "--trust-first-contact" in found.hint
     assert empty.sandbox.ledger(portal.portal_id) == ()
     trusted = only(empty.plan(content, trust_first_contact=True))
-    assert trusted.verdict is Verdict.NEW
+    assert trusted.decision is Decision.NEW
     assert trusted.connection is not None
     assert trusted.connection.portal_id == portal.portal_id
     assert "first contact" in trusted.warnings[0]
@@ -200,7 +200,7 @@ def test_two_rows_that_turn_out_to_be_one_portal_are_both_refused_by_name(empty:
         row(first, clientSlug="acme-too", portalToken=other, expectedPortalId=""),
     ]
     plan = empty.plan(client_list(rows), trust_first_contact=True)
-    assert [one.verdict for one in plan.judgements] == [Verdict.BAD, Verdict.NEW, Verdict.BAD]
+    assert [one.decision for one in plan.judgements] == [Decision.BAD, Decision.NEW, Decision.BAD]
     for one in plan.refused:
         assert f"{first.client_slug} (line 2)" in one.cause
         assert "acme-too (line 4)" in one.cause
@@ -347,7 +347,7 @@ def test_a_dry_run_writes_nothing_but_records(full: Fleet) -> None:
     calls = full.agency.calls("_agency").collect().height
     portal = full.sandbox.spare
     plan = full.plan(client_list([row(portal), row(full.sandbox.portals[0])]))
-    assert [one.verdict for one in plan.judgements] == [Verdict.NEW, Verdict.CURRENT]
+    assert [one.decision for one in plan.judgements] == [Decision.NEW, Decision.CURRENT]
     assert {name: tree(full.root / name) for name in kept} == kept
     assert (full.root / "connections.json").read_bytes() == index
     assert full.agency.calls("_agency").collect().height == calls + 6
