@@ -23,6 +23,7 @@ from urllib.parse import quote
 from hsagency import onboarding, reports
 from hsagency.agency import Agency
 from hsagency.audit.record import Event, Origin, Outcome, outcome_of, timestamp
+from hsagency.data import table
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import UsageError, WorkspaceError
 from hsagency.periods import Period
@@ -35,7 +36,7 @@ SEED: Final = 7
 DAYS: Final = 60
 CALLS: Final = 2000
 _MARK: Final = ".hsagency-demo"
-_HEADROOM: Final = 0.85  # of a burst limit that one round of calls may use
+_HEADROOM: Final = 0.96  # of a burst limit that all calls of the demo together may use
 
 Say = Callable[[str], object]
 
@@ -134,8 +135,7 @@ def _drive(agency: Agency, *, progress: Progress) -> None:
 def _shares(agency: Agency) -> dict[str, int]:
     """Spread the calls so that no portal sees more than its burst limit allows in ten seconds."""
     most = {
-        slug: int(_HEADROOM * (100 if _fact(one, "tier") in ("free", "starter") else 190))
-        for slug, one in agency.connections().items()
+        slug: int(_HEADROOM * _by_tier(one)["burst"]) for slug, one in agency.connections().items()
     }
     shares: dict[str, int] = {}
     left = CALLS
@@ -208,14 +208,6 @@ def _past(connection: Connection, period: Period) -> Iterator[dict[str, object]]
             yield _past_call(connection, chance, at, number, limit=limit, left=left)
 
 
-_TIER_LIMIT: Final = {
-    "free": 250_000,
-    "starter": 250_000,
-    "professional": 625_000,
-    "enterprise": 1_000_000,
-}
-
-
 def _past_call(
     connection: Connection,
     chance: random.Random,
@@ -256,11 +248,13 @@ def _past_call(
 
 def _limit(connection: Connection) -> int:
     known = _fact(connection, "daily_limit")
-    return (
-        known
-        if isinstance(known, int)
-        else _TIER_LIMIT.get(str(_fact(connection, "tier")), 250_000)
-    )
+    return known if isinstance(known, int) else int(_by_tier(connection)["daily"])
+
+
+def _by_tier(connection: Connection) -> Mapping[str, Any]:
+    """Return the limits of a portal's tier; the lowest where it is not known."""
+    tiers: list[dict[str, Any]] = table("limits")["tier"]
+    return next((one for one in tiers if one["name"] == _fact(connection, "tier")), tiers[0])
 
 
 def _fact(connection: Connection, name: str) -> object:

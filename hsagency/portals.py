@@ -26,7 +26,7 @@ AGENCY = ClientSlug("_agency")
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
 _SLUG_MAX = 63  # a folder name, a keyring entry and a DNS label at once
-# Every form seen in the wild; the prefix is a hint and the list is open (facts 1.1).
+# Every form seen in the wild (HubSpot's own tools and public code, 2026-09); the list is open.
 _TOKEN = re.compile(
     r"pat-(?P<hublet>[a-z]{2}\d{1,3})-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII
 )

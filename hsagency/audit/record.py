@@ -2,7 +2,7 @@
 What one line of the audit log says, and how its names translate.
 
 On disk a record is one JSON object with the camelCase names of `data/record.schema.json`;
-in Python and in frames the same names are snake_case. This module alone owns the mapping.
+in Python and in frames the same names are snake_case. This module owns the mapping for calls.
 A call leaves a `call.started` before it is sent and a `call.finished` when the headers of
 its answer arrive; a reader joins the two by `call_id`. A start without an end is a call
 whose outcome is `unknown`.

@@ -27,10 +27,11 @@ from hsagency.errors import (
     HsAgencyError,
     MissingScopes,
     NothingToReport,
+    NoWorkspace,
     PortalMismatch,
     UsageError,
 )
-from hsagency.portals import redact
+from hsagency.portals import looks_like_token, redact
 
 _EPILOG = """\b
 Try it without a HubSpot account:
@@ -84,11 +85,8 @@ def _run() -> int:
     return code if isinstance(code, int) else 0
 
 
-_TOKEN = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}-[0-9a-f]{4}-", re.ASCII | re.IGNORECASE)
-
-
 def _refuse_tokens(arguments: list[str]) -> None:
-    if any(_TOKEN.search(one) for one in arguments):
+    if any(looks_like_token(one) for one in arguments):
         raise UsageError(
             "A token stands in the arguments, where the shell's history keeps it and others on "
             "this machine can see it. Nothing was done.",
@@ -102,12 +100,20 @@ def _say(error: Exception) -> int:
         return 2
     if "--debug" in sys.argv:
         click.echo(redact("".join(traceback.format_exception(error))), err=True)
-    click.echo(plain(redact(f"Error: {_in_words(error)}")), err=True)
+    click.echo(plain(redact(f"Error: {_typable(_in_words(error))}")), err=True)
     return _code(error)
+
+
+def _typable(text: str) -> str:
+    """Return a text whose commands can be typed as this program was called."""
+    commands = "|".join(cli.commands)
+    return re.sub(rf"(?<![\w/.-])hsagency (?=(?:{commands})\b)", lambda _: f"{program()} ", text)
 
 
 def _in_words(error: Exception) -> str:
     """Return one line: what happened, what was not done, what to do next."""
+    if isinstance(error, UsageError | NoWorkspace) and "othing" not in error.message:
+        return f"{error.message} Nothing was done. {error.hint}".rstrip()
     if isinstance(error, HsAgencyError):
         return str(error)
     if isinstance(error, click.ClickException):

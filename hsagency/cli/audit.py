@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hsagency.cli.common import Shared, as_json, emit, emit_line, records, shared
-from hsagency.cli.tables import show, show_story
+from hsagency.cli.tables import plain, show, show_story
+from hsagency.portals import ClientSlug
+
+if TYPE_CHECKING:
+    from hsagency.agency import Agency
 
 
 @click.group()
@@ -40,6 +45,7 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
     with common.agency() as agency:
         reading = agency.reading(slug)
         calls = reading.calls.collect().tail(max(last, 0))
+        _name(common, agency, slug, as_json=as_json)
     if as_json:
         for record in joined_records(calls):
             emit_line(record)
@@ -67,6 +73,7 @@ def activity(common: Shared, *, slug: str | None, as_json: bool) -> None:
     """
     with common.agency() as agency:
         frame = agency.activity(slug)
+        _name(common, agency, slug, as_json=as_json)
     if as_json:
         emit({"activity": records(frame)})
     elif frame.height:
@@ -112,6 +119,13 @@ def import_(common: Shared, *, file: Path, as_json: bool) -> None:
             click.echo(f"line {one.line} was left out: {one.cause}", err=True)
     if result.malformed:
         click.get_current_context().exit(1)
+
+
+def _name(common: Shared, agency: Agency, slug: str | None, *, as_json: bool) -> None:
+    """Say which portal is shown, where it is one that is connected."""
+    connection = agency.connections().get(ClientSlug(slug)) if slug else None
+    if connection is not None and not as_json:
+        common.say(plain(str(connection.portal)))
 
 
 COMMANDS = (audit,)

@@ -102,13 +102,27 @@ def _body(given: str | None) -> bytes | None:
     if given == "-":
         return sys.stdin.buffer.read()
     if not given.startswith("@"):
-        return given.encode()
+        return _json(given)
     try:
         return Path(given[1:]).read_bytes()
     except OSError as error:
         raise UsageError(
             f"The body {given[1:]} cannot be read ({error.strerror}). Nothing was sent."
         ) from error
+
+
+def _json(given: str) -> bytes:
+    """Return a body given as such; a file's name that lacks its @ is not sent for one."""
+    import orjson
+
+    try:
+        orjson.loads(given)
+    except ValueError:
+        raise UsageError(
+            "The body is not JSON. Nothing was sent.",
+            hint="Write --body @FILE for a file, or --body - for standard input.",
+        ) from None
+    return given.encode()
 
 
 def _pair(given: str) -> tuple[str, str | int | float | bool | None]:

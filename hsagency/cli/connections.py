@@ -133,7 +133,15 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
         message = str(error).removeprefix("MISMATCH: ")
         if isinstance(error, PortalMismatch):
             message += f" Every call is halted until: {program()} resume --fleet --reason TEXT"
-        return {"clientSlug": slug, "result": result, "portalId": None, "message": message}
+        portal = agency.connection(slug).portal
+        if portal.name:
+            message = f"{portal.name}, portal {portal.portal_id}: {message}"
+        return {
+            "clientSlug": slug,
+            "result": result,
+            "portalId": portal.portal_id,
+            "message": message,
+        }
     message = f"portal {found.portal_id}" + (f" ({found.name})" if found.name else "")
     return {
         "clientSlug": slug,

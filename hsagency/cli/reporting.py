@@ -62,6 +62,11 @@ def report(
     wanted = _formats(formats)
     with common.agency() as agency:
         chosen = agency.recorded() if everyone else list(dict.fromkeys(slugs))
+        if not chosen:
+            raise NothingToReport(
+                "No client has an audit log yet. Nothing was made.",
+                hint="Onboard clients, or import a log: hsagency audit import FILE.",
+            )
         if output is not None:
             _into(agency, kind, chosen, period, output)
             return

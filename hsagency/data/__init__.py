@@ -1,4 +1,4 @@
-"""Facts as data: limits, routes, scopes and hosts, each row with its source and date."""
+"""Facts as data: limits, routes and scopes, each file with the source and date of its rows."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from hsagency import Agency
@@ -20,16 +21,16 @@ TOKEN = re.compile(rb"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}-")
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     said = []
-    made = run_demo(tmp_path_factory.mktemp("demo") / "here", portals=3, say=said.append)
+    made = run_demo(tmp_path_factory.mktemp("demo") / "here", portals=12, say=said.append)
     return made, said
 
 
 def test_both_bad_rows_are_named_with_line_and_cause(demo):
     _, said = demo
     told = "\n".join(said)
-    assert "Onboarded 3 clients; 2 rows were refused" in told
-    assert re.search(r"line 5: .*\(401\)", told)
-    assert re.search(r"line 6: .*MISMATCH", told)
+    assert "Onboarded 12 clients; 2 rows were refused" in told
+    assert re.search(r"line 14: .*\(401\)", told)
+    assert re.search(r"line 15: .*MISMATCH", told)
 
 
 def test_real_calls_are_witnessed_and_history_is_simulated(demo):
@@ -37,17 +38,27 @@ def test_real_calls_are_witnessed_and_history_is_simulated(demo):
     with Agency.open(made.workspace) as agency:
         calls = agency.calls().collect()
     origins = dict(calls["origin"].value_counts().iter_rows())
-    assert origins["simulated"] > 3 * (DAYS - 1)
+    assert origins["simulated"] > 12 * (DAYS - 1)
     real = calls.filter((calls["origin"] == "witnessed") & (calls["purpose"] == "demo"))
-    assert 0 < real.height <= CALLS
+    assert real.height == CALLS
     assert set(real["outcome"]) == {"ok"}, "a demo stays below every burst limit"
+
+
+def test_two_thousand_calls_stay_below_every_burst_limit(demo):
+    made, _ = demo
+    with Agency.open(made.workspace) as agency:
+        calls = agency.calls().filter(pl.col("purpose") == "demo").collect()
+        tiers = {slug: one.facts["tier"].value for slug, one in agency.connections().items()}
+    assert calls.height == CALLS
+    for slug, count in calls["client_slug"].value_counts().iter_rows():
+        assert count < (100 if tiers[slug] == "starter" else 190)
 
 
 def test_every_client_gets_its_reports_and_the_index_links_them_all(demo):
     made, _ = demo
     page = made.index.read_text()
     linked = re.findall(r'href="([^"]+)"', page)
-    assert len(linked) == 3 * 3 + 1
+    assert len(linked) == 12 * 3 + 1
     for link in linked:
         assert (made.index.parent / link).stat().st_size > 0
     assert "portal" in page, "portals are named beside their slugs"

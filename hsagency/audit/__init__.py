@@ -1,0 +1,11 @@
+"""
+The audit log: no durable intent, no call.
+
+    journal     the audit writer: a record is on disk before the call it announces leaves
+    record      what one line says, and how its names translate
+    chain       the hash chain over one journal segment
+    lake        the log as frames, one row a call
+    importing   taking in the logs of other scripts
+
+Nothing is loaded until one of them is asked for: reading needs polars, writing does not.
+"""
