@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -40,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if lacking and config.getoption("--require-all"):
         tools = ", ".join(sorted({tool for missing in lacking.values() for tool in missing}))
         raise pytest.UsageError(
-            f"--require-all: {tools} not found on PATH, so {len(lacking)} tests could not run; "
+            f"--require-all: {tools} not found here, so {len(lacking)} tests could not run; "
             "nothing was run."
         )
     by_tools = config.stash.setdefault(DESELECTED, {})
@@ -53,13 +56,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def missing_tools(item: pytest.Item) -> list[str]:
     tools = {tool for mark in item.iter_markers("needs") for tool in mark.args}
-    return sorted(tool for tool in tools if shutil.which(tool) is None)
+    return sorted(tool for tool in tools if not is_there(tool))
+
+
+def is_there(tool: str) -> bool:
+    return bool(PROBES[tool]()) if tool in PROBES else shutil.which(tool) is not None
+
+
+@cache
+def small_disks() -> bool:
+    """Tell whether a process here can mount a small disk that only it sees."""
+    if shutil.which("unshare") is None:
+        return False
+    mount = ("mount", "-t", "tmpfs", "-o", "size=64k", "none", tempfile.gettempdir())
+    command = ["unshare", "--map-root-user", "--mount", *mount]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# What is no program on the path.
+PROBES: dict[str, Callable[[], object]] = {"small-disks": small_disks}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for tools, tests in sorted(terminalreporter.config.stash.get(DESELECTED, {}).items()):
         terminalreporter.write_line(
-            f"deselected, because {tools} is not on PATH: {', '.join(tests)}", yellow=True
+            f"deselected, because {tools} is not here: {', '.join(tests)}", yellow=True
         )
 
 

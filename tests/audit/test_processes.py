@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -30,15 +28,7 @@ from tests.audit.reading import (
 OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
 
 
-def small_disks() -> bool:
-    """Tell whether a process here can mount a small disk that only it sees."""
-    if shutil.which("unshare") is None:
-        return False
-    command = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "-o", "size=64k", "none", tempfile.gettempdir()]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-LIMITS = ["file size", *(["disk"] if small_disks() else [])]
+LIMITS = ["file size", pytest.param("disk", marks=pytest.mark.needs("small-disks"))]
 
 
 @pytest.fixture
