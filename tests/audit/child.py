@@ -7,8 +7,10 @@ results go out as lines of JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import resource
 import signal
 import sys
@@ -247,6 +249,27 @@ def fork(order: dict[str, Any]) -> None:
     say(done=True)
 
 
+def storm(order: dict[str, Any]) -> None:
+    """Append while interrupts arrive at random moments; say which records were promised."""
+    chance, promised, number = random.Random(7), list[int](), 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, interrupt)
+    with AuditWriter(Path(order["audit"]), author=AUTHOR, sync=lambda _: None) as writer:
+        writer.append("acme-corp", intent(0))  # an interrupt while opening may cost a slot
+        for _ in range(order["signals"]):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(20e-6, 500e-6))
+                while True:
+                    number += 1
+                    writer.append("acme-corp", intent(number))
+                    promised.append(number)
+        writer.append("acme-corp", intent(0))
+    say(promised=promised)
+
+
 def import_until_killed(order: dict[str, Any]) -> None:
     """Import a file, and stop dead after so many records."""
     from hsagency.audit.importing import import_file
@@ -264,5 +287,8 @@ def import_until_killed(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    ORDERS = (forge, append, run_out_of_space, lose_permission, fork, import_until_killed)
+    ORDERS = (
+        *(forge, append, run_out_of_space, lose_permission),
+        *(fork, storm, import_until_killed),
+    )
     {one.__name__: one for one in ORDERS}[sys.argv[1]](json.loads(sys.stdin.readline()))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import random
-import signal
 import stat
 import threading
 from collections.abc import Callable
@@ -20,6 +17,7 @@ from hsagency.audit import lake
 from hsagency.audit.journal import AuditWriter, Segment, open_segment
 from hsagency.errors import AuditError
 from tests.audit.conftest import Disk
+from tests.audit.killing import hear_all
 from tests.audit.reading import (
     AUTHOR,
     broken_chains,
@@ -514,27 +512,9 @@ def test_an_interrupt_in_the_middle_of_a_write_leaves_a_whole_log(
 
 def test_a_storm_of_interrupts_loses_nothing_and_stops_nothing(audit: Path) -> None:
     """Real signals at random moments, as from the stop button of a notebook."""
-    chance, promised, number = random.Random(7), set[int](), 0
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with AuditWriter(audit, author=AUTHOR, sync=lambda _: None) as writer:
-            writer.append("acme-corp", intent(0))  # an interrupt while opening may cost a slot
-            for _ in range(300):
-                with contextlib.suppress(KeyboardInterrupt):
-                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(20e-6, 500e-6))
-                    while True:
-                        number += 1
-                        writer.append("acme-corp", intent(number))
-                        promised.add(number)
-            writer.append("acme-corp", intent(0))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert {int(one["callId"], 16) for one in records(audit)} >= promised
+    (told,) = hear_all("storm", {"audit": str(audit), "signals": 300})
+    assert {int(one["callId"], 16) for one in records(audit)} >= set(told["promised"])
+    assert told["promised"]
     assert len(journals(audit)) == 1
     assert not broken_chains(audit)
 
