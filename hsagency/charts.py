@@ -22,6 +22,7 @@ import altair as alt  # noqa: TID253 - charts are what this module is
 import polars as pl
 
 from hsagency.periods import Period
+from hsagency.quota import percent
 
 OUTCOMES: Final = {
     # Okabe and Ito's palette, in stacking order
@@ -43,6 +44,7 @@ OPERATIONS: Final = {
 
 _WIDTH: Final = 740
 _BLUE: Final = "#0072b2"
+_GREY: Final = "#b8c4cc"
 _LIMIT: Final = "#b03a00"
 _VEGA_LITE: Final = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 
@@ -64,7 +66,7 @@ def calls_against_limit(days: pl.DataFrame, *, period: Period | None = None) -> 
     if not days.height:
         return alt.vconcat(_nothing("Calls a day", "No calls were recorded in this period."))
     unknown = days["limit"].null_count()
-    lines = _limits(days) + ([f"The limit of {unknown:,} days is not known."] if unknown else [])
+    lines = _limits(days) + ([f"Days whose limit is not known: {unknown:,}."] if unknown else [])
     x = _day_axis(period)
     calls = (
         alt.Chart(days, width=_WIDTH, height=180)
@@ -88,6 +90,7 @@ def calls_against_limit(days: pl.DataFrame, *, period: Period | None = None) -> 
 def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
     """Draw what everybody had used, where HubSpot told it, and in front of it what we used."""
     told = days.drop_nulls("limit").select("date", "share", "portal_share", "remaining")
+    whole = told["portal_share"].count() > 0
     used = pl.concat([told["portal_share"], told["share"]]).cast(pl.Float64).drop_nulls()
     top = max([1.0, *used.to_list()])
     y = alt.Y().title("Share of limit").axis(format=".0%", tickCount=4)
@@ -100,10 +103,12 @@ def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
     tips = [
         _day_tip(),
         alt.Tooltip("share:Q").title("Used by this agency").format(".2%"),
-        alt.Tooltip("portal_share:Q").title("Used by everybody, as told").format(".1%"),
-        _tip("remaining", "Left, last told that day"),
     ]
-    colours = whose.scale(domain=[_EVERYBODY, _OURS], range=["#b8c4cc", _BLUE])
+    if whole:
+        tips.append(alt.Tooltip("portal_share:Q").title("Used by everybody, as told").format(".1%"))
+        tips.append(_tip("remaining", "Left, last told that day"))
+    names, fills = ([_EVERYBODY, _OURS], [_GREY, _BLUE]) if whole else ([_OURS], [_BLUE])
+    colours = whose.scale(domain=names, range=fills)
     base = alt.Chart(told, width=_WIDTH, height=110)
     everybody = (
         base.transform_calculate(whose=f"'{_EVERYBODY}'")
@@ -116,10 +121,11 @@ def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
         .encode(x, y.field("share").type("quantitative"), colours, tooltip=tips)
     )
     rule = alt.Chart(pl.DataFrame({"limit": [1.0]})).mark_rule(color=_LIMIT, strokeDash=[6, 3])
-    return alt.LayerChart(layer=[everybody, ours, rule.encode(alt.Y("limit:Q"))])
+    behind = [everybody] if whole else []
+    return alt.LayerChart(layer=[*behind, ours, rule.encode(alt.Y("limit:Q"))])
 
 
-_EVERYBODY: Final = "the whole portal, as HubSpot told"
+_EVERYBODY: Final = "everybody, as HubSpot told"
 _OURS: Final = "this agency, by its own log"
 
 
@@ -128,10 +134,15 @@ def _limits(days: pl.DataFrame) -> list[str]:
     if not limits.len():
         return []
     told = " and ".join(f"{limit:,}" for limit in limits.to_list())
-    peak = days.drop_nulls("share").sort("share", descending=True).row(0, named=True)
-    return [
-        f"Limit {told} calls a day; we used at most {peak['share']:.2%} of it ({peak['date']})."
-    ]
+    lines = [f"Limit {told} calls a day; this agency used at most {_peak(days, 'share')}."]
+    if days["portal_share"].count():
+        lines.append(f"Everybody together used at most {_peak(days, 'portal_share')}.")
+    return lines
+
+
+def _peak(days: pl.DataFrame, column: str) -> str:
+    share, day = days.select(column, "date").drop_nulls().sort(column, descending=True).row(0)
+    return f"{percent(share)} of it ({day})"
 
 
 def refusals_by_policy(refusals: pl.DataFrame) -> alt.Chart:
@@ -240,12 +251,15 @@ def _described(text: str, frame: pl.DataFrame, *, total: int | None = None) -> s
 
 def _day_axis(period: Period | None) -> alt.X:
     """Days are UTC days wherever the page is read."""
+    form = alt.Axis(format="%-d %b", grid=False, labelOverlap="parity", labelFlush=False)
     axis = alt.X("date:T").timeUnit("utcyearmonthdate").title(None)
-    axis = axis.axis(format="%-d %b", grid=False, labelOverlap="parity", labelFlush=False)
     if period is None:
-        return axis
+        return axis.axis(form)
     ends = (period.since, period.until)
-    return axis.scale(
+    # The axis ends where the day after begins: not a day of the period, so it gets no name.
+    after = f"{period.until.day} {period.until:%b}"
+    form.labelExpr = f"datum.index == 1 && datum.label == '{after}' ? '' : datum.label"
+    return axis.axis(form).scale(
         domain=[alt.DateTime(year=e.year, month=e.month, date=e.day, utc=True) for e in ends]
     )
 

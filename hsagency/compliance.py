@@ -14,37 +14,35 @@ import csv
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 
-from hsagency.audit.lake import Reading
-from hsagency.audit.record import Event, Origin, Outcome
+from hsagency.audit.lake import Damage, Reading
+from hsagency.audit.record import TO_DISK, Event, Origin, Outcome
 from hsagency.periods import Period
+from hsagency.portals import AGENCY
 
+_KEYS: Final = ("client_slug", "portal_id", "date", "method", "object_type")
+_COUNTS: Final = {
+    "call_count": "callCount",
+    "error_count": "errorCount",
+    "avg_duration_ms": "avgDurationMs",
+}
 COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "client_slug": "clientSlug",
-        "portal_id": "portalId",
-        "date": "date",
-        "method": "method",
-        "object_type": "objectType",
-        "call_count": "callCount",
-        "error_count": "errorCount",
-        "avg_duration_ms": "avgDurationMs",
-    }
+    {**{name: TO_DISK.get(name, name) for name in _KEYS}, **_COUNTS}
 )
 """The eight columns of the report, in frames and in the CSV."""
 
-_KEYS: Final = ("client_slug", "portal_id", "date", "method", "object_type")
 _OUTCOME: Final = pl.col("outcome").fill_null(str(Outcome.UNKNOWN))
 _OBJECT: Final = pl.col("object_type").fill_null("other")
 _ERRORS: Final = _OUTCOME.ne(str(Outcome.OK)).sum().cast(pl.Int64)
 _CALLS: Final = pl.len().cast(pl.Int64)
-_SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
+SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
+"""Counts the calls that never happened; every frame that a chart draws brings it along."""
 # What a spreadsheet takes for the start of a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -60,7 +58,13 @@ def sent(calls: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def summary(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count calls and errors for each client, portal, UTC day, method and object type."""
+    """
+    Count calls and errors for each client, portal, UTC day, method and object type.
+
+    Columns: those of `COLUMNS`, sorted by the first five; texts, but `portal_id` (Int64,
+    null where the log has none), `date` (Date), `call_count` and `error_count` (Int64), and
+    `avg_duration_ms` (Float64, null where no duration is known).
+    """
     counted = (
         sent(calls)
         .group_by(
@@ -106,7 +110,12 @@ def _cell(value: object) -> object:
 
 
 def overview(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count calls, errors, unknown outcomes and refusals by who vouches for the records."""
+    """
+    Count calls, errors, unknown outcomes and refusals by who vouches for the records.
+
+    Columns: `origin` (String), then `calls`, `errors`, `unknown` and `refused` (Int64). An
+    unknown outcome is among the errors, and a refused call is not among the calls.
+    """
     refused, unknown = (_OUTCOME.eq(str(one)) for one in (Outcome.REFUSED, Outcome.UNKNOWN))
     return (
         calls.group_by("origin")
@@ -122,27 +131,44 @@ def overview(calls: pl.LazyFrame) -> pl.DataFrame:
 
 
 def by_day(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count calls by UTC day and outcome."""
+    """
+    Count calls by UTC day and outcome.
+
+    Columns: `date` (Date), `outcome` (String), `calls`, `errors` and `simulated` (Int64).
+    """
     return _counted(calls, pl.col("ts").dt.date().alias("date"), _OUTCOME.alias("outcome"))
 
 
 def by_object(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count calls by object type and operation class."""
+    """
+    Count calls by object type and operation class.
+
+    Columns: `object_type`, `operation` (String), `calls`, `errors` and `simulated` (Int64).
+    """
     operation = pl.col("operation_class").fill_null("unclassified").alias("operation")
     return _counted(calls, _OBJECT.alias("object_type"), operation)
 
 
 def by_outcome(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count calls by outcome and status code."""
+    """
+    Count calls by outcome and status code.
+
+    Columns: `outcome` (String), `status_code` (Int64, null where there was no answer),
+    `calls`, `errors` and `simulated` (Int64).
+    """
     return _counted(calls, _OUTCOME.alias("outcome"), pl.col("status_code"))
 
 
 def refusals(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count the calls that hsagency stopped, by reason."""
+    """
+    Count the calls that hsagency stopped, by reason.
+
+    Columns: `reason` (String), `refused` and `simulated` (Int64).
+    """
     return (
         calls.filter(_OUTCOME.eq(str(Outcome.REFUSED)))
         .group_by(pl.col("reason").fill_null("not stated"))
-        .agg(refused=_CALLS, simulated=_SIMULATED)
+        .agg(refused=_CALLS, simulated=SIMULATED)
         .sort("reason")
         .collect()
     )
@@ -151,7 +177,7 @@ def refusals(calls: pl.LazyFrame) -> pl.DataFrame:
 def _counted(calls: pl.LazyFrame, *keys: pl.Expr) -> pl.DataFrame:
     names = [key.meta.output_name() for key in keys]
     grouped = sent(calls).group_by(*keys)
-    return grouped.agg(calls=_CALLS, errors=_ERRORS, simulated=_SIMULATED).sort(names).collect()
+    return grouped.agg(calls=_CALLS, errors=_ERRORS, simulated=SIMULATED).sort(names).collect()
 
 
 # A file may be named after another client; its digest says as well which file it was.
@@ -164,7 +190,9 @@ class Evidence:
     What a report rests on: the range asked for, the range found, and what could not be read.
 
     `recorded` is the range of the whole log, so that an empty period can be told from an
-    empty log. `imports` are the log's own notes of what was taken in from files.
+    empty log. `judging` are calls that judged a key before it was stored: they stand in the
+    agency's own log and are no connection's. `imports` are the log's own notes of what was
+    taken in from files.
     """
 
     requested: Period
@@ -173,19 +201,24 @@ class Evidence:
     calls: int
     refused: int
     unknown: int
+    judging: int
     by_origin: Mapping[str, int]
     damaged: tuple[str, ...]
     imports: tuple[str, ...]
 
     def frame(self) -> pl.DataFrame:
-        """Return the evidence as a table of two columns."""
+        """Return the evidence as a table of two columns, `what` and `value` (String)."""
         rows = [
             ("Requested", f"{self.requested.first} to {self.requested.last}"),
-            ("Day basis", "UTC days; HubSpot resets its daily quota at midnight of the account"),
+            ("Day basis", "UTC days; HubSpot resets its daily quota at midnight of the portal"),
             ("Records found", _range(self.found)),
             ("The whole log", _range(self.recorded)),
             ("Calls", f"{self.calls:,}, of which {self.unknown:,} with an unknown outcome"),
             ("Refused before they were sent", f"{self.refused:,} (not counted as calls)"),
+            (
+                "Calls to judge a key before it was stored",
+                f"{self.judging:,} (in the agency's own log, not counted here)",
+            ),
             *((f"Origin: {name}", f"{n:,} records") for name, n in self.by_origin.items()),
             ("Lines that could not be read", "; ".join(self.damaged) or "none"),
             *(("Import", text) for text in self.imports),
@@ -193,13 +226,15 @@ class Evidence:
         return pl.DataFrame(rows, schema={"what": pl.String, "value": pl.String}, orient="row")
 
 
-def evidence(reading: Reading, period: Period) -> Evidence:
+def evidence(reading: Reading, period: Period, *, judging: Reading | None = None) -> Evidence:
     """
     Say what a report on a period rests on.
 
     The reading is of the whole log, not only of the period: damage has no date, and imports
-    are noted on the day of the import.
+    are noted on the day of the import. `judging` is what the agency's own log holds of the
+    time before a connection existed (see `judged`).
     """
+    read = [reading, judging] if judging else [reading]
     chosen = within(reading.calls, period)
     counts = overview(chosen)
     noted = reading.activity.filter(pl.col("event") == str(Event.AUDIT_IMPORTED))
@@ -211,13 +246,28 @@ def evidence(reading: Reading, period: Period) -> Evidence:
         calls=int(counts["calls"].sum()),
         refused=int(counts["refused"].sum()),
         unknown=int(counts["unknown"].sum()),
+        judging=_number(within(judging.calls, period)) if judging else 0,
         by_origin={
             origin: calls + refused
             for origin, calls, refused in counts.select("origin", "calls", "refused").iter_rows()
         },
-        damaged=tuple(f"{one.file} line {one.line}: {one.cause}" for one in reading.damage),
+        damaged=tuple(_named(one) for log in read for one in log.damage),
         imports=tuple(_FILE.sub(" from a file (", text) for text in imports.to_list()),
     )
+
+
+def judged(log: Reading, client_slug: str) -> Reading:
+    """Return what the agency's own log holds of calls that judged a key for one client."""
+    return replace(log, calls=log.calls.filter(pl.col("candidate_slug") == client_slug))
+
+
+def _number(calls: pl.LazyFrame) -> int:
+    return int(sent(calls).select(pl.len()).collect().item())
+
+
+def _named(damage: Damage) -> str:
+    whose = "the agency's own " if damage.client_slug == AGENCY else ""
+    return f"{whose}{damage.file} line {damage.line}: {damage.cause}"
 
 
 def _first_and_last(calls: pl.LazyFrame) -> tuple[datetime, datetime] | None:

@@ -1,8 +1,8 @@
 """
 How much of a portal's daily quota was used: frames of calls in, small frames out.
 
-Counted are the calls in our own log, by UTC day. The limit is the account's and other
-programs of the client draw on it too, and HubSpot resets it at midnight in the account's own
+Counted are the calls in our own log, by UTC day. The limit is the portal's and other
+programs of the client draw on it too, and HubSpot resets it at midnight in the portal's own
 time zone. So `share` is what we used; `remaining`, HubSpot's own word, is what was left for
 everybody when it was last told that day, and `portal_share` is the most that everybody
 together had used when it was told. What no answer told is null, never zero.
@@ -14,11 +14,10 @@ from typing import Final
 
 import polars as pl
 
-from hsagency.audit.record import Origin, Outcome
-from hsagency.compliance import sent
+from hsagency.audit.record import Outcome
+from hsagency.compliance import SIMULATED, sent
 
 _LIMITED: Final = pl.col("outcome") == str(Outcome.RATE_LIMITED)
-_SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
 
 
 def calls_per_day(calls: pl.LazyFrame, limit: int | None) -> pl.DataFrame:
@@ -27,6 +26,10 @@ def calls_per_day(calls: pl.LazyFrame, limit: int | None) -> pl.DataFrame:
 
     `limit` is what the connection knows; a header of the day itself counts for more. Days
     without records are not rows: nothing is known of them.
+
+    Columns: `date` (Date); `calls`, `rate_limited` and `limit` (Int64); `limit_source`
+    (String: header, portal or unknown); `share` and `portal_share` (Float64, 1.0 is the whole
+    limit); `remaining` and `simulated` (Int64).
     """
     told = pl.col("rate_limit_remaining")
     days = (
@@ -39,7 +42,7 @@ def calls_per_day(calls: pl.LazyFrame, limit: int | None) -> pl.DataFrame:
             header=pl.col("rate_limit_daily").max(),
             remaining=told.filter(told.is_not_null()).last(),
             least=told.min(),
-            simulated=_SIMULATED,
+            simulated=SIMULATED,
         )
         .sort("date")
     )
@@ -61,7 +64,7 @@ def _against(limit: int | None) -> list[pl.Expr]:
         daily.alias("limit"),
         source.alias("limit_source"),
         (pl.col("calls") / daily).alias("share"),
-        # More left than the limit is no share of it: one of the two is not this account's.
+        # More left than the limit is no share of it: one of the two is not this portal's.
         pl.when(pl.col("least") <= daily).then(1 - pl.col("least") / daily).alias("portal_share"),
         pl.col("remaining"),
         pl.col("simulated"),
@@ -69,7 +72,12 @@ def _against(limit: int | None) -> list[pl.Expr]:
 
 
 def refusals_by_policy(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Count HubSpot's 429 answers by the policy they named."""
+    """
+    Count HubSpot's 429 answers by the policy they named.
+
+    Columns: `policy` (String), `refusals` (Int64), `first` and `last` (Datetime in UTC),
+    `simulated` (Int64); the most frequent comes first.
+    """
     return (
         calls.filter(_LIMITED)
         .group_by(pl.col("policy_name").fill_null("not stated").alias("policy"))
@@ -77,7 +85,7 @@ def refusals_by_policy(calls: pl.LazyFrame) -> pl.DataFrame:
             refusals=pl.len().cast(pl.Int64),
             first=pl.col("ts").min(),
             last=pl.col("ts").max(),
-            simulated=_SIMULATED,
+            simulated=SIMULATED,
         )
         .sort("refusals", "policy", descending=[True, False])
         .collect()
@@ -85,7 +93,11 @@ def refusals_by_policy(calls: pl.LazyFrame) -> pl.DataFrame:
 
 
 def headline(days: pl.DataFrame) -> pl.DataFrame:
-    """Return the few figures of `calls_per_day` that a reader wants first, as a table."""
+    """
+    Return the few figures of `calls_per_day` that a reader wants first.
+
+    Columns: `what` and `value` (String).
+    """
     busiest = days.sort("calls", "date", descending=[True, False]).head(1)
     closest = days.drop_nulls("share").sort("share", descending=True).head(1)
     fullest = days.drop_nulls("portal_share").sort("portal_share", descending=True).head(1)
@@ -93,8 +105,8 @@ def headline(days: pl.DataFrame) -> pl.DataFrame:
         ("Days with calls", f"{days.height:,}"),
         ("Calls", f"{days['calls'].sum():,}"),
         ("Busiest day", _day(busiest, "{calls:,} calls on {date}")),
-        ("Closest to the limit", _day(closest, "{share:.2%} of {limit:,} on {date}")),
-        ("The whole portal, at most", _day(fullest, "{portal_share:.0%} on {date}, as told")),
+        ("Largest use by this agency", _day(closest, "{share} of {limit:,} on {date}")),
+        ("Largest use by everybody", _day(fullest, "{portal_share} on {date}, as HubSpot told")),
         ("Days whose limit is not known", f"{days['limit'].null_count():,}"),
         ("Refused by HubSpot (429)", f"{days['rate_limited'].sum():,}"),
     ]
@@ -102,4 +114,18 @@ def headline(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _day(found: pl.DataFrame, text: str) -> str:
-    return text.format(**found.row(0, named=True)) if found.height else "not known"
+    if not found.height:
+        return "not known"
+    row = found.row(0, named=True)
+    shares = {name: percent(row[name]) for name in ("share", "portal_share") if row[name]}
+    return text.format(**{**row, **shares})
+
+
+def percent(share: float) -> str:
+    """
+    Return a share in percent; something is never shown as nothing.
+
+    >>> percent(0.1234), percent(0.00001), percent(0.0)
+    ('12.34%', '<0.01%', '0.00%')
+    """
+    return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"

@@ -115,3 +115,17 @@ def test_a_limit_that_is_not_known_is_said_to_be_unknown() -> None:
     drawn = picture(shown(DRAWN["no limit"](calls())))
     assert "is not known" in drawn
     assert "Share of limit" not in drawn
+
+
+def test_what_everybody_used_is_on_the_chart_where_hubspot_told_it() -> None:
+    told = calls().with_columns(rate_limit_daily=pl.lit(1000), rate_limit_remaining=pl.lit(250))
+    drawn = DRAWN["limit"](told)
+    assert "Everybody together used at most 75.00% of it" in drawn.to_dict()["description"]
+    assert "everybody, as HubSpot told" in picture(shown(drawn))
+    assert "verybody" not in picture(shown(DRAWN["limit"](calls())))
+
+
+def test_the_day_after_the_period_has_no_name_on_the_axis() -> None:
+    drawn = picture(shown(DRAWN["days"](calls())))
+    assert ">1 May<" in drawn
+    assert ">1 Jun<" not in drawn

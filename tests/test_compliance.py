@@ -178,3 +178,48 @@ def test_malformed_lines_of_an_import_are_evidence_without_the_name_of_the_file(
     assert len(told.imports) == 1
     assert "3 malformed lines were left out: 1001, 2001, 3004" in told.imports[0]
     assert "beta-inc" not in told.imports[0]
+
+
+def test_calls_that_judged_a_key_are_counted_beside_the_report_and_not_in_it() -> None:
+    own = frame(
+        {"client_slug": "_agency", "candidate_slug": "acme-corp"},
+        {"client_slug": "_agency", "candidate_slug": "acme-corp", "ts": NOON - timedelta(days=40)},
+        {"client_slug": "_agency", "candidate_slug": "acme-corp", "outcome": "refused"},
+        {"client_slug": "_agency", "candidate_slug": "beta-inc"},
+        {"client_slug": "_agency"},
+    )
+    torn = (Damage(client_slug="_agency", file="0001.jsonl", line=3, cause="not a record"),)
+    activity = pl.DataFrame(schema=lake.ACTIVITY)
+    reading = Reading(calls=frame({}), activity=activity, damage=())
+    log = Reading(calls=own, activity=activity, damage=torn)
+    told = compliance.evidence(reading, MAY, judging=compliance.judged(log, "acme-corp"))
+    assert (told.calls, told.judging) == (1, 1)
+    shown = dict(told.frame().iter_rows())
+    assert shown["Calls to judge a key before it was stored"].startswith("1 (")
+    assert shown["Lines that could not be read"].startswith("the agency's own 0001.jsonl line 3")
+
+
+def test_frames_have_the_columns_and_types_that_their_docstrings_name() -> None:
+    text, count = pl.String(), pl.Int64()
+    counted = {"calls": count, "errors": count, "simulated": count}
+    schemas = {
+        compliance.overview: {"origin": text, **dict.fromkeys(("calls", "errors", "unknown", "refused"), count)},
+        compliance.by_day: {"date": pl.Date(), "outcome": text, **counted},
+        compliance.by_object: {"object_type": text, "operation": text, **counted},
+        compliance.by_outcome: {"outcome": text, "status_code": count, **counted},
+        compliance.refusals: {"reason": text, "refused": count, "simulated": count},
+        compliance.summary: {
+            "client_slug": text, "portal_id": count, "date": pl.Date(), "method": text,
+            "object_type": text, "call_count": count, "error_count": count,
+            "avg_duration_ms": pl.Float64(),
+        },
+    }  # fmt: skip
+    for view, schema in schemas.items():
+        assert dict(view(frame({})).schema) == schema
+
+
+def test_the_csv_has_its_eight_columns() -> None:
+    assert list(compliance.COLUMNS.values()) == [
+        *("clientSlug", "portalId", "date", "method", "objectType"),
+        *("callCount", "errorCount", "avgDurationMs"),
+    ]

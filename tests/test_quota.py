@@ -88,12 +88,13 @@ def test_the_headline_names_the_busiest_day() -> None:
     days = quota.calls_per_day(frame({}, {"ts": NOON + timedelta(days=1)}, {}), 1000)
     told = dict(quota.headline(days).iter_rows())
     assert told["Busiest day"] == f"2 calls on {date(2026, 5, 4)}"
-    assert told["Closest to the limit"] == "0.20% of 1,000 on 2026-05-04"
+    assert told["Largest use by this agency"] == "0.20% of 1,000 on 2026-05-04"
 
 
 def test_the_headline_of_nothing_is_not_known() -> None:
     told = dict(quota.headline(quota.calls_per_day(frame(), None)).iter_rows())
-    assert told["Busiest day"] == told["Closest to the limit"] == "not known"
+    assert told["Busiest day"] == told["Largest use by this agency"] == "not known"
+    assert told["Largest use by everybody"] == "not known"
 
 
 def test_the_portal_share_is_the_most_that_everybody_had_used() -> None:
@@ -107,9 +108,36 @@ def test_the_portal_share_is_the_most_that_everybody_had_used() -> None:
     assert found["share"] == 0.003
 
 
-def test_an_portal_share_that_no_answer_told_is_not_zero() -> None:
+def test_a_portal_share_that_no_answer_told_is_not_zero() -> None:
     assert day({"outcome": "ok"}, limit=1000)["portal_share"] is None
 
 
 def test_more_left_than_the_limit_tells_no_share() -> None:
     assert day({"rate_limit_remaining": 2000}, limit=1000)["portal_share"] is None
+
+
+def test_a_small_share_is_not_shown_as_none() -> None:
+    days = quota.calls_per_day(frame({}), 1_000_000)
+    assert dict(quota.headline(days).iter_rows())["Largest use by this agency"].startswith("<0.01%")
+    assert quota.percent(0.0) == "0.00%"
+
+
+def test_the_headline_names_the_day_on_which_everybody_used_most() -> None:
+    told = {"rate_limit_daily": 1000, "rate_limit_remaining": 250}
+    days = quota.calls_per_day(frame(told, {"ts": NOON + timedelta(days=1)}), 1000)
+    words = dict(quota.headline(days).iter_rows())["Largest use by everybody"]
+    assert words == "75.00% on 2026-05-04, as HubSpot told"
+
+
+def test_frames_have_the_columns_and_types_that_their_docstrings_name() -> None:
+    count = pl.Int64()
+    assert dict(quota.calls_per_day(frame({}), None).schema) == {
+        "date": pl.Date(), "calls": count, "rate_limited": count, "limit": count,
+        "limit_source": pl.String(), "share": pl.Float64(), "portal_share": pl.Float64(),
+        "remaining": count, "simulated": count,
+    }  # fmt: skip
+    moment = pl.Datetime("us", "UTC")
+    assert dict(quota.refusals_by_policy(frame({})).schema) == {
+        "policy": pl.String(), "refusals": count, "first": moment, "last": moment,
+        "simulated": count,
+    }  # fmt: skip

@@ -12,6 +12,7 @@ from hsagency.compliance import evidence, summary, to_csv, within
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import NothingToReport
 from hsagency.periods import Period
+from hsagency.portals import AGENCY
 from hsagency.reports.making import CSV
 
 README = "README.txt"
@@ -21,8 +22,8 @@ def fleet_csv(agency: Agency, period: Period) -> Path:
     """
     Write `reports/_fleet/<period>/compliance.csv` and beside it a text that marks it internal.
 
-    Calls made before a connection existed belong to no client and are not in it; the text
-    counts them. Raises `NothingToReport` if no client has a record in the period.
+    Calls that judged a key before it was stored belong to no connection and are not in it; the
+    text counts them. Raises `NothingToReport` if no client has a record in the period.
     """
     reading = lake.read(agency.workspace.audit, agency.recorded())
     counted = summary(within(reading.calls, period))
@@ -38,9 +39,7 @@ def fleet_csv(agency: Agency, period: Period) -> Path:
 
 
 def _readme(agency: Agency, reading: lake.Reading, period: Period, counted: pl.DataFrame) -> str:
-    rested_on = evidence(reading, period)
-    before = within(lake.read(agency.workspace.audit, ["_agency"]).calls, period)
-    early = before.select(pl.len()).collect().item()
+    rested_on = evidence(reading, period, judging=agency.reading(AGENCY))
     name = agency.workspace.settings.agency.name
     lines = [
         "INTERNAL: compliance.csv names every client. Do not send it to any of them.",
@@ -52,6 +51,5 @@ def _readme(agency: Agency, reading: lake.Reading, period: Period, counted: pl.D
             f"{what}: {value}"
             for what, value in rested_on.frame().unique(maintain_order=True).iter_rows()
         ),
-        f"Calls made before a connection existed (not in the file): {early:,}",
     ]
     return "\n".join(lines) + "\n"

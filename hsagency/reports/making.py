@@ -78,7 +78,7 @@ def _made(task: Mapping[str, Any], *, scratch: Path, engine: Engine) -> dict[str
     _refuse_leaks(body, text, others=others, harmless=harmless, root=root)
     write_private(scratch / BODY, body.encode())
     write_private(scratch / CSV, text.encode())
-    portal = named(found.client_slug, found.account, found.portal_ids)
+    portal = named(found.client_slug, found.account_name, found.portal_ids)
     return {"status": "empty" if empty else "ok", "portal": portal}
 
 

@@ -71,6 +71,11 @@ def report(
 
     A quota report is a page; a compliance report a page and `compliance.csv`. Results come
     in the order of the slugs. `timeout` is in seconds, for one report.
+
+    Raises `BadSlug` and `UsageError` before anything starts, for a slug that is none or a
+    format the report does not have; `AuditError`, `CorruptFile` or `NewerSchema` if the audit
+    log or the index cannot be read. Whatever goes wrong with one client is a failed result:
+    an unknown slug, a notebook that fails, a page that would tell too much, a full disk.
     """
     wanted = list(dict.fromkeys(parse_slug(slug) for slug in slugs))
     chosen = _formats(kind, formats)
@@ -98,7 +103,8 @@ def single(agency: Agency, kind: Kind, slug: str, period: Period, fmt: Format = 
     """
     Make one client's report and return the document; nothing is written under `reports/`.
 
-    Where there is no record the document says so. Raises `ReportError` if it cannot be made.
+    Where there is no record the document says so. Raises as `report` does, and `ReportError`
+    if the document cannot be made.
     """
     client = parse_slug(slug)
     _formats(kind, [fmt])

@@ -10,10 +10,10 @@ import polars as pl
 
 from hsagency.agency import Agency
 from hsagency.audit.lake import Reading
-from hsagency.compliance import Evidence, evidence, within
+from hsagency.compliance import Evidence, evidence, judged, within
 from hsagency.errors import NothingToReport, UnknownClient
 from hsagency.periods import Period
-from hsagency.portals import parse_slug
+from hsagency.portals import AGENCY, parse_slug
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,28 +21,30 @@ class Selection:
     """
     One client and a period of whole UTC days, with what the audit log holds of them.
 
-    `calls` are the calls of the period; `reading` is the client's whole log. `daily_limit` is
-    what the connection knows of the portal's limit. `why` says what was chosen for whoever
-    did not say.
+    `calls` are the calls of the period (columns: `audit.lake.CALLS`); `reading` is the
+    client's whole log, and `judging` what the agency's own log holds of calls that judged a
+    key for this client before it was stored. `daily_limit` is what the connection knows of
+    the portal's limit. `why` says what was chosen for whoever did not say.
     """
 
     client_slug: str
-    account: str
+    account_name: str
     portal_ids: tuple[int, ...]
     daily_limit: int | None
     period: Period
     reading: Reading
+    judging: Reading
     calls: pl.LazyFrame
     why: str
 
     @property
     def portal(self) -> str:
         """The client as people name it: account name, slug and portal id."""
-        return named(self.client_slug, self.account, self.portal_ids)
+        return named(self.client_slug, self.account_name, self.portal_ids)
 
     def evidence(self) -> Evidence:
         """Say what was asked for, what was found, and what could not be read."""
-        return evidence(self.reading, self.period)
+        return evidence(self.reading, self.period, judging=self.judging)
 
     def _repr_html_(self) -> str:
         chosen = f"<br><small>{escape(self.why)}</small>" if self.why else ""
@@ -80,20 +82,21 @@ def choose(
     limit = facts.get("daily_limit")
     return Selection(
         client_slug=slug,
-        account=str(facts.get("name") or ""),
+        account_name=str(facts.get("name") or ""),
         portal_ids=(connection.portal_id,) if connection else _portals(reading),
         daily_limit=limit if isinstance(limit, int) else None,
         period=period,
         reading=reading,
+        judging=judged(agency.reading(AGENCY), slug),
         calls=within(reading.calls, period).collect().lazy(),
         why=" ".join(why),
     )
 
 
-def named(slug: str, account: str, portal_ids: tuple[int, ...]) -> str:
+def named(slug: str, account_name: str, portal_ids: tuple[int, ...]) -> str:
     """Return a client as people name it."""
     ids = ", ".join(str(one) for one in portal_ids) or "id not known"
-    return f"{account} ({slug}, portal {ids})" if account else f"{slug} (portal {ids})"
+    return f"{account_name} ({slug}, portal {ids})" if account_name else f"{slug} (portal {ids})"
 
 
 def _first_client(agency: Agency) -> str:

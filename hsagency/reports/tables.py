@@ -9,6 +9,8 @@ from html import escape
 
 import polars as pl
 
+from hsagency.quota import percent
+
 # JupyterLab sets every cell to the right.
 _TEXT = ' style="text-align:left"'
 
@@ -23,6 +25,7 @@ class Table:
     frame: pl.DataFrame
     names: Mapping[str, str]
     empty: str
+    folded: bool = False
 
     def _repr_html_(self) -> str:
         if not self.frame.height:
@@ -32,10 +35,14 @@ class Table:
             for column, kind in self.frame.schema.items()
         )
         rows = "\n".join(f"<tr>{''.join(self._row(row))}</tr>" for row in self.frame.iter_rows())
-        return (
+        shown = (
             f'<table class="hsa-table"><thead><tr>{"".join(heads)}</tr></thead>\n'
             f"<tbody>{rows}</tbody></table>"
         )
+        if not self.folded:
+            return shown
+        how_many = f"{self.frame.height:,} row{'s' * (self.frame.height != 1)}"
+        return f"<details><summary>Show {how_many}</summary>\n{shown}</details>"
 
     def _row(self, row: Iterable[object]) -> Iterator[str]:
         for (column, kind), value in zip(self.frame.schema.items(), row, strict=True):
@@ -49,19 +56,26 @@ class Table:
 
 
 def table(
-    frame: pl.DataFrame, *, names: Mapping[str, str] | None = None, empty: str = "None."
+    frame: pl.DataFrame,
+    *,
+    names: Mapping[str, str] | None = None,
+    empty: str = "None.",
+    folded: bool = False,
 ) -> Table:
     """
-    Show a frame as a table; `names` replaces column names and `empty` stands for no rows.
+    Show a frame as a table, whatever its columns and types.
 
-    A column of simulated calls is shown only where there are any.
+    `names` replaces column names and `empty` stands for no rows. A `folded` table opens with
+    a click and is open on paper. Numbers stand to the right, but ids and status codes are
+    names; a Float64 column whose name ends in `share` is read in percent; null is a dash. An
+    Int64 column `simulated` is shown only where it counts anything.
 
     >>> table(pl.DataFrame({"calls": [1234]}))._repr_html_().count("1,234")
     1
     """
     if "simulated" in frame.columns and not frame["simulated"].sum():
         frame = frame.drop("simulated")
-    return Table(frame, names or {}, empty)
+    return Table(frame, names or {}, empty, folded)
 
 
 def _class(kind: pl.DataType) -> str:
@@ -79,5 +93,5 @@ def _shown(column: str, value: object) -> str:
     if column.endswith(("_id", "_code")):
         return str(value)
     if column.endswith("share") and isinstance(value, float):
-        return f"{value:.2%}"
+        return percent(value)
     return f"{value:,}" if isinstance(value, int | float) else str(value)

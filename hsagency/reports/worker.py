@@ -4,8 +4,8 @@ A process that is warm: it has imported what reports need and forks a child for 
 A report in a fresh process would spend two seconds on imports; a fork of this one spends
 none, and is still a process of its own, whose crash or endless loop is one failed report.
 Forking is safe here because this process does nothing but import: no query has run in it, so
-no thread of the engine holds a lock; a fork after a query would hang. Tasks come in on standard input, one JSON line each; one JSON line on
-standard output says how each ended.
+no thread of the engine holds a lock; a fork after a query would hang. Tasks come in on
+standard input, one JSON line each; one JSON line on standard output says how each ended.
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ def test_calls_before_a_connection_are_counted_beside_it(agency: Agency, may: Pe
         AGENCY,
         {
             "event": "call.finished", "callId": "a", "ts": "2026-05-03T00:00:00.000000Z",
-            "clientSlug": "_agency", "outcome": "ok", "method": "GET",
+            "clientSlug": "_agency", "candidateSlug": "acme-corp", "outcome": "ok", "method": "GET",
         },
     )  # fmt: skip
     path = reports.fleet_csv(agency, may)
     assert path.read_bytes() == (DATA / "legacy-audit-camel.all.2026-05.csv").read_bytes()
-    assert "(not in the file): 1" in path.with_name("README.txt").read_text("utf-8")
+    assert "before it was stored: 1 (" in path.with_name("README.txt").read_text("utf-8")
 
 
 def test_a_fleet_without_records_writes_nothing(agency: Agency) -> None:

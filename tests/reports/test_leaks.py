@@ -70,10 +70,16 @@ def test_a_client_may_be_called_like_a_word_the_report_uses_anyway() -> None:
 
 @pytest.mark.parametrize("page", [f"<p>{TOKEN}</p>", f"<!-- {TOKEN.upper()} -->"])
 def test_a_token_is_found_and_not_repeated(page: str) -> None:
-    assert found(page) == ["something of a token's shape"]
+    assert found(page) == ["something of a secret's shape"]
+
+
+def test_an_identity_that_opens_a_store_is_found_and_not_repeated() -> None:
+    identity = "AGE-SECRET-KEY-1" + "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L" * 2
+    assert found(f"<p>{identity}</p>") == ["something of a secret's shape"]
+    assert redacted(f"in {identity}.") == "in AGE-SECRET-KEY-…."
 
 
 @given(st.text(alphabet="ab {}\"'<>&-", max_size=30), st.text(alphabet="ab ", max_size=10))
 def test_redaction_takes_the_token_and_nothing_else(before: str, after: str) -> None:
-    assert redacted(f"{before} {TOKEN} {after}") == f"{before} (secret) {after}"
+    assert redacted(f"{before} {TOKEN} {after}") == f"{before} pat-… {after}"
     assert redacted(before) == before

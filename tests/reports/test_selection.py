@@ -11,6 +11,7 @@ from hsagency import reports
 from hsagency.agency import Agency
 from hsagency.errors import BadSlug, NothingToReport, UnknownClient, UsageError
 from tests.fleets import connected
+from tests.support import records
 
 
 def test_what_is_named_is_taken_and_nothing_is_explained(agency: Agency) -> None:
@@ -62,3 +63,12 @@ def test_a_connected_client_brings_its_name_and_its_own_limit(tmp_path: Path) ->
         [portal] = one.sandbox.portals
     assert chosen.portal == f"{portal.name} ({slug}, portal {portal.portal_id})"
     assert chosen.daily_limit in (250_000, 625_000, 1_000_000)
+
+
+def test_calls_that_judged_the_key_are_evidence_of_the_client_they_judged(tmp_path: Path) -> None:
+    with connected(tmp_path / "workspace", portals=2) as one:
+        made = [record for record in records(one.root, "_agency") if "candidateSlug" in record]
+        for slug in one.agency.slugs():
+            own = {record["callId"] for record in made if record["candidateSlug"] == slug}
+            chosen = reports.choose(one.agency, client=slug)
+            assert chosen.evidence().judging == len(own) > 0

@@ -47,3 +47,15 @@ def test_nothing_is_said_in_words() -> None:
 def test_simulated_calls_have_a_column_only_where_there_are_any() -> None:
     assert "Simulated" not in shown(pl.DataFrame({"calls": [1], "simulated": [0]}))
     assert "Simulated" in shown(pl.DataFrame({"calls": [1], "simulated": [1]}))
+
+
+def test_a_share_that_is_not_nothing_is_not_shown_as_nothing() -> None:
+    assert "&lt;0.01%" in shown(pl.DataFrame({"share": [0.00003]}))
+
+
+def test_a_folded_table_says_how_many_rows_it_holds() -> None:
+    folded = shown(pl.DataFrame({"calls": range(1200)}), folded=True)
+    assert folded.startswith("<details><summary>Show 1,200 rows</summary>")
+    assert folded.count("<tr>") == 1201
+    assert "Show 1 row<" in shown(pl.DataFrame({"calls": [1]}), folded=True)
+    assert "<details" not in shown(pl.DataFrame({"calls": []}), folded=True)
