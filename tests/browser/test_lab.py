@@ -1,13 +1,11 @@
-"""A notebook opened and run in a real JupyterLab, as an analyst does, with the network refused."""
+"""A notebook opened and run by `hsagency lab`, as an analyst does, with the network refused."""
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +17,7 @@ import pytest
 
 from hsagency.agency import Agency
 from hsagency.audit.importing import import_file
+from tests.commands import command, environment
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -33,14 +32,14 @@ def lab(tmp_path: Path) -> Iterator[str]:
     with Agency.create(root, store="age:credentials") as agency:
         import_file(agency.writer, DATA / "legacy-audit-snake.jsonl")
     port, key = free_port(), secrets.token_hex(8)
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
-        *(f"--port={port}", f"--IdentityProvider.token={key}", f"--ServerApp.root_dir={root}"),
-        *("--LabApp.news_url=None", "--KernelManager.transport_encryption=required"),
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
+    started = command(
+        [
+            *("lab", "--workspace", root, "--no-browser"),
+            *(f"--port={port}", f"--IdentityProvider.token={key}"),
+        ]
+    )
     with (tmp_path / "lab.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=root, env=dict(os.environ), stdout=log, stderr=log)
+        server = subprocess.Popen(started, cwd=tmp_path, env=environment(), stdout=log, stderr=log)
         try:
             wait_for(f"http://127.0.0.1:{port}/api", server)
             yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{{}}?token={key}&reset"
@@ -93,4 +92,5 @@ def test_a_notebook_runs_top_to_bottom_and_shows_its_charts(lab: str, browser: A
     window.wait_for_function(f"document.querySelectorAll({TABLES!r}).length == 5", timeout=60_000)
     assert "No client was named: this is acme-corp." in window.locator(".jp-Notebook").inner_text()
     assert not window.locator("[data-mime-type='application/vnd.jupyter.stderr']").count()
+    assert not window.get_by_text("Would you like to").count()  # no question about news
     assert browser.refused == []

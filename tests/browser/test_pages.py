@@ -102,3 +102,21 @@ def test_a_page_fits_a_narrow_screen_and_paper(pages: list[Path], browser: Any) 
     window.emulate_media(media="print")
     assert window.evaluate(overhang) == 0
     assert window.pdf().startswith(b"%PDF")
+
+
+def test_the_long_table_is_folded_on_screen_and_whole_on_paper(
+    pages: list[Path], browser: Any
+) -> None:
+    window = browser.window.new_page()
+    window.goto(pages[1].as_uri())
+    window.wait_for_function(DRAWN)
+    seen = "one => one.checkVisibility({contentVisibilityAuto: true})"
+    rows = window.locator("details tbody tr")
+    assert rows.count() == 40
+    assert not rows.last.evaluate(seen)
+    window.emulate_media(media="print")
+    assert rows.last.evaluate(seen)
+    assert not window.locator("summary").is_visible()
+    window.emulate_media(media="screen")
+    window.get_by_text("Show 40 rows").click()
+    assert rows.last.evaluate(seen)
