@@ -58,6 +58,10 @@ class HsAgencyError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for it: a notebook shows these lines, and the error is still an error.
+        return [f"Error: {self.message}", *([self.hint] if self.hint else [])]
+
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process boundaries when reports run in parallel.
         return (_rebuild, (type(self), self.message, self.hint, dict(self.__dict__)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from hsagency import reports
@@ -90,3 +92,41 @@ def test_onboarding_is_rehearsed_then_done_and_leaves_a_record_without_keys(
         assert len(list(records.iterdir())) == 2
         assert "onboarded" in said
         assert not [token for token in tokens if token in said]
+
+
+def failing(notebook: Path, root: Path) -> tuple[subprocess.CompletedProcess[bytes], list[str]]:
+    """Run a notebook that must fail by papermill; return that and what the failed cell shows."""
+    command = [sys.executable, "-m", "papermill", str(notebook), "out.ipynb"]
+    ran = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    cells = nbformat.read(root / "out.ipynb", as_version=4).cells
+    outputs = [one for cell in cells if cell.cell_type == "code" for one in cell.outputs]
+    [shown] = [one for one in outputs if one.output_type == "error"]
+    return ran, shown.traceback
+
+
+def test_without_a_client_list_the_notebook_says_so_in_two_lines(tmp_path: Path) -> None:
+    with fleet(tmp_path / "workspace") as one:
+        ran, shown = failing(one.root / "notebooks" / "01-onboarding.ipynb", one.root)
+    assert ran.returncode != 0
+    assert len(shown) == 2
+    assert shown[0].startswith("Error: ")
+    assert "clients.csv" in shown[0]
+    assert "No such file" in shown[0]
+
+
+def test_an_error_is_two_lines_in_a_notebook_and_fails_all_the_same(tmp_path: Path) -> None:
+    ran, shown = failing(COMPLIANCE, tmp_path)
+    assert ran.returncode != 0
+    assert shown == [
+        f"Error: There is no workspace in {tmp_path} or above.",
+        "Make one with 'hsagency init DIR', or name one with --workspace or HSAGENCY_HOME.",
+    ]
+
+
+def test_onboarding_shows_its_progress(tmp_path: Path) -> None:
+    with fleet(tmp_path / "workspace", portals=2) as one:
+        (one.root / "clients.csv").write_bytes(client_list(one.sandbox))
+        out = papermill(one.root, "01-onboarding", api=one.url, dry_run=False)
+    bars = re.findall(r'"(\w+): +0%', out)
+    assert bars == ["judging", "storing"]
+    assert out.count("application/vnd.jupyter.widget-view+json") >= 2
