@@ -4,7 +4,7 @@ A last look at what is about to be saved: no token, and nothing of another clien
 Looked for are the shapes of secrets, and the slugs and portal ids of the other clients as
 whole words. Words that the notebook itself uses, and those of the client's own records, are
 no evidence of a leak: a client may well be called "contacts". Names of people, and other
-clients' accounts under another name than their slug, are not recognised.
+clients' portals under another name than their slug, are not recognised.
 """
 
 from __future__ import annotations
