@@ -3,9 +3,9 @@ How much of a portal's daily quota was used: frames of calls in, small frames ou
 
 Counted are the calls in this agency's own log, by UTC day. The limit is the portal's and other
 programs of the client draw on it too, and HubSpot resets it at midnight in the portal's own
-time zone. So `share` is what this agency used; `remaining`, HubSpot's own word, is what was left for
-everybody when it was last told that day, and `portal_share` is the most that everybody
-together had used when it was told. What no answer told is null, never zero.
+time zone. So `share` is what this agency used; `remaining`, HubSpot's own word, is what was
+left for everybody when it was last told that day, and `portal_share` is the most that
+everybody together had used when it was told. What no answer told is null, never zero.
 """
 
 from __future__ import annotations
