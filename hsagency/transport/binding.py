@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 
 from hsagency.audit.record import Origin, is_purpose
+from hsagency.errors import Halted, HsAgencyError
 from hsagency.portals import ClientSlug, ConnectionType, PortalId, looks_like_token
 from hsagency.routes import Touched, touched
 
@@ -47,6 +48,11 @@ class Binding:
             "candidateSlug": self.candidate_slug,
             "origin": Origin.WITNESSED,
         }
+
+
+def reason_of(error: HsAgencyError) -> str:
+    """Return why a call was refused, as its client may read it: a halt may name another client."""
+    return "The fleet is halted. Nothing was sent." if isinstance(error, Halted) else error.message
 
 
 def path_of(url: httpx.URL) -> str:

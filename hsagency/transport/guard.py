@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -15,7 +16,7 @@ from hsagency.errors import CallRefused
 from hsagency.halt import Halt
 from hsagency.portals import ConnectionType, looks_like_token
 from hsagency.routes import OperationClass, Touched, refusal, secret_in_url
-from hsagency.transport.binding import METHODS, Binding, is_label, path_of, what
+from hsagency.transport.binding import METHODS, Binding, is_label, path_of, reason_of, what
 
 Prove = Callable[[OperationClass], None]
 
@@ -49,7 +50,7 @@ class Guard(httpx.BaseTransport):
             self._refuse_if(_unfit(request.url))
             self._refuse_if(_mislabelled(request))
             if not self._allows_unclassified(request, call):
-                self._refuse_if(refusal(self._binding.connection_type, call), hint=_WIDEN)
+                self._refuse_if(_not_its_type(self._binding.connection_type, call))
             if self._prove is not None:
                 self._prove(call.operation_class)
         except CallRefused as error:
@@ -69,10 +70,10 @@ class Guard(httpx.BaseTransport):
             and request.extensions.get("allow_unclassified") is True
         )
 
-    def _refuse_if(self, reason: str | None, *, hint: str = "") -> None:
-        if reason is not None:
+    def _refuse_if(self, why: _Why | None) -> None:
+        if why is not None:
             slug = self._binding.candidate_slug or self._binding.client_slug
-            raise CallRefused(f"Refused for {slug}: {reason}. Nothing was sent.", hint=hint)
+            raise CallRefused(f"Refused for {slug}: {why.reason}. Nothing was sent.", hint=why.hint)
 
     def _record(self, request: httpx.Request, call: Touched, error: CallRefused) -> None:
         fields = self._binding.describe(request, call)
@@ -81,18 +82,34 @@ class Guard(httpx.BaseTransport):
         if _misdirected(request, self._binding.host):
             # Another host's address is not ours to write down.
             fields |= {"path": "{elsewhere}", "objectType": None, "objectId": None}
-        outcome = {"event": Event.REFUSED, "outcome": Outcome.REFUSED, "reason": error.message}
+        outcome = {"event": Event.REFUSED, "outcome": Outcome.REFUSED, "reason": reason_of(error)}
         self._writer.append(self._binding.client_slug, {**fields, **outcome})
 
 
-_WIDEN: Final = (
-    "If the call is meant, the connection needs another type; an unclassified call also needs "
-    "extensions={'purpose': NAME, 'allow_unclassified': True} and a config_and_audit connection."
-)
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a call is refused, and what to do instead."""
 
-_STEERING: Final = (
-    *("authorization", "proxy-authorization", "cookie", "x-hubspot-portal-id"),
-    # What some servers and proxies take for another method, path or host than the recorded one.
+    reason: str
+    hint: str
+
+
+_WIDEN: Final = (
+    "If the call is meant, onboard the client with --type config_and_audit in a new workspace: "
+    "the type of a connection cannot be changed yet."
+)
+_ALLOW: Final = (
+    "If the call is meant: extensions={'purpose': NAME, 'allow_unclassified': True}, on a "
+    "config_and_audit connection."
+)
+_PATH: Final = "Give a path from the slash on, for example /crm/v3/objects/contacts."
+_PUT_ON: Final = "Leave it out: the host and the credential are put on for you."
+
+_PLAIN: Final = "Leave it out, and make the call with the method and the path that are meant."
+
+_IDENTIFYING: Final = ("authorization", "proxy-authorization", "cookie", "x-hubspot-portal-id")
+# What some servers and proxies take for another method, path or host than the recorded one.
+_DISGUISING: Final = (
     *("x-http-method-override", "x-http-method", "x-method-override"),
     *("x-original-url", "x-rewrite-url", "x-forwarded-host", "forwarded"),
 )
@@ -102,39 +119,49 @@ _TWO_WAYS: Final = re.compile(
 )
 
 
-def _misdirected(request: httpx.Request, host: httpx.URL) -> str | None:
+def _misdirected(request: httpx.Request, host: httpx.URL) -> _Why | None:
     """Return why the address is not one on the pinned host."""
     url = request.url
     if (url.scheme, url.host, url.port) != (host.scheme, host.host, host.port):
-        return "the address is on another host than this portal's"
+        return _Why("the address is on another host than this portal's", _PATH)
     if url.userinfo or "@" in path_of(url).split("/")[1]:
-        return "the address carries credentials or an @ where the host ends"
+        return _Why("the address carries credentials or an @ where the host ends", _PATH)
     return None
 
 
-def _steering(request: httpx.Request, host: httpx.URL) -> str | None:
+def _steering(request: httpx.Request, host: httpx.URL) -> _Why | None:
     """Return which part of the request would decide where, as whom, or as what it goes."""
     if request.method not in METHODS:
-        return "HubSpot has no such method"
-    for name in _STEERING:
+        return _Why("HubSpot has no such method", f"There are {', '.join(sorted(METHODS))}.")
+    for name in (*_IDENTIFYING, *_DISGUISING):
         if name in request.headers:
-            return f"the caller set the {name} header"
+            hint = _PUT_ON if name in _IDENTIFYING else _PLAIN
+            return _Why(f"the caller set the {name} header", hint)
     given = request.headers.get_list("host")
     if given and given != [host.netloc.decode("ascii")]:
-        return "the caller set the host header"
+        return _Why("the caller set the host header", _PUT_ON)
     return None
 
 
-def _unfit(url: httpx.URL) -> str | None:
+def _unfit(url: httpx.URL) -> _Why | None:
     """Return what is wrong with an address on the right host."""
     path, query = path_of(url), url.query.decode("ascii")
     if _is_ambiguous(path):
-        return "the path could be read in two ways"
+        return _Why(
+            "the path could be read in two ways",
+            "Write it without .., //, ;, backslashes and what stands for one of them.",
+        )
     if secret_in_url(path, query):
-        return "this endpoint carries a secret in the URL; use the form body of its successor"
+        return _Why(
+            "this endpoint carries a secret in the URL",
+            "Use its successor, which takes the secret in the form body.",
+        )
     target = unquote(f"{path}?{query}")
     if looks_like_token(target):
-        return "the address holds something of a token's shape"
+        return _Why(
+            "the address holds something of a token's shape",
+            "Leave it out: addresses are written down along the way, and tokens must not be.",
+        )
     return None
 
 
@@ -145,7 +172,18 @@ def _is_ambiguous(path: str) -> bool:
     return dots or "\ufffd" in read or _TWO_WAYS.search(path) is not None
 
 
-def _mislabelled(request: httpx.Request) -> str | None:
+def _mislabelled(request: httpx.Request) -> _Why | None:
     if not is_label(request.extensions.get("purpose", "interactive")):
-        return "a purpose is up to 64 letters, digits, spaces or . : / + -"
+        return _Why(
+            "a purpose is up to 64 letters, digits, spaces or . : / + -",
+            "For example: extensions={'purpose': 'weekly review'}.",
+        )
     return None
+
+
+def _not_its_type(connection_type: ConnectionType, call: Touched) -> _Why | None:
+    reason = refusal(connection_type, call)
+    if reason is None:
+        return None
+    unknown = call.operation_class is OperationClass.UNCLASSIFIED
+    return _Why(reason, _ALLOW if unknown else _WIDEN)

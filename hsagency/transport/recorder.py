@@ -15,7 +15,7 @@ from hsagency.audit.record import Event, Outcome, outcome_of
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import looks_like_token
-from hsagency.transport.binding import Binding, what
+from hsagency.transport.binding import Binding, reason_of, what
 
 
 class Recorder(httpx.BaseTransport):
@@ -109,7 +109,7 @@ def _ended(
         "outcome": Outcome.UNKNOWN,
     }
     if isinstance(error, HsAgencyError) and not error.under_way:  # stopped here: nothing left
-        return {**ended, "outcome": Outcome.REFUSED, "reason": error.message}
+        return {**ended, "outcome": Outcome.REFUSED, "reason": reason_of(error)}
     if error is not None:
         return {**ended, "error": type(error).__name__}
     if response is not None:

@@ -140,6 +140,51 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(stage: Stage, path: str)
     assert stage.own.seen == []
 
 
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("https://elsewhere.example.com/crm", {}, "path from the slash on"),
+    ("/@elsewhere.example.com/crm", {}, "path from the slash on"),
+    (PATH, {"headers": {"Authorization": "Bearer x"}}, "put on for you"),
+    (PATH, {"headers": {"Cookie": "a=b"}}, "put on for you"),
+    (PATH, {"headers": {"Host": "elsewhere.example.com"}}, "put on for you"),
+    (PATH, {"headers": {"X-HTTP-Method-Override": "DELETE"}}, "the method and the path"),
+    (PATH, {"extensions": {"purpose": "x" * 65}}, "weekly review"),
+    (f"{PATH}/../deals/%2e%2e/x", {}, "without .., //"),
+    (f"/oauth/v1/access-tokens/{TOKEN}", {}, "in the form body"),
+    (PATH, {"params": {"q": TOKEN}}, "Leave it out"),
+    ("/new/thing", {}, "allow_unclassified"),
+]
+
+
+@pytest.mark.parametrize(("address", "options", "hint"), REFUSED, ids=lambda one: str(one)[:30])
+def test_every_refusal_says_what_to_do_instead(
+    stage: Stage, address: str, options: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(CallRefused, match="Nothing was sent") as caught:
+        stage.client.get(address, **options)
+    assert hint in caught.value.hint
+    assert TOKEN not in str(caught.value)
+    assert stage.own.seen == []
+
+
+def test_a_method_there_is_not_is_refused_with_those_there_are(stage: Stage) -> None:
+    with pytest.raises(CallRefused) as caught:
+        stage.client.request("TRACE", PATH)
+    assert "DELETE, GET, HEAD" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", [ConnectionType.AUDIT_ONLY, ConnectionType.CONFIG_ONLY])
+def test_a_type_that_does_not_allow_a_call_is_not_said_to_be_changeable(
+    tmp_path: Path, kind: ConnectionType
+) -> None:
+    with (
+        lone_client(tmp_path, connection_type=kind) as client,
+        pytest.raises(CallRefused) as caught,
+    ):
+        client.delete(f"{PATH}/1")
+    assert "in a new workspace" in caught.value.hint
+    assert "cannot be changed yet" in caught.value.hint
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_port_is_not_followed(stage: Stage, method: str, status: int) -> None:
