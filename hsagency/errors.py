@@ -19,7 +19,8 @@ Everything that hsagency raises on purpose.
       VerificationError            whose credential is this?
         PortalMismatch             another portal's
         CredentialRejected         nobody's any more (401)
-        MissingScopes              the answer was 403
+        MissingScopes              it may not read the account (403)
+        PortalForbidden            its portal is suspended, closed to it, or gone (403, 404)
         PortalUnreachable          no usable answer: network, rate limit, outage
         UnexpectedAnswer           an answer that is not HubSpot's
       CallRefused                  stopped here, before a byte left
@@ -36,6 +37,8 @@ ever holds a token. Library code raises; only the command line exits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class HsAgencyError(Exception):
@@ -157,17 +160,32 @@ class VerificationError(HsAgencyError):
     status_code: int | None = None
     correlation_id: str | None = None
 
+    def add(self, sentence: str) -> None:
+        """Add what was not done, which only the caller of a verification knows."""
+        self.message = f"{self.message} {sentence}"
+
 
 class PortalMismatch(VerificationError):
     """The credential belongs to another portal than the expected one."""
 
     def __init__(self, *, expected: int, got: int) -> None:
         super().__init__(
-            f"MISMATCH: the token belongs to portal {got}, expected {expected}. "
-            "It was not stored or used.",
+            f"MISMATCH: the token belongs to portal {got}, expected {expected}.",
             hint="Check which client this token came from, and ask for the right one.",
         )
         self.expected, self.got = expected, got
+        self.owner: str | None = None  # whose the other portal is, once somebody named them
+
+    def name(self, clients: Mapping[int, str]) -> None:
+        """Put beside each portal id whose it is, as far as `clients` knows."""
+        self.owner = clients.get(self.got)
+        got, expected = (
+            f"{portal} ({clients[portal]})" if portal in clients else str(portal)
+            for portal in (self.got, self.expected)
+        )
+        self.message = f"MISMATCH: the token belongs to portal {got}, expected {expected}."
+        if self.owner is not None:
+            self.hint = "Two tokens may be swapped: check which client each came from."
 
 
 class CredentialRejected(VerificationError):
@@ -182,10 +200,13 @@ class CredentialRejected(VerificationError):
 class MissingScopes(VerificationError):
     """HubSpot accepts the credential but it may not do this (403)."""
 
-    hint = (
-        "Add the missing scopes to the key in HubSpot > Development > Keys > Service keys; "
-        "if all answers are 403 the portal may be suspended: ask the client."
-    )
+    hint = "Add the missing scopes to the key in HubSpot > Development > Keys > Service keys."
+
+
+class PortalForbidden(VerificationError):
+    """HubSpot knows the credential and does not let it into its portal (403, 404)."""
+
+    hint = "The portal may be suspended, or whoever made the key lost access to it: ask the client."
 
 
 class PortalUnreachable(VerificationError):

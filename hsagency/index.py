@@ -45,8 +45,13 @@ class Snapshot:
             what, first, second = clash
             raise Conflict(
                 f"{what} is already connected as {first}; {second} was not stored.",
-                hint="Use the client that is there, or remove it first.",
+                hint="Use the client that is there; to have it under another slug, onboard it in a "
+                "new workspace.",
             )
+
+    def owners(self) -> dict[int, str]:
+        """Return whose each connected portal is, by portal id."""
+        return {int(one.portal_id): slug for slug, one in self.connections.items()}
 
     def clash(self) -> tuple[str, ClientSlug, ClientSlug] | None:
         """Return what stands under two slugs, and which two; nothing if all is well."""
@@ -113,13 +118,19 @@ class Index:
 
     def update(self, slug: ClientSlug, *, generation: int, **changes: Any) -> None:
         """Change fields of one connection, unless another generation took its place."""
+        self.edit(slug, generation=generation, change=lambda one: replace(one, **changes))
 
-        def change(connections: dict[ClientSlug, Connection]) -> None:
+    def edit(
+        self, slug: ClientSlug, *, generation: int, change: Callable[[Connection], Connection]
+    ) -> None:
+        """Put what `change` makes of one connection in its place, as `update` does."""
+
+        def edit(connections: dict[ClientSlug, Connection]) -> None:
             connection = connections.get(slug)
             if connection is not None and connection.generation == generation:
-                connections[slug] = replace(connection, **changes)
+                connections[slug] = change(connection)
 
-        self.write(change)
+        self.write(edit)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -25,9 +25,12 @@ from hsagency.errors import (
     ClientClosed,
     CredentialChanged,
     CredentialRejected,
+    PortalForbidden,
     PortalMismatch,
     UnknownClient,
     UsageError,
+    VerificationError,
+    WorkspaceError,
 )
 from hsagency.halt import Halt
 from hsagency.index import Index
@@ -44,7 +47,7 @@ from hsagency.routes import OperationClass
 from hsagency.secret import Secret
 from hsagency.settings import Workspace
 from hsagency.transport import Binding, is_label
-from hsagency.verifier import Identity, verify
+from hsagency.verifier import Identity, answerer, differences, facts_of, verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +127,12 @@ class Router:
             return known
 
     def prove(self, slug: str) -> Identity:
-        """Ask HubSpot now whose credential this is; raises as `verify` does."""
+        """Ask HubSpot now whose credential this is, and record it; raises as `verify` does."""
         self._parts.halt.check()
         connection = self.connection(slug)
         opened = self._open(connection)
         with opened.lock:
-            return self._ask(connection, opened)
+            return self._ask(connection, opened, asked_for=True)
 
     def close(self) -> None:
         """Close every client and every channel."""
@@ -222,32 +225,49 @@ class Router:
     def _stored(self, slug: ClientSlug) -> Connection | None:
         return self._parts.index.read().connections.get(slug)
 
-    def _ask(self, connection: Connection, opened: _Opened) -> Identity:
+    def _ask(self, connection: Connection, opened: _Opened, *, asked_for: bool = False) -> Identity:
+        who = answerer(connection.api_base)
         with opened.channel.client(binding=_binding(connection, "verification")) as sender:
             try:
-                identity = verify(sender, expected=connection.portal_id)
-            except PortalMismatch as error:
-                self._halt_fleet(connection, error)
+                identity = verify(sender, expected=connection.portal_id, who=who)
+            except VerificationError as error:
+                self._failed(connection, error)
+                error.add("Nothing else was sent.")
                 raise
-            except CredentialRejected as error:
-                self._fail(connection, error)
-                raise
-        proof = Proof(
-            at=self._parts.now(),
-            portal_id=identity.portal_id,
-            fingerprint=connection.fingerprint,
-            correlation_id=identity.correlation_id,
-        )
-        self._parts.index.update(
-            connection.client_slug,
-            generation=connection.generation,
-            proof=proof,
-            status=ConnectionStatus.CONNECTED,
-            status_evidence="",
+        at = self._parts.now()
+
+        def proven(stored: Connection) -> Connection:
+            after = _proven(stored, identity, at=at)
+            self._note_success(stored, after, asked_for=asked_for)
+            return after
+
+        self._parts.index.edit(
+            connection.client_slug, generation=connection.generation, change=proven
         )
         return identity
 
-    def _fail(self, connection: Connection, error: CredentialRejected) -> None:
+    def _note_success(self, before: Connection, after: Connection, *, asked_for: bool) -> None:
+        """Record what a verification found before the index shows it."""
+        changed = differences(before.facts, after.facts)
+        if changed:
+            said = (
+                f"{answerer(after.api_base)} now reports for portal {after.portal_id}: {changed}."
+            )
+            self._note(after, Event.CONNECTION_CHANGED, said[:1].upper() + said[1:])
+        again = before.status is not ConnectionStatus.CONNECTED
+        if again or asked_for:
+            evidence = f" ({before.status_evidence})" if before.status_evidence else ""
+            was = f" It works again; it was {before.status}{evidence}." if again else ""
+            said = f"Verified {after.portal}: the credential is this portal's.{was}"
+            self._note(after, Event.CONNECTION_VERIFIED, said)
+
+    def _failed(self, connection: Connection, error: VerificationError) -> None:
+        if isinstance(error, PortalMismatch):
+            self._halt_fleet(connection, error)
+        elif isinstance(error, CredentialRejected | PortalForbidden):
+            self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: VerificationError) -> None:
         evidence = f"{error.status_code} at {self._parts.now():%Y-%m-%d %H:%M} UTC"
         self._note(connection, Event.CONNECTION_FAILED, f"The credential was rejected: {evidence}.")
         self._parts.index.update(
@@ -259,21 +279,46 @@ class Router:
         )
 
     def _halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
-        reason = (
-            f"the credential of {connection.client_slug} reached portal {error.got} "
-            f"instead of {error.expected}."
-        )
+        error.name({**self._owners(), error.expected: connection.client_slug})
+        whose = f" ({error.owner})" if error.owner else ""
+        reached = f"the credential of {connection.client_slug} reached portal {error.got}"
+        instead = f" instead of {error.expected}."
         try:
-            self._parts.halt.set(reason, at=self._parts.now())
+            self._parts.halt.set(f"{reached}{whose}{instead}", at=self._parts.now())
         finally:  # neither a full disk nor a broken log keeps the other from being done
-            self._note(connection, Event.HALT_SET, f"The fleet was halted: {reason}")
+            # A client's own log, which the client may read, names no other client.
+            self._note(connection, Event.HALT_SET, f"The fleet was halted: {reached}{instead}")
         self._parts.index.update(
             connection.client_slug, generation=connection.generation, proof=None
         )
 
+    def _owners(self) -> dict[int, str]:
+        try:
+            return self._parts.index.read().owners()
+        except WorkspaceError:  # names are welcome, and no reason not to halt
+            return {}
+
     def _note(self, connection: Connection, event: Event, message: str) -> None:
-        fields = {"event": event, "portalId": connection.portal_id, "message": message}
+        said = redact(message)  # names of portals are HubSpot's text
+        fields = {"event": event, "portalId": connection.portal_id, "message": said}
         self._parts.writer.append(connection.client_slug, fields)
+
+
+def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
+    """Return a connection that works, with what is told of its portal now beside the rest."""
+    return replace(
+        stored,
+        proof=Proof(
+            at=at,
+            portal_id=identity.portal_id,
+            fingerprint=stored.fingerprint,
+            correlation_id=identity.correlation_id,
+        ),
+        status=ConnectionStatus.CONNECTED,
+        status_evidence="",
+        hublet=identity.hosting or stored.hublet,
+        facts={**stored.facts, **facts_of(identity, at=at)},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ judged, an `httpx.Client` over a test transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
@@ -24,18 +25,20 @@ from pydantic.alias_generators import to_camel
 from hsagency.errors import (
     CredentialRejected,
     MissingScopes,
+    PortalForbidden,
     PortalMismatch,
     PortalUnreachable,
     UnexpectedAnswer,
     VerificationError,
 )
-from hsagency.portals import PortalId, parse_portal_id
+from hsagency.portals import Fact, PortalId, Provenance, parse_portal_id, redact
 from hsagency.secret import Secret
 
 API_VERSION: Final = "2026-09"
 FALLBACK_VERSION: Final = "v3"
 FIRST_CONTACT: Final[Literal["first contact"]] = "first contact"
 """Said instead of a portal id when there is none to expect: an explicit choice."""
+HUBSPOT: Final = "HubSpot"
 
 M = TypeVar("M", bound="_Answer")
 Expected = PortalId | Literal["first contact"]
@@ -72,6 +75,10 @@ class _Details(_Answer):
 class _TokenInfo(_Answer):
     hub_id: _Id
     scopes: tuple[str, ...] = ()
+
+
+class _Envelope(_Answer):
+    category: str = ""
 
 
 class _Usage(_Answer):
@@ -116,19 +123,21 @@ class DailyUsage:
     used: int
 
 
-def verify(sender: Sender, *, expected: Expected) -> Identity:
+def verify(sender: Sender, *, expected: Expected, who: str = HUBSPOT) -> Identity:
     """
     Return the identity of the portal that `sender`'s credential belongs to.
 
-    `expected` is a portal id, or `FIRST_CONTACT` where none is known. Raises
-    `PortalMismatch`, `CredentialRejected` (401), `MissingScopes` (403), `PortalUnreachable`
-    (network, 429, 5xx) or `UnexpectedAnswer`, each with what to do.
+    `expected` is a portal id, or `FIRST_CONTACT` where none is known; `who` is asked, by the
+    name that messages give it (see `answerer`). Raises `PortalMismatch`, `CredentialRejected`
+    (401), `MissingScopes` or `PortalForbidden` (403, 404), `PortalUnreachable` (network, 429,
+    5xx) or `UnexpectedAnswer`: each says what happened and what to do. What was not done
+    because of it, the caller adds.
     """
     wanted = None if expected == FIRST_CONTACT else parse_portal_id(expected)
-    response = _get(sender, f"/account-info/{API_VERSION}/details")
+    response = _get(sender, f"/account-info/{API_VERSION}/details", who=who)
     if response.status_code == 404:
-        response = _get(sender, f"/account-info/{FALLBACK_VERSION}/details")
-    details = _read(response, _Details, what="account details")
+        response = _get(sender, f"/account-info/{FALLBACK_VERSION}/details", who=who)
+    details = _read(response, _Details, what="account details", who=who)
     if wanted is not None and details.portal_id != wanted:
         raise PortalMismatch(expected=wanted, got=details.portal_id)
     return Identity(
@@ -148,7 +157,7 @@ def introspect(sender: Sender, token: Secret) -> Introspection | None:
     Return a static token's scopes, or nothing where HubSpot does not say.
 
     The token travels in the body, which is never recorded. A missing answer is no verdict:
-    the endpoint has no dated successor and may go (facts 1.5).
+    the endpoint has no dated successor and may go (HubSpot private apps overview, 2026-10).
     """
     try:
         response = sender.request(
@@ -180,6 +189,44 @@ def daily_usage(sender: Sender) -> DailyUsage | None:
     return None
 
 
+def answerer(api_base: str) -> str:
+    """Return what messages call whoever answers for a connection: HubSpot, or the sandbox."""
+    return "the sandbox" if api_base else HUBSPOT
+
+
+def facts_of(identity: Identity, *, at: datetime) -> dict[str, Fact]:
+    """Return what HubSpot told of a portal as fetched facts; what it did not tell is absent."""
+    told = {
+        "name": identity.name,
+        "account_type": identity.account_type,
+        "time_zone": identity.time_zone,
+        "currency": identity.currency,
+        "ui_domain": identity.ui_domain,
+        "hosting": identity.hosting,
+    }
+    return {name: Fact(value, Provenance.FETCHED, at) for name, value in told.items() if value}
+
+
+def differences(before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
+    """Return which facts have another value than before, old -> new; empty if none has."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {_shown(before.get(name))} -> {_shown(fact)}"
+        for name, fact in sorted(after.items())
+        if name not in before or before[name].value != fact.value
+    )
+
+
+def _shown(fact: Fact | None) -> str:
+    if fact is None:
+        return "unknown"
+    return f"{len(fact.value)} of them" if isinstance(fact.value, tuple) else _quoted(fact.value)
+
+
+def _quoted(value: str | int) -> str:
+    # It is HubSpot's text: a record takes it in a length and with letters of its own.
+    return redact(repr(value))[:120]
+
+
 def hublet_warning(token_hublet: str | None, identity: Identity) -> str | None:
     """Return a sentence if a token's prefix and the portal's hosting location differ."""
     if token_hublet is None or identity.hosting is None or token_hublet == identity.hosting:
@@ -190,51 +237,84 @@ def hublet_warning(token_hublet: str | None, identity: Identity) -> str | None:
     )
 
 
-def _get(sender: Sender, path: str) -> httpx.Response:
+def _get(sender: Sender, path: str, *, who: str = HUBSPOT) -> httpx.Response:
     try:
         return sender.request("GET", path)
     except httpx.HTTPError as error:
         raise PortalUnreachable(
-            f"HubSpot did not answer ({type(error).__name__}). Nothing was stored."
+            f"{_first(who)} did not answer ({type(error).__name__})."
         ) from error
 
 
-def _read(response: httpx.Response, model: type[M], *, what: str) -> M:
+def _read(response: httpx.Response, model: type[M], *, what: str, who: str = HUBSPOT) -> M:
     if response.status_code != 200:
-        raise _error(response)
+        raise _explained(response, who)
     try:
         return model.model_validate(orjson.loads(response.content))
     except (ValueError, ValidationError):
-        raise UnexpectedAnswer(f"The answer is not HubSpot's {what}. Nothing was stored.") from None
+        raise UnexpectedAnswer(f"The answer is not {who}'s {what}.") from None
 
 
-def _error(response: httpx.Response) -> VerificationError:
+def _explained(response: httpx.Response, who: str) -> VerificationError:
     status = response.status_code
-    error = _BY_STATUS.get(status, _other)(status)
+    if status == 403:
+        kind, words, hint = _forbidden(_category(response))
+    else:
+        kind, words, hint = _CAUSES.get(status) or _rule(status)
+    error = kind(f"{_first(who)} {words}.", hint=hint)
     error.status_code = status
     error.correlation_id = response.headers.get("x-hubspot-correlation-id")
     return error
 
 
-def _other(status: int) -> VerificationError:
+def _forbidden(category: str) -> _Cause:
+    """Return what a 403 means: its category tells a key without scopes from a closed portal."""
+    said = f"403, {category}" if category else "403"
+    if category == "MISSING_SCOPES":
+        return MissingScopes, f"accepts the token but it may not read the account ({said})", None
+    return PortalForbidden, f"accepts the token but does not let it into the portal ({said})", None
+
+
+def _category(response: httpx.Response) -> str:
+    """Return HubSpot's own word for an error, or nothing where its envelope holds none."""
+    try:
+        category = _Envelope.model_validate(orjson.loads(response.content)).category
+    except (ValueError, ValidationError):
+        return ""
+    return category if _WORD.fullmatch(category) else ""
+
+
+_WORD: Final = re.compile(r"[A-Z][A-Z_]{0,63}", re.ASCII)
+
+
+def _first(who: str) -> str:
+    return who[:1].upper() + who[1:]
+
+
+_Cause = tuple[type[VerificationError], str, str | None]  # None: the hint of its class
+
+
+def _rule(status: int) -> _Cause:
     if status == 429 or status >= 500:
-        return PortalUnreachable(f"HubSpot answered {status}. Nothing was stored.")
-    return UnexpectedAnswer(f"HubSpot answered {status}, which no rule covers. Nothing was stored.")
+        return PortalUnreachable, f"answered {status}", None
+    return UnexpectedAnswer, f"answered {status}, which no rule covers", None
 
 
-_BY_STATUS: Final[Mapping[int, Callable[[int], VerificationError]]] = {
-    401: lambda _: CredentialRejected(
-        "HubSpot does not accept the token (401). Nothing was stored."
+_CAUSES: Final[Mapping[int, _Cause]] = {
+    401: (CredentialRejected, "does not accept the token (401)", None),
+    404: (
+        PortalForbidden,
+        "has no account details for the token (404)",
+        "The portal may have been deleted: ask the client. If it is there, check proxies and --api.",
     ),
-    403: lambda _: MissingScopes(
-        "HubSpot accepts the token but it may not read the account (403). Nothing was stored."
+    477: (
+        PortalUnreachable,
+        "is moving this portal to another data centre (477)",
+        "Try again tomorrow: a move takes up to 24 hours.",
     ),
-    477: lambda _: PortalUnreachable(
-        "HubSpot is moving this portal to another data centre (477). Nothing was stored.",
-        hint="Try again tomorrow: a move takes up to 24 hours.",
-    ),
-    488: lambda _: CredentialRejected(
-        "The token was made for another HubSpot data centre (488). Nothing was stored.",
-        hint="Ask the client for a new service key, made where the portal is now.",
+    488: (
+        CredentialRejected,
+        "did not take the token, which was made for another data centre (488)",
+        "Ask the client for a new service key, made where the portal is now.",
     ),
 }

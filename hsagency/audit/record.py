@@ -35,6 +35,7 @@ class Event(StrEnum):
     CONNECTION_ROTATED = "connection.rotated"
     CONNECTION_VERIFIED = "connection.verified"
     CONNECTION_FAILED = "connection.failed"
+    CONNECTION_CHANGED = "connection.changed"
     AUDIT_IMPORTED = "audit.imported"
     AUDIT_REPAIRED = "audit.repaired"
     HALT_SET = "halt.set"

@@ -36,13 +36,14 @@ from hsagency.onboarding.judging import (
     judge,
     secret_name,
 )
-from hsagency.onboarding.rows import BadRow, Row, read_rows
-from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType
+from hsagency.onboarding.rows import BadRow, Row, read_list, read_rows
+from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, redact
 from hsagency.progress import Progress, Step, silent
 from hsagency.secret import Secret
-from hsagency.verifier import Expected
+from hsagency.verifier import Expected, differences
 
 __all__ = [
+    "RESULT",
     "BadRow",
     "Decision",
     "Findings",
@@ -54,11 +55,12 @@ __all__ = [
     "judge_token",
     "plan",
     "plan_file",
+    "read_list",
     "read_rows",
     "write_record",
 ]
 
-_WORKERS: Final = 24  # portals judged at once; each row is three calls to a portal of its own
+_WORKERS: Final = 48  # portals judged at once; each row is three calls to a portal of its own
 
 RESULT: Final[Mapping[str, pl.DataType]] = {
     "line": pl.Int64(),
@@ -115,7 +117,12 @@ class Plan:
         return any(one.decision in _STORED for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
-        """Return one row a line of the list (columns: `RESULT`)."""
+        """
+        Return one row a line of the list.
+
+        Columns: line, client_slug, portal_id, account_name, outcome, cause, hint, warnings
+        (types: `RESULT`).
+        """
         return _frame(self.judgements, _WORDS)
 
 
@@ -142,7 +149,12 @@ class Result:
         return bool(self.judgements) and all(one.decision in done for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
-        """Return one row a line of the list (columns: `RESULT`)."""
+        """
+        Return one row a line of the list.
+
+        Columns: line, client_slug, portal_id, account_name, outcome, cause, hint, warnings
+        (types: `RESULT`).
+        """
         return _frame(
             self.judgements, {**_WORDS, Decision.NEW: "onboarded", Decision.REPLACE: "replaced"}
         )
@@ -153,7 +165,7 @@ _STORED: Final = (Decision.NEW, Decision.REPLACE)
 
 def plan_file(
     agency: Agency,
-    content: bytes,
+    source: bytes | str | Path,
     *,
     connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT,
     api: str = "",
@@ -161,8 +173,12 @@ def plan_file(
     replace_tokens: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Judge a whole client list, as read from a file or standard input; see `plan`."""
-    rows, unusable = read_rows(content, connection_type=connection_type)
+    """
+    Judge a whole client list: its path, or its content as read from standard input; see `plan`.
+
+    Raises `UsageError` if there is no such file and `OnboardingError` if it is no client list.
+    """
+    rows, unusable = read_rows(read_list(source), connection_type=connection_type)
     return plan(
         agency,
         rows,
@@ -246,8 +262,14 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
 def judge_token(agency: Agency, token: Secret, *, expected: Expected, api: str = "") -> Findings:
     """Ask HubSpot whose token this is and store nothing; raises as `verify` does."""
     agency.halt.check()
-    row = Row(line=0, slug=AGENCY, token=token, expected=None)
-    return ask(agency, row, api=parse_api_base(api), expected=expected, purpose="verification")
+    return ask(
+        agency,
+        Row(line=0, slug=AGENCY, token=token, expected=None),
+        api=parse_api_base(api),
+        expected=expected,
+        purpose="verification",
+        owners=agency.index.read().owners(),
+    )
 
 
 def write_record(agency: Agency, outcome: Plan | Result, *, at: datetime | None = None) -> Path:
@@ -262,8 +284,8 @@ def write_record(agency: Agency, outcome: Plan | Result, *, at: datetime | None 
 
 def _owners(rows: list[Row], known: Snapshot) -> Mapping[int, str]:
     """Return whose each portal is, as far as the index and the list itself say."""
-    listed = {int(row.expected): f"{row.slug} (line {row.line})" for row in rows if row.expected}
-    return listed | {int(one.portal_id): slug for slug, one in known.connections.items()}
+    listed = {int(row.expected): f"{row.slug}, line {row.line}" for row in rows if row.expected}
+    return listed | known.owners()
 
 
 def _secrets_stored(
@@ -302,6 +324,11 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
         "credentialGeneration": connection.generation,
     }
     agency.writer.append(connection.client_slug, fields)
+    changed = differences(before.facts, connection.facts) if before else ""
+    if changed:
+        message = f"With it, facts of portal {connection.portal_id} changed: {redact(changed)}."
+        fields = {**fields, "event": Event.CONNECTION_CHANGED, "message": message}
+        agency.writer.append(connection.client_slug, fields)
 
 
 def _without_old_secret(agency: Agency, one: Judgement) -> Judgement:

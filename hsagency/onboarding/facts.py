@@ -9,7 +9,7 @@ from datetime import datetime
 from hsagency.data import table
 from hsagency.onboarding.rows import Row
 from hsagency.portals import Connection, ConnectionType, Fact, Proof, Provenance, parse_token
-from hsagency.verifier import DailyUsage, Identity, Introspection
+from hsagency.verifier import DailyUsage, Identity, Introspection, facts_of, hublet_warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,35 @@ class Findings:
     identity: Identity
     introspection: Introspection | None
     usage: DailyUsage | None
+    token_hublet: str | None = None
+
+    def notes(
+        self, connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT
+    ) -> tuple[str, ...]:
+        """
+        Return what a person should know of the credential before using it as this type.
+
+        One clause each, without a full stop; a credential that is as it should be has none.
+        """
+        said = [hublet_warning(self.token_hublet, self.identity), self.contradiction()]
+        if self.introspection is None:
+            said.append("HubSpot did not say which scopes the token holds; they were not checked")
+        else:
+            said.append(lacking(connection_type, self.introspection.scopes))
+            surplus = surplus_scopes(connection_type, self.introspection.scopes)
+            if surplus:
+                said.append(f"the token could change things: {len(surplus)} scopes beyond reading")
+        return tuple(one for one in said if one)
+
+    def contradiction(self) -> str | None:
+        """Return that two of HubSpot's answers name different portals, if they do."""
+        said = self.introspection
+        if said is None or said.portal_id == self.identity.portal_id:
+            return None
+        return (
+            f"HubSpot names portal {self.identity.portal_id} for the account and "
+            f"{said.portal_id} for the token"
+        )
 
 
 def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
@@ -46,25 +75,14 @@ def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
 
 
 def _facts(row: Row, found: Findings, at: datetime) -> Mapping[str, Fact]:
-    identity = found.identity
-    fetched: dict[str, str | int | tuple[str, ...] | None] = {
-        "name": identity.name,
-        "account_type": identity.account_type,
-        "time_zone": identity.time_zone,
-        "currency": identity.currency,
-        "ui_domain": identity.ui_domain,
-        "hosting": identity.hosting,
-        "daily_limit": found.usage.limit if found.usage else None,
-        "scopes": found.introspection.scopes if found.introspection else None,
-    }
-    facts = {
-        name: Fact(value, Provenance.FETCHED, at)
-        for name, value in fetched.items()
-        if value is not None
-    }
+    facts = facts_of(found.identity, at=at)
+    if found.usage:
+        facts["daily_limit"] = Fact(found.usage.limit, Provenance.FETCHED, at)
+    if found.introspection:
+        facts["scopes"] = Fact(found.introspection.scopes, Provenance.FETCHED, at)
     if row.display_name and "name" not in facts:
         facts["name"] = Fact(row.display_name, Provenance.DECLARED, at)
-    inferred = infer_tier(found.usage.limit, identity.account_type) if found.usage else None
+    inferred = infer_tier(found.usage.limit, found.identity.account_type) if found.usage else None
     if row.tier:
         facts["tier"] = Fact(row.tier, Provenance.DECLARED, at)
     elif inferred:
@@ -79,19 +97,21 @@ def renewed(stored: Connection, found: Connection) -> Connection:
         generation=stored.generation + 1,
         added_at=stored.added_at,
         connection_type=stored.connection_type,
-        facts=_with_declared(found.facts, stored.facts),
+        facts=_with_earlier(found.facts, stored.facts),
     )
 
 
-def _with_declared(new: Mapping[str, Fact], old: Mapping[str, Fact]) -> Mapping[str, Fact]:
-    """Keep what a person declared earlier, unless HubSpot or a person now says otherwise."""
-    kept = {
+def _with_earlier(new: Mapping[str, Fact], old: Mapping[str, Fact]) -> Mapping[str, Fact]:
+    """Keep what was known of the portal, unless HubSpot or a person now says otherwise."""
+    declared = {
         name: fact
         for name, fact in old.items()
         if fact.provenance is Provenance.DECLARED
-        and (name not in new or new[name].provenance is Provenance.INFERRED)
+        and name in new
+        and new[name].provenance is Provenance.INFERRED
     }
-    return {**new, **kept}
+    # Scopes are the credential's, and that is another one now.
+    return {**{name: fact for name, fact in old.items() if name != "scopes"}, **new, **declared}
 
 
 def missing_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> dict[str, str]:
@@ -104,6 +124,13 @@ def missing_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> 
     }
 
 
+def lacking(connection_type: ConnectionType, scopes: tuple[str, ...]) -> str | None:
+    """Return in words which scopes a token lacks for a connection type, if any."""
+    missing = missing_scopes(connection_type, scopes)
+    why = ", ".join(f"{name} ({reason})" for name, reason in missing.items())
+    return f"the token lacks scopes that {connection_type} needs: {why}" if missing else None
+
+
 def surplus_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> list[str]:
     """Return the scopes that can change something on a connection that must not."""
     marks = tuple(table("scopes")["surplus"].get(connection_type, ()))
@@ -114,7 +141,8 @@ def infer_tier(daily_limit: int, account_type: str | None) -> tuple[str, str] | 
     """
     Return the tier that a daily limit points to and the evidence, or nothing.
 
-    Developer test accounts answer like Enterprise ones (facts 2.2), so theirs says nothing.
+    Developer test accounts answer like Enterprise ones, so theirs says nothing. No public
+    endpoint tells the tier (HubSpot account information guide, 2026-09).
     """
     if account_type == "DEVELOPER_TEST":
         return None

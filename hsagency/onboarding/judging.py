@@ -14,14 +14,20 @@ from enum import StrEnum
 from hsagency.agency import Agency
 from hsagency.client import Channel, PortalClient, host_url
 from hsagency.credentials import SecretName
-from hsagency.errors import CredentialError, CredentialRejected, HsAgencyError, PortalMismatch
+from hsagency.errors import (
+    BadToken,
+    CredentialError,
+    CredentialRejected,
+    HsAgencyError,
+    PortalMismatch,
+    VerificationError,
+)
 from hsagency.index import Snapshot
 from hsagency.onboarding.facts import (
     Findings,
     found_connection,
-    missing_scopes,
+    lacking,
     renewed,
-    surplus_scopes,
 )
 from hsagency.onboarding.rows import NEW_KEY, BadRow, Row
 from hsagency.portals import (
@@ -38,8 +44,8 @@ from hsagency.transport import Binding
 from hsagency.verifier import (
     FIRST_CONTACT,
     Expected,
+    answerer,
     daily_usage,
-    hublet_warning,
     introspect,
     verify,
 )
@@ -89,20 +95,31 @@ def candidate_client(
     return channel.client(binding=binding), channel
 
 
-def ask(agency: Agency, row: Row, *, api: str, expected: Expected, purpose: str) -> Findings:
-    """Ask HubSpot whose credential a row's is; raises as `verify` does."""
+def ask(
+    agency: Agency,
+    row: Row,
+    *,
+    api: str,
+    expected: Expected,
+    purpose: str,
+    owners: Mapping[int, str],
+) -> Findings:
+    """
+    Ask HubSpot whose credential a row's is; raises as `verify` does.
+
+    `owners` names the client of each portal id that is known, for the message of a mix-up.
+    """
     client, channel = candidate_client(agency, row.token, api=api, purpose=purpose, slug=row.slug)
     try:
-        identity = verify(client, expected=expected)
+        identity = verify(client, expected=expected, who=answerer(api))
         return Findings(
             identity=identity,
             introspection=introspect(client, row.token),
             usage=daily_usage(client),
+            token_hublet=_hublet(row.token),
         )
-    except CredentialRejected as error:
-        if error.status_code == 401:
-            error.hint = "It was revoked, rotated or copied wrongly. Ask the client for another."
-        error.hint = f"{error.hint} {NEW_KEY}"
+    except VerificationError as error:
+        _explain(error, owners)
         raise
     finally:
         client.close()
@@ -122,7 +139,7 @@ def judge(
     """
     Judge one row against HubSpot and against what is stored; never raises for the row.
 
-    `owners` names the client of each portal id that is known, for the message of a mix-up.
+    `owners` is as `ask` takes it.
     """
     if row.expected is None and not trust_first_contact:
         return bad(
@@ -133,9 +150,7 @@ def judge(
     try:
         parse_slug(row.slug)  # rows may come from Python too, and slugs become folders
         expected = row.expected if row.expected is not None else FIRST_CONTACT
-        found = ask(agency, row, api=api, expected=expected, purpose="onboarding")
-    except PortalMismatch as error:
-        return _mixed_up(row, error, owners)
+        found = ask(agency, row, api=api, expected=expected, purpose="onboarding", owners=owners)
     except HsAgencyError as error:
         return bad(row, error.message.rstrip("."), error.hint)
     stored = known.connections.get(row.slug)
@@ -164,16 +179,22 @@ def secret_name(agency: Agency, connection: Connection, *, generation: int = 0) 
     )
 
 
-def _mixed_up(row: Row, error: PortalMismatch, owners: Mapping[int, str]) -> Judgement:
-    owner = owners.get(error.got)
-    if owner is None:
-        return bad(row, error.message.rstrip("."), error.hint)
-    return bad(
-        row,
-        f"MISMATCH: the token belongs to portal {error.got}, which is {owner}'s; expected "
-        f"{error.expected}. It was not stored or used",
-        "Two tokens may be swapped: check which client each came from.",
-    )
+def _explain(error: VerificationError, owners: Mapping[int, str]) -> None:
+    """Say what only this place knows: whose portals they are, what to ask for, what was not done."""
+    if isinstance(error, PortalMismatch):
+        error.name(owners)
+    if isinstance(error, CredentialRejected):
+        if error.status_code == 401:
+            error.hint = "It was revoked, rotated or copied wrongly. Ask the client for another."
+        error.hint = f"{error.hint} {NEW_KEY}"
+    error.add("The token was not stored.")
+
+
+def _hublet(token: Secret) -> str | None:
+    try:
+        return parse_token(token)
+    except BadToken:  # only HubSpot can say what is a token
+        return None
 
 
 def _if_usable(
@@ -198,24 +219,20 @@ def _if_usable(
 
 
 def _contradiction(row: Row, found: Findings, kind: ConnectionType) -> Judgement | None:
-    said = found.introspection
-    if said is None:
-        return None
-    if said.portal_id != found.identity.portal_id:
+    contradiction = found.contradiction()
+    if contradiction is not None:
         return bad(
             row,
-            f"HubSpot names portal {found.identity.portal_id} for the account and "
-            f"{said.portal_id} for the token",
+            contradiction,
             "Something between here and HubSpot mixes answers: do not use this network.",
         )
-    missing = missing_scopes(kind, said.scopes)
-    if missing:
-        why = ", ".join(f"{name} ({reason})" for name, reason in missing.items())
+    missing = lacking(kind, found.introspection.scopes) if found.introspection else None
+    if missing is not None:
         return bad(
             row,
-            f"the token lacks scopes that {kind} needs: {why}",
-            "Add them to the key in HubSpot > Development > Keys > Service keys, or choose "
-            "another connection type.",
+            missing,
+            "Add them to the key in HubSpot > Development > Keys > Service keys; a client that is "
+            "not connected yet may also be onboarded with another --type.",
         )
     return None
 
@@ -301,13 +318,8 @@ def _taken(connection: Connection, known: Snapshot) -> ClientSlug | None:
 def _warnings(
     row: Row, connection: Connection, found: Findings, stored: Connection | None
 ) -> list[str]:
-    said = [hublet_warning(parse_token(row.token), found.identity)]
-    if found.introspection is None:
-        said.append("HubSpot did not say which scopes the token holds; they were not checked")
-    else:
-        surplus = surplus_scopes(row.connection_type, found.introspection.scopes)
-        if surplus:
-            said.append(f"the token could change things: {len(surplus)} scopes beyond reading")
+    kind = stored.connection_type if stored else row.connection_type
+    said = [*found.notes(kind)]
     if stored is not None and stored.connection_type is not row.connection_type:
         said.append(
             f"stored as {stored.connection_type}, the list says {row.connection_type}: not changed"
@@ -317,4 +329,4 @@ def _warnings(
         said.append(f"listed as {stored.status}; 'hsagency verify {row.slug}' clears that")
     if row.expected is None:
         said.append(f"portal {connection.portal_id} was taken on first contact: check it")
-    return [one for one in said if one]
+    return said

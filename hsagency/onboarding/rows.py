@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from hsagency.errors import BadSlug, BadToken, OnboardingError, UsageError
@@ -20,11 +21,11 @@ from hsagency.portals import (
     ConnectionType,
     CredentialKind,
     PortalId,
+    looks_like_token,
     parse_choice,
     parse_portal_id,
     parse_slug,
     parse_token,
-    redact,
 )
 from hsagency.secret import Secret
 
@@ -72,6 +73,27 @@ class BadRow:
     slug: str
     cause: str
     hint: str = ""
+
+
+def read_list(source: bytes | str | Path) -> bytes:
+    """
+    Return the content of a client list, given as a path or as the content itself.
+
+    Raises `UsageError` if there is no such file, or it cannot be read.
+    """
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).expanduser().read_bytes()
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or "that is no path"
+    # A list given as text by mistake is full of tokens, so neither it nor the cause is repeated.
+    named = str(source)
+    named = f" {named}" if named.isprintable() and not _may_hold_token(named) else ""
+    raise UsageError(
+        f"The client list{named} cannot be read ({why}); nothing was onboarded.",
+        hint="Name a CSV file; the content itself is given as bytes.",
+    )
 
 
 def read_rows(
@@ -256,7 +278,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}[\W_][0-9a-f]{4}[\W_][0-9a-f]{4}", re.IGN
 
 
 def _may_hold_token(text: str) -> bool:
-    return redact(text) != text or _UUID.search(text) is not None
+    return looks_like_token(text) or _UUID.search(text) is not None
 
 
 def _is_harmless(text: str) -> bool:

@@ -204,3 +204,16 @@ def test_the_tree_at_the_top_names_every_error() -> None:
 def test_a_mismatch_says_got_and_expected() -> None:
     error = PortalMismatch(expected=1, got=2)
     assert str(error).startswith("MISMATCH: the token belongs to portal 2, expected 1.")
+    assert error.owner is None
+
+
+def test_a_mismatch_names_whom_it_can() -> None:
+    error = PortalMismatch(expected=1, got=2)
+    error.name({1: "acme-corp", 3: "gamma"})
+    assert error.message.endswith("belongs to portal 2, expected 1 (acme-corp).")
+    error.name({2: "beta-inc", 1: "acme-corp"})
+    assert error.owner == "beta-inc"
+    assert error.message.endswith("belongs to portal 2 (beta-inc), expected 1 (acme-corp).")
+    assert "swapped" in error.hint
+    error.add("Nothing was stored.")
+    assert error.message.endswith("(acme-corp). Nothing was stored.")

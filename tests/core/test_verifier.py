@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,22 @@ from hsagency.errors import (
     BadPortalId,
     CredentialRejected,
     MissingScopes,
+    PortalForbidden,
     PortalMismatch,
     PortalUnreachable,
     UnexpectedAnswer,
     VerificationError,
 )
-from hsagency.portals import PortalId
+from hsagency.portals import Fact, PortalId, Provenance
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
 from hsagency.verifier import (
     FIRST_CONTACT,
     Identity,
+    answerer,
     daily_usage,
+    differences,
+    facts_of,
     hublet_warning,
     introspect,
     verify,
@@ -88,7 +93,6 @@ def test_another_portal_is_a_mismatch_that_names_both() -> None:
     with pytest.raises(PortalMismatch, match="portal 99, expected 12345678") as caught:
         verify(Scripted(details(portalId=99)), expected=MINE)
     assert (caught.value.got, caught.value.expected) == (99, 12345678)
-    assert "not stored or used" in caught.value.message
 
 
 def test_first_contact_is_said_and_takes_any_portal() -> None:
@@ -109,8 +113,12 @@ HTML = b"<html><body>Bad Gateway 12345678</body></html>"
 ODD_IDS: list[Any] = ["12345678", True, 0, -1, 10**12, 10**30, 1.5, 12345678.0, None, [], {}]
 ANSWERS: list[tuple[str, httpx.Response | Exception, type[VerificationError], str]] = [
     ("401", said(401, {"category": "INVALID_AUTHENTICATION"}), CredentialRejected, "service key"),
-    ("403", said(403, {"category": "MISSING_SCOPES"}), MissingScopes, "scopes"),
-    ("403 html", said(403, HTML), MissingScopes, "scopes"),
+    ("403 scopes", said(403, {"category": "MISSING_SCOPES"}), MissingScopes, "scopes"),
+    ("403 gated", said(403, {"category": "GATED"}), PortalForbidden, "ask the client"),
+    ("403 suspended", said(403, {"category": "PORTAL_SUSPENDED"}), PortalForbidden, "suspended"),
+    ("403 odd", said(403, {"category": ["MISSING_SCOPES"]}), PortalForbidden, "suspended"),
+    ("403 no object", said(403, [1]), PortalForbidden, "suspended"),
+    ("403 html", said(403, HTML), PortalForbidden, "lost access"),
     ("429", said(429, {"policyName": "DAILY"}), PortalUnreachable, "minute"),
     ("477", said(477, b""), PortalUnreachable, "24 hours"),
     ("488", said(488, {"correctHublet": "eu1"}), CredentialRejected, "where the portal is now"),
@@ -149,7 +157,7 @@ def test_every_other_answer_is_an_error_with_what_to_do(
         verify(Scripted(answer), expected=expected)
     assert type(caught.value) is kind
     assert hint in caught.value.hint
-    assert "Nothing was stored." in caught.value.message
+    assert not [word for word in ("stored", "Nothing", "None") if word in caught.value.message]
     if isinstance(answer, httpx.Response) and answer.status_code != 200:
         assert caught.value.status_code == answer.status_code
         assert str(answer.status_code) in caught.value.message
@@ -170,8 +178,65 @@ def test_a_404_falls_back_to_the_older_address() -> None:
     ]
     with pytest.raises(PortalMismatch):
         verify(Scripted(said(404), details(portalId=99)), expected=MINE)
-    with pytest.raises(UnexpectedAnswer, match="404"):
-        verify(Scripted(said(404), said(404)), expected=MINE)
+
+
+@pytest.mark.parametrize("answers", [(said(404), said(404, HTML)), (said(404, HTML), said(404))])
+def test_a_404_of_both_addresses_is_a_portal_that_is_gone(answers: Any) -> None:
+    with pytest.raises(
+        PortalForbidden, match=r"no account details for the token \(404\)"
+    ) as caught:
+        verify(Scripted(*answers), expected=MINE)
+    assert "deleted: ask the client" in caught.value.hint
+
+
+def test_a_403_repeats_a_category_and_nothing_else_of_the_answer() -> None:
+    with pytest.raises(PortalForbidden, match=r"\(403, PORTAL_SUSPENDED\)"):
+        verify(Scripted(said(403, {"category": "PORTAL_SUSPENDED"})), expected=MINE)
+    for odd in ("jane@example.com", TOKEN, "a" * 100, "PORTAL\x1b[2J"):
+        with pytest.raises(PortalForbidden, match=r"\(403\)\.") as caught:
+            verify(Scripted(said(403, {"category": odd})), expected=MINE)
+        assert odd not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer", [one[1] for one in ANSWERS if one[0] in ("401", "403 html", "500", "html", "dropped")]
+)
+def test_a_sandbox_is_not_called_hubspot(answer: httpx.Response | Exception) -> None:
+    with pytest.raises(VerificationError, match=r"[Tt]he sandbox") as caught:
+        verify(Scripted(answer), expected=MINE, who=answerer("http://127.0.0.1:1"))
+    assert "HubSpot" not in caught.value.message
+    assert caught.value.message[0].isupper()
+
+
+AT = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+def test_what_hubspot_tells_becomes_fetched_facts_and_nothing_else_does() -> None:
+    found = verify(Scripted(details(portalName="", timeZone=None)), expected=MINE)
+    facts = facts_of(found, at=AT)
+    assert {name: fact.value for name, fact in facts.items()} == {
+        "account_type": "STANDARD",
+        "currency": "USD",
+        "ui_domain": "app.hubspot.com",
+        "hosting": "na1",
+    }
+    assert {(fact.provenance, fact.at) for fact in facts.values()} == {("fetched", AT)}
+
+
+def test_differences_say_old_and_new_and_only_what_differs() -> None:
+    def facts(**values: Any) -> dict[str, Fact]:
+        return {name: Fact(value, Provenance.FETCHED, AT) for name, value in values.items()}
+
+    before = facts(name="Acme", currency="USD", time_zone="UTC", scopes=("a", "b"), gone=1)
+    after = facts(name="Acme 2", currency="USD", account_type="STANDARD", scopes=("a",))
+    assert differences(before, after) == (
+        "account type unknown -> 'STANDARD', name 'Acme' -> 'Acme 2', scopes 2 of them -> 1 of them"
+    )
+    assert differences(before, before) == ""
+    long = differences(before, facts(name=f"{TOKEN} \x1b[2J" + "x" * 1000))
+    assert len(long) < 200
+    assert TOKEN not in long
+    assert "\x1b" not in long
 
 
 @pytest.mark.parametrize(
@@ -308,6 +373,7 @@ def test_the_sandboxs_faults_are_the_errors_they_stand_for(fleet: Connected) -> 
     table: list[tuple[Fault, type[VerificationError]]] = [
         (Fault("status", status=401, times=1), CredentialRejected),
         (Fault("status", status=403, times=1), MissingScopes),
+        (Fault("status", status=403, html=True, times=1), PortalForbidden),
         (Fault("status", status=503, html=True, times=1), PortalUnreachable),
         (Fault("burst", times=1), PortalUnreachable),
         (Fault("daily", times=1), PortalUnreachable),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hsagency.credentials import ConfirmingStore, SecretName
 from hsagency.errors import Conflict, CredentialMissing, OnboardingError, StoreUnreadable
 from hsagency.onboarding import Decision
 from hsagency.portals import ClientSlug
+from hsagency.sandbox import Fault
 from hsagency.secret import Secret
 from tests.fleets import Fleet, client_list, row, stored_secret, tree
 
@@ -50,6 +52,17 @@ def test_a_second_run_changes_no_byte_and_says_so(full: Fleet) -> None:
     assert result.frame()["outcome"].unique().to_list() == ["unchanged"]
     assert result.complete
     assert bytes_of(full) == before
+
+
+def test_a_list_may_be_named_by_its_path(empty: Fleet, tmp_path: Path) -> None:
+    content = client_list(empty.sandbox)
+    path = tmp_path / "clients.csv"
+    path.write_bytes(content)
+    plans = [
+        onboarding.plan_file(empty.agency, one, api=empty.url) for one in (path, str(path), content)
+    ]
+    assert {len(plan.judgements) for plan in plans} == {3}
+    assert all(plan.stores and not plan.refused for plan in plans)
 
 
 def test_another_plans_digest_is_refused(empty: Fleet) -> None:
@@ -135,6 +148,32 @@ def test_replacing_proves_the_portal_keeps_history_and_drops_the_old_secret_last
     ]
     details = full.agency.client(portal.client_slug).get("/account-info/2026-09/details")
     assert details.json()["portalId"] == portal.portal_id
+
+
+def test_replacing_keeps_what_is_not_told_now_and_records_what_changed(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    before = full.agency.connection(portal.client_slug)
+    old = {**before.facts, "name": replace(before.facts["name"], value="Old Name Ltd")}
+    full.agency.index.update(before.client_slug, generation=1, facts=old)
+    token = full.sandbox.issue(portal.portal_id).token
+    usage = Fault("status", status=500, path="/account-info/2026-09/api-usage")
+    full.sandbox.faults.add(usage)
+    full.onboard(client_list([row(portal, portalToken=token)]), replace_tokens=True)
+    after = full.agency.connection(portal.client_slug)
+    assert (after.generation, after.portal.name) == (2, portal.name)
+    assert after.facts["daily_limit"] == before.facts["daily_limit"]
+    assert after.facts["tier"] == before.facts["tier"]
+    *_, rotated, changed = full.agency.activity(portal.client_slug).rows(named=True)
+    assert (rotated["event"], changed["event"]) == ("connection.rotated", "connection.changed")
+    assert f"name 'Old Name Ltd' -> '{portal.name}'" in changed["message"]
+
+
+def test_scopes_of_the_token_before_are_not_kept(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    token = full.sandbox.issue(portal.portal_id).token
+    full.sandbox.faults.add(Fault("status", status=500, path="/oauth/"))
+    full.onboard(client_list([row(portal, portalToken=token)]), replace_tokens=True)
+    assert "scopes" not in full.agency.connection(portal.client_slug).facts
 
 
 def test_replacing_keeps_the_type_and_what_was_declared(empty: Fleet) -> None:

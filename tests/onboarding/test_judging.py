@@ -12,9 +12,12 @@ from threading import Thread
 import pytest
 
 from hsagency import onboarding
-from hsagency.errors import Halted, UsageError
-from hsagency.onboarding import Decision, Judgement, Plan, Result
+from hsagency.errors import Halted, PortalMismatch, UsageError
+from hsagency.onboarding import Decision, Findings, Judgement, Plan, Result
+from hsagency.portals import ConnectionType, PortalId
 from hsagency.sandbox import Fault, Sandbox, bad_rows
+from hsagency.secret import Secret
+from hsagency.verifier import Identity, Introspection
 from tests.fleets import Fleet, client_list, fleet, row, tree
 
 DETAILS = "/account-info/"
@@ -63,7 +66,16 @@ def test_a_declared_tier_is_kept_as_declared(empty: Fleet) -> None:
             "does not accept the token (401)",
             "super admin",
         ),
-        (Fault("status", status=403, path=DETAILS), "may not read the account (403)", "scopes"),
+        (
+            Fault("status", status=403, path=DETAILS),
+            "may not read the account (403, MISSING_SCOPES)",
+            "scopes",
+        ),
+        (
+            Fault("status", status=403, path=DETAILS, html=True),
+            "does not let it into the portal (403)",
+            "suspended",
+        ),
         (Fault("status", status=500, path=DETAILS), "answered 500", "Try again"),
         (Fault("status", status=502, path=DETAILS, html=True), "answered 502", "Try again"),
         (Fault("burst", path=DETAILS), "answered 429", "Try again"),
@@ -80,7 +92,8 @@ def test_what_hubspot_says_becomes_a_cause_and_a_cure(
     found = judged(empty, fault)
     assert found.decision is Decision.BAD
     assert cause in found.cause
-    assert "was not stored" in found.cause or "Nothing was stored" in found.cause
+    assert found.cause.endswith(". The token was not stored")
+    assert "HubSpot" not in found.cause
     assert hint in found.hint
     assert found.secret is None
     assert found.connection is None
@@ -106,7 +119,7 @@ def test_a_dead_line_is_named_for_every_row(empty: Fleet) -> None:
     )
     assert len(plan.refused) == 3
     assert {one.cause for one in plan.refused} == {
-        "HubSpot did not answer (ConnectError). Nothing was stored"
+        "The sandbox did not answer (ConnectError). The token was not stored"
     }
 
 
@@ -141,7 +154,7 @@ def test_a_login_page_is_not_taken_for_hubspot(empty: Fleet) -> None:
     with hotel() as url:
         content = client_list([row(empty.sandbox.portals[0])])
         found = only(onboarding.plan_file(empty.agency, content, api=url))
-    assert "not HubSpot's account details" in found.cause
+    assert "not the sandbox's account details" in found.cause
     assert "proxies" in found.hint
 
 
@@ -211,11 +224,60 @@ def test_swapped_tokens_are_told_with_both_owners(empty: Fleet) -> None:
     first, second = empty.sandbox.portals[:2]
     rows = [row(first, portalToken=second.token), row(second, portalToken=first.token)]
     plan = empty.plan(client_list(rows))
-    assert f"portal {second.portal_id}, which is {second.client_slug} (line 3)'s" in (
-        plan.judgements[0].cause
+    assert plan.judgements[0].cause == (
+        f"MISMATCH: the token belongs to portal {second.portal_id} ({second.client_slug}, line 3), "
+        f"expected {first.portal_id} ({first.client_slug}, line 2). The token was not stored"
     )
-    assert f"expected {first.portal_id}" in plan.judgements[0].cause
     assert "swapped" in plan.judgements[0].hint
+
+
+def test_a_single_token_of_another_client_is_told_with_its_name(full: Fleet) -> None:
+    first, second = full.sandbox.portals[:2]
+    with pytest.raises(PortalMismatch) as caught:
+        onboarding.judge_token(
+            full.agency, Secret(first.token), expected=PortalId(second.portal_id), api=full.url
+        )
+    assert caught.value.owner == first.client_slug
+    assert f"{first.portal_id} ({first.client_slug})" in caught.value.message
+    assert caught.value.message.endswith(f"({second.client_slug}). The token was not stored.")
+
+
+def test_a_single_token_is_judged_with_what_one_should_know_of_it(full: Fleet) -> None:
+    spare = full.sandbox.spare
+
+    def notes(token: str, *kind: ConnectionType) -> tuple[str, ...]:
+        found = onboarding.judge_token(
+            full.agency, Secret(token), expected=PortalId(spare.portal_id), api=full.url
+        )
+        return found.notes(*kind)
+
+    assert notes(spare.token) == ()
+    assert "could change things" in notes(spare.token, ConnectionType.AUDIT_ONLY)[0]
+    poor = full.sandbox.issue(spare.portal_id, scopes=["crm.lists.read"]).token
+    (lacking,) = notes(poor)
+    assert "lacks scopes that config_and_audit needs: " in lacking
+    assert "crm.objects.contacts.read (" in lacking
+    full.sandbox.faults.add(Fault("status", status=500, path="/oauth/"))
+    assert notes(spare.token) == (
+        "HubSpot did not say which scopes the token holds; they were not checked",
+    )
+
+
+def test_a_token_from_before_a_move_is_noted() -> None:
+    identity = Identity(
+        portal_id=PortalId(1),
+        account_type=None,
+        time_zone=None,
+        currency=None,
+        ui_domain=None,
+        hosting="eu1",
+        name=None,
+        correlation_id=None,
+    )
+    scopes = Introspection(portal_id=PortalId(2), scopes=("oauth",))
+    found = Findings(identity=identity, introspection=scopes, usage=None, token_hublet="na1")
+    assert "made for na1, but the portal is hosted in eu1" in found.notes()[0]
+    assert found.notes()[1] == "HubSpot names portal 1 for the account and 2 for the token"
 
 
 def test_a_mix_up_in_onboarding_does_not_halt_the_fleet(full: Fleet) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hsagency.errors import OnboardingError
-from hsagency.onboarding import BadRow, Row, read_rows
+from hsagency.errors import OnboardingError, UsageError
+from hsagency.onboarding import BadRow, Row, read_list, read_rows
 from hsagency.portals import ConnectionType, CredentialKind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,34 @@ def only_bad(text: str) -> BadRow:
     rows, bad = read(text)
     assert len(bad) == 1, (rows, bad)
     return bad[0]
+
+
+def test_a_list_is_its_path_or_its_bytes(tmp_path: Path) -> None:
+    content = f"{HEADER}\n{ACME}\n".encode()
+    path = tmp_path / "clients.csv"
+    path.write_bytes(content)
+    home = Path.home() / "clients.csv"
+    home.write_bytes(content)
+    assert {read_list(one) for one in (content, path, str(path), "~/clients.csv")} == {content}
+
+
+@pytest.mark.parametrize("name", ["missing.csv", ".", "a" * 300, "no\0path", "~nobody-here/x.csv"])
+def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path, name: str) -> None:
+    path = name if name.startswith("~") else str(tmp_path / name)
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        read_list(path)
+    assert caught.value.message.endswith("nothing was onboarded.")
+    assert caught.value.message.isprintable()
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("text", [f"{HEADER}\n{ACME}\n", ACME, f"/tmp/{TOKENS[1]}.csv"])
+def test_a_list_given_as_text_by_mistake_is_not_repeated(text: str) -> None:
+    with pytest.raises(UsageError, match=r"client list cannot be read") as caught:
+        read_list(text)
+    assert TOKENS[1][12:] not in str(caught.value)
+    assert "as bytes" in caught.value.hint
 
 
 BOTH = [(2, "acme-corp"), (3, "beta-inc")]
