@@ -28,6 +28,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def main(arguments: list[str]) -> None:
         sys.exit(130)
     if arguments[:1] == ["test"]:
         os.chdir(ROOT)
-    os.environ["HSAGENCY_PROG"] = "python3 run.py"  # hints show commands that work here
+    # Hints show commands as this one was typed.
+    os.environ["HSAGENCY_PROG"] = "python3 " + shlex.quote(sys.argv[0])
     program = str(python_of(folder))
     os.execv(program, [program, *command])  # noqa: S606 - no shell is the point
 
@@ -143,7 +145,8 @@ def fill(folder: Path, *, lock: Path, held: int) -> None:
 def fill_with_uv(uv: str, folder: Path, *, lock: Path, held: int) -> bool:
     """Tell whether uv made the environment."""
     install = [uv, "pip", "install", "--quiet", "--python", str(python_of(folder))]
-    install += ["--compile-bytecode", "--require-hashes", "--requirement", str(lock)]
+    install += ["--compile-bytecode", "--require-hashes", "--no-build"]
+    install += ["--requirement", str(lock)]
     return done(
         [uv, "venv", "--quiet", "--clear", "--python", base_python(), str(folder)], held=held
     ) and done(install, held=held)
@@ -155,7 +158,8 @@ def fill_with_pip(folder: Path, *, lock: Path, held: int) -> bool:
     # configuration may ask for and an environment of its own cannot have.
     install = [str(python_of(folder)), "-I", "-m", "pip", "install", "-qq", "--no-input"]
     install += ["--disable-pip-version-check", "--no-user", "--compile"]
-    install += ["--require-hashes", "--requirement", str(lock)]
+    # Wheels only: what builds a source distribution would be fetched without a hash.
+    install += ["--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
     return done([base_python(), "-I", "-m", "venv", "--clear", str(folder)], held=held) and done(
         install, held=held
     )

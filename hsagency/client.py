@@ -156,7 +156,9 @@ def parse_api_base(address: str) -> str:
         name = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
         loopback = ipaddress.ip_address(name).is_loopback
     except ValueError:
-        raise UsageError("The API address cannot be read; nothing was done.", hint=hint) from None
+        raise UsageError(
+            "The API address is not a sandbox's; nothing was done.", hint=hint
+        ) from None
     bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
     if not (loopback and bare and port and parts.scheme in ("http", "https")):
         raise UsageError("The API address is not a sandbox's; nothing was done.", hint=hint)

@@ -69,6 +69,7 @@ def run_demo(
     last = today or datetime.now(UTC).date()
     period = Period(last - timedelta(days=DAYS - 1), last)
     sandbox = Sandbox(portals=portals, seed=SEED)
+    say("This takes about half a minute.")
     say(f"A sandbox with {portals} portals starts on this machine; nothing leaves it.")
     with (
         serve(sandbox) as server,
@@ -286,7 +287,7 @@ def _index(
     for slug, name in names.items():
         mine = [one for _, one in results if one.slug == slug]
         links = [
-            f'<a href="{html.escape(str(file.relative_to(root)))}">{html.escape(file.name)}</a>'
+            f'<a href="{html.escape(str(file.relative_to(root)))}">{_TITLES[file.name]}</a>'
             for one in mine
             for file in one.files
         ]
@@ -299,12 +300,17 @@ def _index(
     return root / "index.html"
 
 
+_TITLES: Final = {
+    "quota.html": "quota",
+    "compliance.html": "compliance",
+    "compliance.csv": "compliance, as CSV",
+}
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>hsagency demo</title>
 <meta name="viewport" content="width=device-width">
 <style>
 :root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 58rem; margin: 2rem auto; padding: 0 1rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #8884 }}
 th {{ font-weight: 600 }}

@@ -81,7 +81,14 @@ class Workspace:
 
     @classmethod
     def at(cls, root: Path) -> Self:
-        """Open the workspace in this very folder."""
+        """
+        Open the workspace in this very folder.
+
+        Raises `WorkspaceError` if it is another user's or others may write to it: they could
+        have put in notebooks, settings or connections of their own.
+        """
+        for path in (root, root / FILE, root / "connections.json", root / "notebooks"):
+            _refuse_foreign(path)
         return cls(root, _settings(root / FILE))
 
     @classmethod
@@ -113,6 +120,7 @@ class Workspace:
     @staticmethod
     def _lay_out(root: Path) -> Path:
         make_private_dir(root)
+        _refuse_foreign(root)
         for name in ("audit", "reports", "state"):
             make_private_dir(root / name)
         if not (root / "notebooks").exists():
@@ -160,6 +168,29 @@ def shipped(kind: str) -> Path:
     raise WorkspaceError(
         f"This installation of hsagency has no {kind}.", hint="Install hsagency again."
     )
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} cannot be looked at ({error.strerror}). Nothing was done.",
+            hint="Work as the user who made the workspace.",
+        ) from error
+    if seen.st_uid != os.geteuid():
+        raise WorkspaceError(
+            f"{path} belongs to another user ({seen.st_uid}), who could have put anything there. "
+            "Nothing was done.",
+            hint="Work in a workspace of your own: --workspace DIR, or hsagency init DIR.",
+        )
+    if seen.st_mode & 0o022:
+        raise WorkspaceError(
+            f"Other users may write to {path}. Nothing was done.",
+            hint=f"Close it, and think of who could have used it: chmod go-w '{path}'",
+        )
 
 
 def _index(root: Path) -> Index:

@@ -74,7 +74,10 @@ def small_disks() -> bool:
 
 
 # What is no program on the path.
-PROBES: dict[str, Callable[[], object]] = {"small-disks": small_disks}
+PROBES: dict[str, Callable[[], object]] = {
+    "small-disks": small_disks,
+    "root": lambda: os.geteuid() == 0,
+}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -28,6 +28,7 @@ from hsagency.errors import (
     MissingScopes,
     NothingToReport,
     NoWorkspace,
+    PortalForbidden,
     PortalMismatch,
     UsageError,
 )
@@ -64,8 +65,6 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    # jsonschema would compile grammars for 0.75 s that nothing here uses.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # blocks the import
     sys.exit(_run())
 
 
@@ -74,7 +73,7 @@ def _run() -> int:
         _refuse_tokens(sys.argv[1:])
         code = cli.main(prog_name=program(), standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. What was finished stands; run it again to go on.", err=True)
+        click.echo("Interrupted. What was finished stands.", err=True)
         return 130
     except BrokenPipeError:
         for stream in (1, 2):  # nobody reads on: leave quietly
@@ -119,7 +118,8 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         message = " ".join(error.format_message().split()).rstrip(".")
-        return f"{message}. Nothing was done." + (
+        end = "" if message.endswith("?") else "."
+        return f"{message}{end} Nothing was done." + (
             f" See: {context.command_path} --help" if context else ""
         )
     if isinstance(error, OSError):
@@ -139,4 +139,5 @@ def _code(error: Exception) -> int:
         return 2
     if isinstance(error, NothingToReport):
         return 3
-    return 4 if isinstance(error, PortalMismatch | CredentialRejected | MissingScopes) else 1
+    found = PortalMismatch | CredentialRejected | MissingScopes | PortalForbidden
+    return 4 if isinstance(error, found) else 1

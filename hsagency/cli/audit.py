@@ -28,7 +28,14 @@ def audit() -> None:
 
 @audit.command()
 @click.argument("slug", required=False)
-@click.option("-n", "--last", default=20, show_default=True, help="How many calls.")
+@click.option(
+    "-n",
+    "--last",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many calls.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a call.")
 @shared
 def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
@@ -44,14 +51,15 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
 
     with common.agency() as agency:
         reading = agency.reading(slug)
-        calls = reading.calls.collect().tail(max(last, 0))
+        calls = reading.calls.collect().tail(last)
         _name(common, agency, slug, as_json=as_json)
     if as_json:
         for record in joined_records(calls):
             emit_line(record)
     else:
-        columns = ["ts", "client_slug", "portal_id", "method", "path", "outcome", "status_code"]
-        show(calls, [*columns, "duration_ms", "origin", "purpose"], spare=4)
+        whose = [] if slug else ["client_slug", "portal_id"]
+        columns = ["ts", *whose, "method", "path", "outcome", "status_code"]
+        show(calls, [*columns, "duration_ms", "origin", "purpose", "reason"], spare=5)
     for one in reading.damage:
         common.say(f"Not readable: {one.client_slug}, {one.file}, line {one.line}: {one.cause}.")
     if calls.is_empty():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hsagency.cli.common import Shared, shared
 from hsagency.cli.tables import plain
 from hsagency.errors import CallRefused, HsAgencyError, UsageError
+
+if TYPE_CHECKING:
+    from hsagency.agency import Agency
 
 
 @click.command(short_help="Make one audited call and print the answer.")
@@ -44,7 +48,7 @@ def call(
 
     \b
     Examples:
-      hsagency call acme-corp POST /crm/v3/objects/contacts/search --body - < search.json
+      hsagency call acme-corp POST /crm/v3/objects/contacts --body - < contact.json
       hsagency call acme-corp GET /crm/objects/2026-09/contacts --query limit=10
     """
     import httpx
@@ -63,13 +67,19 @@ def call(
                 extensions=_said(purpose, allow_unclassified=allow_unclassified),
             )
         except CallRefused as error:
-            if type(error) is CallRefused and error.hint:  # it speaks of Python
+            if "allow_unclassified" in error.hint:  # it speaks of Python
                 error.hint = _ALLOW
             raise
         except httpx.InvalidURL:
             raise UsageError(
                 "The path is not one. Nothing was sent.",
                 hint="Write it from the slash on: /crm/objects/2026-09/contacts",
+            ) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            raise HsAgencyError(
+                f"{_where(agency, slug)} could not be reached. Nothing was sent; the log says "
+                "'unknown', because only HubSpot could know.",
+                hint="Check the network, or start the sandbox again with the same --port.",
             ) from None
         except httpx.HTTPError as error:
             raise HsAgencyError(
@@ -78,11 +88,23 @@ def call(
                 hint="If it was not a read, look in HubSpot before you repeat it.",
             ) from None
     common.say(plain(f"{answer.status_code} {answer.reason_phrase}  {client.portal}"))
-    click.echo(answer.content, nl=False)
-    if answer.content and not answer.content.endswith(b"\n"):
-        click.echo()
+    _show(answer.content)
     if not answer.is_success:
         click.get_current_context().exit(1)
+
+
+def _where(agency: Agency, slug: str) -> str:
+    base = agency.connection(slug).api_base
+    return f"The sandbox at {base}" if base else "HubSpot"
+
+
+def _show(content: bytes) -> None:
+    """Print a body: as it is into a pipe or file, without what steers a terminal onto one."""
+    if not sys.stdout.isatty():
+        click.echo(content, nl=False)
+        return
+    for line in content.decode("utf-8", "replace").splitlines():
+        click.echo(plain(line))
 
 
 _ALLOW = (

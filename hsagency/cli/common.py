@@ -93,6 +93,12 @@ def program() -> str:
     return os.environ.get("HSAGENCY_PROG", "hsagency")
 
 
+def shown_path(path: Path) -> str:
+    """Return a path as it can be used from here: relative where it is below, else whole."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def read_token(prompt: str) -> Secret:
     """Read a token from the prompt, or one line of standard input; never from the arguments."""
     try:

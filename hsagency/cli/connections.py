@@ -21,6 +21,7 @@ from hsagency.errors import (
     CredentialRejected,
     HsAgencyError,
     MissingScopes,
+    PortalForbidden,
     PortalMismatch,
     UsageError,
 )
@@ -60,6 +61,10 @@ def verify(
             "Name clients, or --all, or --expect PORTAL-ID. Nothing was asked.",
             hint=f"Examples: {program()} verify --help",
         )
+    if api and expect is None:
+        raise UsageError(
+            "--api goes with --expect: a connection keeps its own address. Nothing was asked."
+        )
     with common.agency() as agency:
         if expect is not None:
             _judge(agency, expect, api=api, as_json=as_json)
@@ -83,6 +88,7 @@ _FINDINGS = {
     PortalMismatch: "MISMATCH",
     CredentialRejected: "REJECTED",
     MissingScopes: "FORBIDDEN",
+    PortalForbidden: "FORBIDDEN",
 }
 """What a verification found, as one word; anything else means that there was no verification."""
 
@@ -93,19 +99,24 @@ def _judge(agency: Agency, expect: str, *, api: str, as_json: bool) -> None:
 
     expected = parse_portal_id(expect)
     token = client_token(read_token("Token").reveal())
+    said: dict[str, object]
+    notes: tuple[str, ...] = ()
     try:
-        found = judge_token(agency, token, expected=expected, api=api).identity
+        found = judge_token(agency, token, expected=expected, api=api)
     except PortalMismatch as error:
         said = {"result": "MISMATCH", "expected": error.expected, "portalId": error.got}
-        words = f"the token belongs to portal {error.got}, expected {error.expected}"
+        words = error.message.removeprefix("MISMATCH: ")
     else:
-        said = {"result": "OK", "portalId": found.portal_id, "accountName": found.name}
-        words = f"the token belongs to portal {found.portal_id}"
-        words += f" ({found.name})" if found.name else ""
+        identity, notes = found.identity, found.notes()
+        said = {"result": "OK", "portalId": identity.portal_id, "accountName": identity.name}
+        name = f" ({identity.name})" if identity.name else ""
+        words = f"the token belongs to portal {identity.portal_id}{name}. Nothing was stored."
     if as_json:
-        emit(said)
+        emit({**said, "notes": list(notes)})
     else:
-        click.echo(plain(f"{said['result']}  {words}. Nothing was stored."))
+        click.echo(plain(f"{said['result']}  {words}"))
+    for note in notes:
+        click.echo(plain(f"note: {note}."), err=True)
     if said["result"] != "OK":
         click.get_current_context().exit(4)
 
@@ -134,6 +145,9 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
         if isinstance(error, PortalMismatch):
             message += f" Every call is halted until: {program()} resume --fleet --reason TEXT"
         portal = agency.connection(slug).portal
+        if result == "REJECTED":
+            again = f"onboard --client {slug} --portal {portal.portal_id} --replace"
+            message += f" Then: {program()} {again}"
         if portal.name:
             message = f"{portal.name}, portal {portal.portal_id}: {message}"
         return {
@@ -173,6 +187,7 @@ def portals(common: Shared, *, slug: str | None, as_json: bool) -> None:
         emit({"portals": records(frame)})
     elif frame.height:
         columns = ["client_slug", "account_name", "portal_id", "connection_type", "status"]
+        columns += ["api"] if frame["api"].null_count() < frame.height else []  # sandboxes
         show(frame, [*columns, "tier", "daily_limit", "verified_at", "kind"], spare=4)
     else:
         common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")

@@ -81,9 +81,7 @@ def onboard(
     kind = parse_choice(ConnectionType, connection_type, what="connection type")
     content = b"" if file is None else _content(file)
     with common.agency() as agency:
-        where = f"Secrets are kept in: {agency.store.describe()}"
         if client is not None:
-            common.say(where)  # before the token is asked for
             rows, unusable = [_one_row(client, portal, kind)], list[onboarding.BadRow]()
         else:
             rows, unusable = onboarding.read_rows(content, connection_type=kind)
@@ -98,8 +96,6 @@ def onboard(
         )
         outcome: Plan | Result = plan
         if not dry_run:
-            if plan.stores and client is None:
-                common.say(where)
             outcome = onboarding.apply(agency, plan, digest=plan.digest, progress=common.progress)
         _report(common, outcome, as_json=as_json, one=client is not None)
         if file not in (None, "-") and not dry_run:
@@ -157,15 +153,9 @@ def _one_row(client: str, portal: str | None, kind: ConnectionType) -> Row:
 
 
 def _content(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"The client list {file} cannot be read ({error.strerror}); nothing was onboarded.",
-            hint=f"Name a CSV file, or - for standard input. Example: {program()} onboard clients.csv",
-        ) from error
+    from hsagency.onboarding.rows import read_list
+
+    return sys.stdin.buffer.read() if file == "-" else read_list(file)
 
 
 def _report(common: Shared, outcome: Plan | Result, *, as_json: bool, one: bool) -> None:
@@ -209,10 +199,12 @@ def _dispose(
     common: Shared, file: Path, content: bytes, outcome: Plan | Result, *, delete: bool
 ) -> None:
     """Say, or do, what becomes of a file full of tokens."""
+    copies = [one for one in _copies(file) if one.is_file()]
     if not delete:
+        named = "".join(f" So does {one}." for one in copies)
         common.say(
-            f"{file} still holds the tokens in plain text. Delete it, and its copies in mail and "
-            "downloads, when you are done (--delete does the first)."
+            f"{file} still holds the tokens in plain text.{named} Delete it, and its copies in mail "
+            "and downloads, when you are done (--delete does the first)."
         )
         return
     if not getattr(outcome, "complete", False):
@@ -224,16 +216,28 @@ def _dispose(
         if file.read_bytes() != content:
             common.say(f"{file} was kept: it changed while it was read. Run this again.")
             return
-        file.unlink()
+        for one in (file, *copies):
+            one.unlink()
     except OSError as error:
         raise OnboardingError(
-            f"{file} could not be deleted ({error.strerror}), and it holds tokens in plain text. "
-            "All of its rows are connected.",
+            f"{error.filename} could not be deleted ({error.strerror}), and it holds tokens in "
+            "plain text. All of its rows are connected.",
             hint="Delete it yourself.",
         ) from error
+    also = "".join(f" So was {one}." for one in copies)
     common.say(
-        f"{file} was deleted. That cannot reach copies: mail, downloads, backups, the trash, "
+        f"{file} was deleted.{also} That cannot reach copies: mail, downloads, backups, the trash, "
         "or blocks an SSD has not overwritten yet. If one may exist, have the keys rotated."
+    )
+
+
+def _copies(file: Path) -> tuple[Path, ...]:
+    """Return where JupyterLab and editors leave a copy of a file beside it."""
+    checkpoint = f"{file.stem}-checkpoint{file.suffix}"
+    return (
+        file.parent / ".ipynb_checkpoints" / checkpoint,
+        file.with_name(f"{file.name}~"),
+        file.with_name(f".{file.name}.swp"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hsagency.cli.common import Shared, as_json, emit, shared
+from hsagency.cli.common import Shared, as_json, emit, shared, shown_path
 from hsagency.errors import NothingToReport, UsageError
 from hsagency.periods import Period
 
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.option("--from", "first", help="The first day, included: 2026-05-01.")
 @click.option("--to", "last", help="The last day, included: 2026-05-31.")
 @click.option(
-    "--format", "formats", default="html,csv", show_default=True, help="html, csv or both."
+    "--format",
+    "formats",
+    default="html,csv",
+    show_default=True,
+    help="One or more of html and csv, with a comma.",
 )
 @click.option("--output", help="One client's report into this FILE (.html or .csv), or - for CSV.")
 @as_json
@@ -68,7 +72,7 @@ def report(
                 hint="Onboard clients, or import a log: hsagency audit import FILE.",
             )
         if output is not None:
-            _into(agency, kind, chosen, period, output)
+            _into(common, agency, kind, chosen, period, output)
             return
         results = _make(agency, common, kind, chosen, period, wanted, everyone=everyone)
         _summarise(agency, results, as_json=as_json)
@@ -93,10 +97,11 @@ def _format(text: str) -> Format:
     )
 
 
-def _into(agency: Agency, kind: Kind, slugs: list[str], period: Period, output: str) -> None:
+def _into(
+    common: Shared, agency: Agency, kind: Kind, slugs: list[str], period: Period, output: str
+) -> None:
     """Write one client's report where the caller wants it."""
     from hsagency import reports
-    from hsagency.durable import write_private
 
     if len(slugs) != 1:
         raise UsageError("--output takes the report of one client. Nothing was made.")
@@ -105,9 +110,18 @@ def _into(agency: Agency, kind: Kind, slugs: list[str], period: Period, output: 
     if output == "-":
         click.echo(content, nl=False)
     else:
-        write_private(Path(output), content)
+        _write(common, Path(output), content)
     if agency.calls(slugs[0], since=period.since, until=period.until).collect().is_empty():
         raise NothingToReport(f"{slugs[0]} has no records for {period}; the report says so.")
+
+
+def _write(common: Shared, file: Path, content: bytes) -> None:
+    from hsagency.durable import write_private
+
+    if not file.parent.is_dir():
+        raise UsageError(f"There is no folder {file.parent}. Nothing was written.")
+    write_private(file, content)
+    common.say(f"Written: {file}")
 
 
 def _make(
@@ -147,7 +161,7 @@ def _summarise(agency: Agency, results: list[ReportResult], *, as_json: bool) ->
             note = (
                 "  (no records in this period; the page says so)" if one.status == "empty" else ""
             )
-            click.echo(f"{file.relative_to(agency.workspace.root)}{note}")
+            click.echo(f"{shown_path(file)}{note}")
         if one.error:
             click.echo(f"{one.slug}: {one.error}", err=True)
 

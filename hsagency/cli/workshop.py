@@ -61,9 +61,14 @@ def init(common: Shared, *, folder: Path, name: str) -> None:
     """
     from hsagency.agency import Agency
 
+    if common.workspace:
+        raise UsageError("The workspace to make is named by DIR. Nothing was made.")
+    others = folder.is_dir() and any(folder.iterdir())
     with Agency.create(folder, store=common.store, name=name) as agency:
         click.echo(f"Workspace made: {agency.workspace.root}")
         click.echo(f"Secrets are kept in: {agency.store.describe()}")
+        if others:
+            common.say("The folder held other files; they were left alone.")
         common.say(
             f"Next: fill in a client list like {agency.workspace.root / 'clients.example.csv'}, "
             f"then {program()} onboard FILE --dry-run --workspace {folder}"
@@ -92,11 +97,14 @@ def lab(common: Shared, *, options: tuple[str, ...]) -> None:
         settings = _lab_settings(agency.workspace.state / "lab")
     command = [
         sys.executable,
+        "-P",  # a jupyterlab.py in the workspace is not JupyterLab
         "-m",
         "jupyterlab",
         f"--ServerApp.root_dir={root}",
         "--ServerApp.ip=127.0.0.1",
         "--KernelManager.transport_encryption=required",
+        # A client list that is deleted is to be gone.
+        "--FileContentsManager.delete_to_trash=False",
         # Nothing is fetched from elsewhere.
         "--LabApp.news_url=None",
         f"--LabApp.app_settings_dir={settings}",
@@ -136,14 +144,24 @@ def sandbox(common: Shared, *, portals: int, port: int, seed: int, list_file: Pa
     """
     Serve a simulated HubSpot on this machine until it is interrupted.
 
+    It answers account details and usage, token information, contacts, companies and deals;
+    any other path is a 404 that says so. While it runs, its control API makes trouble on
+    request, with the key that it prints: for example
+    POST /_sandbox/tokens/rotate {"portalId": N} gives a portal a new token.
+
     \b
-    Example:
+    Examples:
       hsagency sandbox --portals 25 --csv clients.csv
+      hsagency sandbox --port 8765 --seed 1
     """
     from hsagency.sandbox import run
 
     del common
-    run(portals=portals, port=port, seed=seed, csv=list_file, announce=click.echo)
+
+    def announce(line: str) -> None:
+        click.echo(line.replace("hsagency onboard", f"{program()} onboard"))
+
+    run(portals=portals, port=port, seed=seed, csv=list_file, announce=announce)
 
 
 COMMANDS = (demo, init, lab, sandbox)

@@ -101,7 +101,7 @@ def _count(call: Call) -> None:
 def _endpoint(call: Call, match: Match | None) -> Endpoint:
     if match is None:
         # HubSpot answers some unknown paths with a page and others with nothing at all.
-        raise ApiError(404, "Not Found", html=True)
+        raise ApiError(404, "Not Found (the sandbox does not simulate this path)", html=True)
     return match.endpoint(call.request.method)
 
 

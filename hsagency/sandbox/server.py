@@ -227,6 +227,11 @@ def run(
             write_clients_csv(sandbox, csv)
             announce(f"Client list: {csv}")
         announce(f"{portals} simulated portals at {server.url}")
+        if csv is not None:
+            announce(f"Onboard them: hsagency onboard {csv} --api {server.url}")
+        announce(
+            f"To come back to this address later: --port {server.url.rpartition(':')[2]} --seed {seed}"
+        )
         announce(f"Control API: {server.url}{PREFIX}  {KEY_HEADER}: {server.control_key}")
         announce("Stop it with Ctrl-C.")
         stopped.wait()

@@ -129,7 +129,7 @@ def test_ctrl_c_ends_it_in_one_line_with_130(empty: Fleet) -> None:
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130
     last = said.decode().splitlines()[-1]
-    assert last == "Interrupted. What was finished stands; run it again to go on."
+    assert last == "Interrupted. What was finished stands."
     assert b"Traceback" not in said
     assert empty.agency.slugs() == []
 

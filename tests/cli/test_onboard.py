@@ -42,8 +42,7 @@ def test_one_run_connects_the_good_rows_and_names_the_bad_one(empty: Fleet, mixe
         "2 onboarded, 1 refused. Correct the refused rows and run it again: what is connected "
         "stays."
     )
-    where, why, dispose = done.stderr.splitlines()
-    assert where.startswith("Secrets are kept in: Encrypted files")
+    why, dispose = done.stderr.splitlines()
     assert why.startswith(f"line 2: {first.client_slug}: This is not a HubSpot token. Copy")
     assert dispose.startswith(f"{mixed} still holds the tokens in plain text. Delete it")
     assert len(empty.agency.slugs()) == 2
@@ -107,6 +106,20 @@ def test_delete_removes_a_list_whose_rows_are_all_connected_and_says_its_limits(
     assert done.returncode == 0
     assert not good.exists()
     assert "cannot reach copies: mail, downloads, backups, the trash" in done.stderr
+
+
+def test_delete_takes_the_copies_of_jupyterlab_and_editors_too(empty: Fleet, good: Path) -> None:
+    checkpoint = good.parent / ".ipynb_checkpoints" / f"{good.stem}-checkpoint{good.suffix}"
+    checkpoint.parent.mkdir()
+    backup = good.with_name(f"{good.name}~")
+    for copy in (checkpoint, backup):
+        copy.write_bytes(good.read_bytes())
+    told = run_cli(["onboard", good, "--api", empty.url], cwd=empty.root)
+    assert f"So does {checkpoint}" in told.stderr
+    done = run_cli(["onboard", good, "--delete", "--api", empty.url], cwd=empty.root)
+    assert done.returncode == 0
+    assert not any(one.exists() for one in (good, checkpoint, backup))
+    assert f"So was {backup}" in done.stderr
 
 
 def test_delete_keeps_a_list_with_a_row_that_is_not_connected(empty: Fleet, mixed: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_token_from_standard_input_is_judged_and_not_stored(shared: Fleet) -> 
     assert (wrong.returncode, wrong.stderr) == (4, "")
     assert wrong.stdout == (
         f"MISMATCH  the token belongs to portal {spare.portal_id}, expected 12345678. "
-        "Nothing was stored.\n"
+        "The token was not stored.\n"
     )
     after = tree(shared.root / "credentials"), (shared.root / "connections.json").read_bytes()
     assert after == before
@@ -38,6 +38,7 @@ def test_the_verdict_as_json(shared: Fleet) -> None:
         "result": "MISMATCH",
         "expected": 12345678,
         "portalId": spare.portal_id,
+        "notes": [],
     }
 
 

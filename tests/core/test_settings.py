@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,29 @@ def test_permissions_stay_after_every_operation(fleet: Connected) -> None:
     fleet.agency.close()
     for path in fleet.agency.workspace.root.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("part", [".", "hsagency.toml", "connections.json", "notebooks"])
+def test_a_workspace_that_others_may_write_to_is_refused(tmp_path: Path, part: str) -> None:
+    root = tmp_path / "agency"
+    Workspace.create(root, store="age:credentials")
+    (root / part).chmod(0o777)
+    with pytest.raises(WorkspaceError, match="Other users may write") as caught:
+        Workspace.find(root)
+    assert "chmod go-w" in caught.value.hint
+
+
+@pytest.mark.needs("root")
+def test_another_users_workspace_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "agency"
+    Workspace.create(root, store="age:credentials")
+    os.chown(root / "notebooks", 65534, 65534)
+    with pytest.raises(WorkspaceError, match="belongs to another user"):
+        Workspace.find(root)
+
+
+def test_no_workspace_is_made_where_others_may_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(WorkspaceError, match="Other users may write"):
+        Workspace.create(tmp_path, store="age:credentials")
+    assert not (tmp_path / "hsagency.toml").exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,9 +96,10 @@ def killed_then_started_twice(tmp_path_factory) -> tuple[Project, list[tuple[int
 
 
 def test_after_a_killed_run_one_of_two_prepares_and_both_work(killed_then_started_twice) -> None:
-    _, ((code, out, err), (other_code, other_out, other_err)) = killed_then_started_twice
-    assert (code, out) == (7, "python3 run.py 42 portals seven\n")
-    assert (other_code, other_out) == (0, "python3 run.py 42 quota\n")
+    project, ((code, out, err), (other_code, other_out, other_err)) = killed_then_started_twice
+    typed = shlex.quote(str(project.folder / "run.py"))
+    assert (code, out) == (7, f"python3 {typed} 42 portals seven\n")
+    assert (other_code, other_out) == (0, f"python3 {typed} 42 quota\n")
     assert f"{err}{other_err}".count("preparing .venv (once") == 1
 
 
@@ -105,8 +107,9 @@ def test_what_is_ready_is_used_from_any_folder_without_a_word(
     killed_then_started_twice, tmp_path
 ) -> None:
     project, _ = killed_then_started_twice
+    typed = shlex.quote(str(project.folder / "run.py"))
     (tmp_path / "tiny.py").write_text("ANSWER = 'somebody else\\'s'")
-    assert project.run("call", cwd=tmp_path) == (0, "python3 run.py 42 call\n", "")
+    assert project.run("call", cwd=tmp_path) == (0, f"python3 {typed} 42 call\n", "")
 
 
 def test_what_is_installed_is_compiled(killed_then_started_twice) -> None:

@@ -179,7 +179,7 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Sign
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     with process:
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in range(6)]
         url = next(word for word in lines[1].split() if word.startswith("http"))
         token = csv.read_text().splitlines()[1].split(",")[1]
         headers = {"authorization": f"Bearer {token}"}
