@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
 from hsagency.audit.record import Origin, is_purpose
-from hsagency.errors import Halted, HsAgencyError
+from hsagency.errors import (
+    AuditError,
+    BadToken,
+    CallRefused,
+    ClientClosed,
+    CredentialChanged,
+    CredentialError,
+    CredentialMissing,
+    CredentialRejected,
+    Halted,
+    HsAgencyError,
+    MissingScopes,
+    NoStore,
+    PortalForbidden,
+    PortalMismatch,
+    PortalUnreachable,
+    StoreUnreadable,
+    UnexpectedAnswer,
+    VerificationError,
+    WorkspaceError,
+)
 from hsagency.portals import ClientSlug, ConnectionType, PortalId, looks_like_token
 from hsagency.routes import Touched, touched
 
@@ -51,8 +72,37 @@ class Binding:
 
 
 def reason_of(error: HsAgencyError) -> str:
-    """Return why a call was refused, as its client may read it: a halt may name another client."""
-    return "The fleet is halted. Nothing was sent." if isinstance(error, Halted) else error.message
+    """
+    Return why a call was refused, as its client may read it.
+
+    Only the guard's own sentences are repeated. Others may name another client, its portal or
+    a path of this machine, so that of them only the kind is told.
+    """
+    if type(error) is CallRefused:
+        return error.message
+    return next(_REASONS[kind] for kind in type(error).__mro__ if kind in _REASONS)
+
+
+_REASONS: Final[Mapping[type, str]] = {
+    Halted: "halted",
+    ClientClosed: "client closed",
+    NoStore: "credential store missing",
+    StoreUnreadable: "credential unreadable",
+    CredentialMissing: "credential missing",
+    CredentialChanged: "credential changed",
+    CredentialError: "credential unusable",
+    BadToken: "credential unusable",
+    PortalMismatch: "not proven: portal mismatch",
+    CredentialRejected: "not proven: rejected",
+    MissingScopes: "not proven: missing scopes",
+    PortalForbidden: "not proven: forbidden",
+    PortalUnreachable: "not proven: unreachable",
+    UnexpectedAnswer: "not proven: unexpected answer",
+    VerificationError: "not proven",
+    AuditError: "audit log closed",
+    WorkspaceError: "workspace unreadable",
+    HsAgencyError: "refused",
+}
 
 
 def path_of(url: httpx.URL) -> str:

@@ -12,7 +12,7 @@ import httpx
 
 from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event, Outcome
-from hsagency.errors import CallRefused
+from hsagency.errors import AuditError, CallRefused, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import ConnectionType, looks_like_token
 from hsagency.routes import OperationClass, Touched, refusal, secret_in_url
@@ -25,7 +25,8 @@ class Guard(httpx.BaseTransport):
     """
     Lets a call pass to the pinned host only, with nothing of the caller's that could steer it.
 
-    Raises `CallRefused` before a byte leaves; the refusal is a record of its own.
+    Raises `CallRefused`, or what `prove` raises, before a byte leaves; the refusal is a record
+    of its own.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Guard(httpx.BaseTransport):
                 self._refuse_if(_not_its_type(self._binding.connection_type, call))
             if self._prove is not None:
                 self._prove(call.operation_class)
-        except CallRefused as error:
+        except AuditError:  # there is nowhere to record it
+            raise
+        except HsAgencyError as error:
             self._record(request, call, error)
             raise
         return self._inner.handle_request(request)
@@ -75,7 +78,7 @@ class Guard(httpx.BaseTransport):
             slug = self._binding.candidate_slug or self._binding.client_slug
             raise CallRefused(f"Refused for {slug}: {why.reason}. Nothing was sent.", hint=why.hint)
 
-    def _record(self, request: httpx.Request, call: Touched, error: CallRefused) -> None:
+    def _record(self, request: httpx.Request, call: Touched, error: HsAgencyError) -> None:
         fields = self._binding.describe(request, call)
         if not is_label(fields["purpose"]):
             fields["purpose"] = self._binding.purpose
@@ -113,6 +116,9 @@ _DISGUISING: Final = (
     *("x-http-method-override", "x-http-method", "x-method-override"),
     *("x-original-url", "x-rewrite-url", "x-forwarded-host", "forwarded"),
 )
+# These speak to the next machine on the way, which is not what was asked to answer.
+_HOP_BY_HOP: Final = ("upgrade", "te", "trailer")
+_FRAMING: Final = "Leave it out: how a request is framed is decided for you."
 # Empty segments, backslashes, path parameters; the same, controls and escapes once encoded.
 _TWO_WAYS: Final = re.compile(
     r"//|[\\;]|%(?:2f|5c|3b|[01][0-9a-f]|7f|25[0-9a-f]{2})", re.ASCII | re.IGNORECASE
@@ -137,9 +143,28 @@ def _steering(request: httpx.Request, host: httpx.URL) -> _Why | None:
         if name in request.headers:
             hint = _PUT_ON if name in _IDENTIFYING else _PLAIN
             return _Why(f"the caller set the {name} header", hint)
+    for name in _HOP_BY_HOP:
+        if name in request.headers:
+            return _Why(f"the caller set the {name} header", _FRAMING)
+    framed = _framing(request.headers)
+    if framed is not None:
+        return _Why(framed, _FRAMING)
     given = request.headers.get_list("host")
     if given and given != [host.netloc.decode("ascii")]:
         return _Why("the caller set the host header", _PUT_ON)
+    return None
+
+
+def _framing(headers: httpx.Headers) -> str | None:
+    """Return in which way two readers could disagree where the request ends."""
+    coding, length = (headers.get_list(one) for one in ("transfer-encoding", "content-length"))
+    if coding and (length or coding != ["chunked"]):
+        return "the caller set the transfer-encoding header"
+    if len(length) > 1:
+        return "the caller set the content-length header twice"
+    connection = [one.lower() for one in headers.get_list("connection")]
+    if connection not in ([], ["keep-alive"], ["close"]):
+        return "the caller set the connection header"
     return None
 
 

@@ -147,6 +147,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (PATH, {"headers": {"Cookie": "a=b"}}, "put on for you"),
     (PATH, {"headers": {"Host": "elsewhere.example.com"}}, "put on for you"),
     (PATH, {"headers": {"X-HTTP-Method-Override": "DELETE"}}, "the method and the path"),
+    (PATH, {"headers": {"Transfer-Encoding": "chunked", "Content-Length": "4"}}, "is framed"),
+    (PATH, {"headers": {"Transfer-Encoding": "gzip, chunked"}}, "is framed"),
+    (PATH, {"headers": [("Content-Length", "0"), ("Content-Length", "0")]}, "is framed"),
+    (PATH, {"headers": {"Connection": "close, authorization"}}, "is framed"),
+    (PATH, {"headers": {"Connection": "Upgrade", "Upgrade": "h2c"}}, "is framed"),
+    (PATH, {"headers": {"TE": "trailers"}}, "is framed"),
+    (PATH, {"headers": {"Trailer": "Authorization"}}, "is framed"),
     (PATH, {"extensions": {"purpose": "x" * 65}}, "weekly review"),
     (f"{PATH}/../deals/%2e%2e/x", {}, "without .., //"),
     (f"/oauth/v1/access-tokens/{TOKEN}", {}, "in the form body"),
@@ -393,7 +400,8 @@ def test_ordinary_headers_parameters_and_bodies_pass(stage: Stage) -> None:
         PATH, json={}, params={"a": ["1", "2"]}, headers={"Accept-Language": "de", "X-Trace": "1"}
     )
     stage.client.post("/files/v3/files", files={"file": b"x"})
-    first, second = stage.own.seen
+    stage.client.get(PATH, headers={"Connection": "close"})
+    first, second, _ = stage.own.seen
     assert (first.body, first.path) == (b"{}", f"{PATH}?a=1&a=2")
     assert first.header("content-type") == ["application/json"]
     assert second.header("content-type")[0].startswith("multipart/form-data")

@@ -13,6 +13,7 @@ import pytest
 from hsagency.errors import (
     CallRefused,
     CorruptFile,
+    CredentialMissing,
     CredentialRejected,
     Halted,
     PortalForbidden,
@@ -232,8 +233,34 @@ def test_no_clients_log_names_another_client(fleet: Fleet) -> None:
         client.get(PATH)
     for slug in (one, third):
         last = str(records(fleet.agency.workspace.root, slug)[-1])
-        assert "fleet" in last
+        assert "halted" in last
         assert not [name for name in fleet.slugs if name != slug and name in last]
+
+
+def test_a_call_stopped_by_its_own_proof_is_on_record_without_what_was_found(
+    fleet: Fleet, slug: str
+) -> None:
+    client, other = fleet.agency.client(slug), fleet.slugs[1]
+    store(fleet, slug, proof=None)
+    claims = fleet.sandbox.portal(other).portal_id
+    fleet.sandbox.faults.add(Fault("wrong_portal", claims=claims, times=1))
+    with pytest.raises(PortalMismatch, match=other):
+        client.post(PATH, json={})
+    last = records(fleet.agency.workspace.root, slug)[-1]
+    assert (last["event"], last["method"], last["path"]) == ("call.refused", "POST", PATH)
+    assert last["reason"] == "not proven: portal mismatch"
+    assert other not in str(last)
+    assert str(claims) not in str(last)
+
+
+def test_a_secret_that_is_gone_is_on_record_without_where_it_was(fleet: Fleet, slug: str) -> None:
+    folder = fleet.agency.workspace.root / "credentials"
+    next(folder.rglob(f"{slug}/*.age")).unlink()
+    with pytest.raises(CredentialMissing, match="age:credentials"):
+        fleet.agency.client(slug).get(PATH)
+    last = records(fleet.agency.workspace.root, slug)[-1]
+    assert (last["outcome"], last["reason"]) == ("refused", "credential missing")
+    assert "age:" not in str(last)
 
 
 def test_a_mix_up_halts_the_fleet_although_the_index_cannot_name_anybody(
