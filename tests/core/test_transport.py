@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import time
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +60,94 @@ def test_an_error_may_be_streamed_as_it_came(tmp_path: Path) -> None:
         with client.stream("GET", PATH) as answer:
             assert answer.read() == ENVELOPE
     assert records(tmp_path, "acme-corp")[-1]["category"] == "VALIDATION_ERROR"
+
+
+class Endless(httpx.BaseTransport):
+    """Answers with an error whose body never ends."""
+
+    def __init__(self, pause: float) -> None:
+        self.pause, self.sent, self.closed = pause, 0, False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        wire = self
+
+        class Body(httpx.SyncByteStream):
+            def __iter__(self) -> Iterator[bytes]:
+                while True:
+                    time.sleep(wire.pause)
+                    wire.sent += 1024
+                    yield b" " * 1024
+
+            def close(self) -> None:
+                wire.closed = True
+
+        return httpx.Response(500, headers=JSON, stream=Body(), request=request)
+
+
+@pytest.mark.parametrize("pause", [0, 0.1])
+def test_an_error_that_never_ends_is_handed_over_soon_and_whole(
+    tmp_path: Path, pause: float
+) -> None:
+    wire = Endless(pause)
+    with lone_client(tmp_path, wire=wire) as client, client.stream("GET", PATH) as answer:
+        seen = wire.sent
+        assert seen <= 66 * 1024
+        parts = answer.iter_raw()
+        assert sum(len(next(parts)) for _ in range(seen // 1024 + 1)) == seen + 1024
+        assert wire.sent == seen + 1024
+    assert wire.closed
+    assert [one["event"] for one in records(tmp_path, "acme-corp")] == [
+        "call.started",
+        "call.finished",
+    ]
+
+
+ZEROS = b"0" * (64 << 20)
+
+
+@pytest.mark.parametrize(
+    ("packing", "body"),
+    [
+        ("gzip", gzip.compress(ZEROS)),
+        ("gzip, gzip", gzip.compress(gzip.compress(ZEROS))),
+        ("gzip, identity", gzip.compress(ENVELOPE)),
+        ("br", b"\x00"),
+    ],
+)
+def test_an_error_is_not_unpacked_beyond_what_is_looked_at(
+    tmp_path: Path, packing: str, body: bytes
+) -> None:
+    headers = {**JSON, "Content-Encoding": packing}
+    with (
+        listening(lambda _: Answer(400, headers, body)) as server,
+        lone_client(tmp_path, url=server.url) as client,
+    ):
+        tracemalloc.start()
+        with client.stream("GET", PATH) as answer:
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+            tracemalloc.stop()
+            assert b"".join(answer.iter_raw()) == body
+    assert records(tmp_path, "acme-corp")[-1]["event"] == "call.finished"
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+def test_a_packed_error_names_its_cause(tmp_path: Path, packing: str) -> None:
+    body = gzip.compress(ENVELOPE) if packing == "gzip" else zlib.compress(ENVELOPE)
+    answered(tmp_path, Answer(400, {**JSON, "Content-Encoding": packing}, body))
+    assert records(tmp_path, "acme-corp")[-1]["category"] == "VALIDATION_ERROR"
+
+
+def test_an_error_cut_off_fails_for_who_reads_it_and_for_nobody_else(tmp_path: Path) -> None:
+    with (
+        listening(lambda _: Answer(400, JSON, ENVELOPE, cut=9)) as server,
+        lone_client(tmp_path, url=server.url) as client,
+    ):
+        with client.stream("GET", PATH) as answer:
+            assert answer.status_code == 400
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(PATH)
+    last = records(tmp_path, "acme-corp")[-1]
+    assert (last["event"], last["outcome"]) == ("call.finished", "client_error")
 
 
 @pytest.mark.parametrize(
