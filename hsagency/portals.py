@@ -7,6 +7,8 @@ Everything here is a value without a secret in it. A fact says where it comes fr
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,6 +89,7 @@ class Proof:
     portal_id: PortalId
     fingerprint: str
     correlation_id: str | None = None
+    api_base: str = ""  # where it was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,8 @@ class Connection:
     Client, portal, credential, connection type and status: one row of the index.
 
     `api_base` is empty for HubSpot itself and a loopback address for a sandbox, so that a
-    sandbox's credential can never be sent to HubSpot or the other way round.
+    sandbox's credential can never be sent to HubSpot or the other way round. `binding` ties slug,
+    portal and address to the credential (see `binding_of`), so that an edit of them is noticed.
     """
 
     client_slug: ClientSlug
@@ -122,6 +126,7 @@ class Connection:
     status_evidence: str = ""
     hublet: str | None = None
     api_base: str = ""
+    binding: str = ""
     proof: Proof | None = None
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
@@ -134,6 +139,13 @@ class Connection:
             client_slug=self.client_slug,
             name=str(name.value) if name else None,
         )
+
+
+def binding_of(connection: Connection, secret: Secret) -> str:
+    """Return what only a holder of the secret can say of whose it is, and where it may go."""
+    said = f"{connection.client_slug}\n{connection.portal_id}\n{connection.api_base}"
+    key = secret.reveal().encode("utf-8", "surrogatepass")
+    return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def parse_slug(text: str) -> ClientSlug:
@@ -169,6 +181,23 @@ def parse_choice(kind: type[E], text: str, *, what: str) -> E:
         choices = ", ".join(kind)
         shown = repr(text) if len(text) <= 30 and not looks_like_token(text) else "(not shown)"
         raise UsageError(f"{shown} is not a {what}.", hint=f"Choose one of {choices}.") from None
+
+
+def plain_text(text: str | None) -> str | None:
+    """Return a text from outside if it is short, printable and no token, else nothing."""
+    if text and len(text) <= 100 and text.isprintable() and not looks_like_token(text):
+        return text
+    return None
+
+
+def plain_word(text: object) -> str | None:
+    """Return a short machine word, or nothing: free text may quote what was submitted."""
+    if isinstance(text, str) and _WORD.fullmatch(text) and not looks_like_token(text):
+        return text
+    return None
+
+
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 def looks_like_token(text: str) -> bool:

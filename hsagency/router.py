@@ -41,6 +41,7 @@ from hsagency.portals import (
     ConnectionType,
     PortalId,
     Proof,
+    binding_of,
     redact,
 )
 from hsagency.routes import OperationClass
@@ -173,13 +174,7 @@ class Router:
             with lock:
                 if not kept:
                     secret = self._parts.store().get(name)
-                    if secret.fingerprint != connection.fingerprint:
-                        raise CredentialChanged(
-                            f"The stored secret of {connection.client_slug} is not the one that "
-                            "was proven. It was not used.",
-                            hint="Somebody changed the store: onboard the client again "
-                            "with --replace.",
-                        )
+                    _refuse_another(connection, secret)
                     kept.append(secret)
                 return kept[0]
 
@@ -217,7 +212,7 @@ class Router:
         proof = connection.proof
         if proof is None or proof.fingerprint != connection.fingerprint:
             return False
-        if proof.portal_id != connection.portal_id:
+        if (proof.portal_id, proof.api_base) != (connection.portal_id, connection.api_base):
             return False
         # A proof from the future is a clock that was set back: no proof at all.
         return timedelta() <= self._parts.now() - proof.at <= age
@@ -304,6 +299,22 @@ class Router:
         self._parts.writer.append(connection.client_slug, fields)
 
 
+def _refuse_another(connection: Connection, secret: Secret) -> None:
+    """Raise unless this is the secret that was onboarded, for this portal and this address."""
+    slug = connection.client_slug
+    if secret.fingerprint != connection.fingerprint:
+        raise CredentialChanged(
+            f"The stored secret of {slug} is not the one that was proven. It was not used.",
+            hint="Somebody changed the store: onboard the client again with --replace.",
+        )
+    if connection.binding != binding_of(connection, secret):
+        raise CredentialChanged(
+            f"The index was edited: the secret of {slug} was onboarded for another portal or "
+            "another address than it names now. Nothing was sent.",
+            hint="Put portalId and apiBase back as they were, or restore a backup of the index.",
+        )
+
+
 def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
     """Return a connection that works, with what is told of its portal now beside the rest."""
     return replace(
@@ -313,6 +324,7 @@ def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connecti
             portal_id=identity.portal_id,
             fingerprint=stored.fingerprint,
             correlation_id=identity.correlation_id,
+            api_base=stored.api_base,
         ),
         status=ConnectionStatus.CONNECTED,
         status_evidence="",

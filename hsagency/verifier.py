@@ -31,7 +31,15 @@ from hsagency.errors import (
     UnexpectedAnswer,
     VerificationError,
 )
-from hsagency.portals import Fact, PortalId, Provenance, parse_portal_id, redact
+from hsagency.portals import (
+    Fact,
+    PortalId,
+    Provenance,
+    parse_portal_id,
+    plain_text,
+    plain_word,
+    redact,
+)
 from hsagency.secret import Secret
 
 API_VERSION: Final = "2026-09"
@@ -94,7 +102,11 @@ class _UsageAnswer(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What HubSpot reports of the portal a credential belongs to; absent is not empty."""
+    """
+    What HubSpot reports of the portal a credential belongs to; absent is not empty.
+
+    What is no short printable text, or has a token's shape, counts as not reported.
+    """
 
     portal_id: PortalId
     account_type: str | None
@@ -142,13 +154,13 @@ def verify(sender: Sender, *, expected: Expected, who: str = HUBSPOT) -> Identit
         raise PortalMismatch(expected=wanted, got=details.portal_id)
     return Identity(
         portal_id=PortalId(details.portal_id),
-        account_type=details.account_type,
-        time_zone=details.time_zone,
-        currency=details.company_currency,
-        ui_domain=details.ui_domain,
-        hosting=details.data_hosting_location,
-        name=details.portal_name,
-        correlation_id=response.headers.get("x-hubspot-correlation-id"),
+        account_type=plain_text(details.account_type),
+        time_zone=plain_text(details.time_zone),
+        currency=plain_text(details.company_currency),
+        ui_domain=plain_text(details.ui_domain),
+        hosting=plain_text(details.data_hosting_location),
+        name=plain_text(details.portal_name),
+        correlation_id=_correlation_id(response),
     )
 
 
@@ -172,7 +184,8 @@ def introspect(sender: Sender, token: Secret) -> Introspection | None:
         # The frames below hold the body in their locals: a verbose traceback shows them.
         error.__traceback__ = None
         raise
-    return Introspection(portal_id=PortalId(info.hub_id), scopes=info.scopes)
+    scopes = tuple(one for one in info.scopes if plain_text(one))
+    return Introspection(portal_id=PortalId(info.hub_id), scopes=scopes)
 
 
 def daily_usage(sender: Sender) -> DailyUsage | None:
@@ -263,8 +276,12 @@ def _explained(response: httpx.Response, who: str) -> VerificationError:
         kind, words, hint = _CAUSES.get(status) or _rule(status)
     error = kind(f"{_first(who)} {words}.", hint=hint)
     error.status_code = status
-    error.correlation_id = response.headers.get("x-hubspot-correlation-id")
+    error.correlation_id = _correlation_id(response)
     return error
+
+
+def _correlation_id(response: httpx.Response) -> str | None:
+    return plain_word(response.headers.get("x-hubspot-correlation-id"))
 
 
 def _forbidden(category: str) -> _Cause:

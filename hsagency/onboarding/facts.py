@@ -8,7 +8,15 @@ from datetime import datetime
 
 from hsagency.data import table
 from hsagency.onboarding.rows import Row
-from hsagency.portals import Connection, ConnectionType, Fact, Proof, Provenance, parse_token
+from hsagency.portals import (
+    Connection,
+    ConnectionType,
+    Fact,
+    Proof,
+    Provenance,
+    binding_of,
+    parse_token,
+)
 from hsagency.verifier import DailyUsage, Identity, Introspection, facts_of, hublet_warning
 
 
@@ -53,7 +61,7 @@ class Findings:
 def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
     """Return the connection that a row becomes, generation 1, with what HubSpot reported."""
     identity, at = found.identity, found.identity.at
-    return Connection(
+    connection = Connection(
         client_slug=row.slug,
         portal_id=identity.portal_id,
         connection_type=row.connection_type,
@@ -69,9 +77,11 @@ def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
             portal_id=identity.portal_id,
             fingerprint=row.token.fingerprint,
             correlation_id=identity.correlation_id,
+            api_base=api,
         ),
         facts=_facts(row, found, at),
     )
+    return replace(connection, binding=binding_of(connection, row.token))
 
 
 def _facts(row: Row, found: Findings, at: datetime) -> Mapping[str, Fact]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event, Outcome, outcome_of
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
-from hsagency.portals import looks_like_token
+from hsagency.portals import plain_word
 from hsagency.transport.binding import Binding, reason_of, what
 
 
@@ -165,7 +164,7 @@ def _ended(
         headers = response.headers
         ended["rateLimitRemaining"] = _number(headers.get("x-hubspot-ratelimit-daily-remaining"))
         ended["rateLimitDaily"] = _number(headers.get("x-hubspot-ratelimit-daily"))
-        ended["correlationId"] = _word(headers.get("x-hubspot-correlation-id"))
+        ended["correlationId"] = plain_word(headers.get("x-hubspot-correlation-id"))
     return ended
 
 
@@ -179,16 +178,6 @@ def _number(header: str | None) -> int | None:
     return None
 
 
-def _word(text: object) -> str | None:
-    """Return a short machine word, or nothing: free text may quote what was submitted."""
-    if isinstance(text, str) and _WORD.fullmatch(text) and not looks_like_token(text):
-        return text
-    return None
-
-
-_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-
-
 def _cause(body: bytes) -> dict[str, str]:
     """Return policy and category of an error body; its messages may quote personal data."""
     if len(body) > _MOST:
@@ -199,7 +188,7 @@ def _cause(body: bytes) -> dict[str, str]:
         return {}
     if not isinstance(answer, dict):
         return {}
-    words = {name: _word(answer.get(name)) for name in ("policyName", "category", "errorType")}
+    words = {name: plain_word(answer.get(name)) for name in ("policyName", "category", "errorType")}
     return {name: word for name, word in words.items() if word}
 
 

@@ -35,12 +35,13 @@ from hsagency.portals import (
     ConnectionType,
     PortalId,
     Proof,
+    binding_of,
 )
 from hsagency.router import Parts, Router
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
 from tests.core.conftest import Child
-from tests.support import Connected, records
+from tests.support import Connected, listening, records
 
 PATH = "/crm/v3/objects/contacts"
 
@@ -209,7 +210,11 @@ def missing(_: Proof) -> dict[str, Any]:
     return {"proof": None}
 
 
-@pytest.mark.parametrize("spoil", [stale, nobodys, elsewhere, missing])
+def another_address(proof: Proof) -> dict[str, Any]:
+    return {"proof": replace(proof, api_base="")}
+
+
+@pytest.mark.parametrize("spoil", [stale, nobodys, elsewhere, another_address, missing])
 def test_a_proof_of_something_else_is_none(
     fleet: Connected, slug: str, spoil: Callable[[Proof], dict[str, Any]]
 ) -> None:
@@ -230,10 +235,41 @@ def test_without_an_answer_there_is_no_client(fleet: Connected, slug: str) -> No
 
 def test_an_edited_portal_id_is_found_out_before_any_call(fleet: Connected, slug: str) -> None:
     change(fleet, slug, portal_id=PortalId(4711))
-    with pytest.raises(PortalMismatch):
+    with pytest.raises(CredentialChanged, match="index was edited"):
         fleet.agency.client(slug)
-    with pytest.raises(Halted):
-        fleet.agency.client(fleet.slugs[1])
+    assert asked(fleet, slug) == 0
+
+
+def test_a_credential_goes_to_no_other_address_than_the_one_it_was_onboarded_to(
+    fleet: Connected, slug: str
+) -> None:
+    proof = fleet.agency.connection(slug).proof
+    assert proof is not None
+    with listening() as elsewhere:
+        change(fleet, slug, api_base=elsewhere.url, proof=replace(proof, api_base=elsewhere.url))
+        with pytest.raises(CredentialChanged, match=r"index was edited.*Nothing was sent"):
+            fleet.agency.client(slug).get(PATH)
+        with pytest.raises(CredentialChanged):
+            fleet.agency.verify(slug)
+        assert elsewhere.seen == []
+
+
+def test_a_portal_whose_entry_was_put_under_another_slug_gets_no_calls(
+    fleet: Connected, slug: str
+) -> None:
+    connection = fleet.agency.connection(slug)
+    store, other = fleet.agency.store, ClientSlug("somebody-else")
+    workspace = fleet.agency.workspace.settings.workspace
+    store.put(
+        SecretName(workspace=workspace, slug=other, generation=1), store.get(name(fleet, slug))
+    )
+
+    def move(connections: dict[ClientSlug, Connection]) -> None:
+        connections[other] = replace(connections.pop(connection.client_slug), client_slug=other)
+
+    fleet.agency.index.write(move)
+    with pytest.raises(CredentialChanged, match="index was edited"):
+        fleet.agency.client(other).get(PATH)
 
 
 def test_an_edited_address_is_not_followed(fleet: Connected, slug: str) -> None:
@@ -275,7 +311,14 @@ def rotate(fleet: Connected, slug: str) -> None:
     portal = fleet.sandbox.portal(slug)
     secret = Secret(fleet.sandbox.rotate(portal.portal_id).token)
     fleet.agency.store.put(name(fleet, slug, 2), secret)
-    change(fleet, slug, generation=2, fingerprint=secret.fingerprint, proof=None)
+    change(
+        fleet,
+        slug,
+        generation=2,
+        fingerprint=secret.fingerprint,
+        binding=binding_of(fleet.agency.connection(slug), secret),
+        proof=None,
+    )
 
 
 def remove(fleet: Connected, slug: str) -> None:

@@ -89,6 +89,25 @@ def test_the_right_portal_is_an_identity() -> None:
     assert found.at.tzinfo is not None
 
 
+@pytest.mark.parametrize(
+    "odd", ["N" * 101, "a\nb", "\x1b[31m", "\x9b2J", "\u202eevil", "", f"for {TOKEN}", TOKEN[:20]]
+)
+def test_what_is_no_short_printable_text_counts_as_not_told(odd: str) -> None:
+    fields = ("portalName", "timeZone", "companyCurrency", "uiDomain", "dataHostingLocation")
+    found = verify(Scripted(details(**dict.fromkeys(fields, odd), accountType=odd)), expected=MINE)
+    told = (found.name, found.time_zone, found.currency, found.ui_domain, found.hosting)
+    assert {*told, found.account_type} == {None}
+
+
+@pytest.mark.parametrize("odd", [TOKEN, "jane@example.com", "a b", "c" * 65, ""])
+def test_a_correlation_id_is_a_short_word_or_none(odd: str) -> None:
+    header = {"X-HubSpot-Correlation-Id": odd}
+    assert verify(Scripted(said(200, DETAILS, **header)), expected=MINE).correlation_id is None
+    with pytest.raises(CredentialRejected) as caught:
+        verify(Scripted(said(401, {}, **header)), expected=MINE)
+    assert caught.value.correlation_id is None
+
+
 def test_another_portal_is_a_mismatch_that_names_both() -> None:
     with pytest.raises(PortalMismatch, match="portal 99, expected 12345678") as caught:
         verify(Scripted(details(portalId=99)), expected=MINE)
