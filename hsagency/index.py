@@ -13,6 +13,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from hsagency.portals import ClientSlug, Connection, parse_portal_id, parse_slug
 
 SCHEMA: Final = 1
 _CONNECTION: Final = TypeAdapter(Connection)
+_TICK: Final = 100_000_000  # nanoseconds; file systems tell times apart in steps of up to 10 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +87,23 @@ class Index:
             try:
                 seen = os.stat(self._path)  # noqa: PTH116  (once a call, so it must be quick)
                 stamp = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
-                if self._cached is None or self._cached[0] != stamp:
-                    self._cached = (stamp, _parse(self._path.read_bytes(), self._path))
+                if self._cached is not None and self._cached[0] == stamp:
+                    return self._cached[1]
+                # Taken first: a write within the same tick of the clock leaves no other stamp.
+                settled = time.time_ns() - seen.st_mtime_ns > _TICK
+                found = _parse(self._path.read_bytes(), self._path)
+                self._cached = (stamp, found) if settled else None
             except OSError as error:
                 raise CorruptFile(
                     f"The index {self._path} cannot be read ({error.strerror}); nothing was done.",
                     hint="Restore it from a backup: without it no connection is known.",
                 ) from error
-            return self._cached[1]
+            return found
+
+    def _read_anew(self) -> Snapshot:
+        with self._reading:
+            self._cached = None
+        return self.read()
 
     def write(
         self, change: Callable[[dict[ClientSlug, Connection]], None], *, expect: int | None = None
@@ -104,7 +115,7 @@ class Index:
         wrote in between.
         """
         with self._writing(), locked(self._lock):
-            before = self.read()
+            before = self._read_anew()
             if expect is not None and before.version != expect:
                 raise Conflict("The index was changed by somebody else; nothing was written.")
             connections = dict(before.connections)
@@ -114,7 +125,7 @@ class Index:
             after = Snapshot(before.version + 1, connections, before.tombstones)
             after.check()
             self._write(after)
-            return self.read()
+            return self._read_anew()
 
     def update(self, slug: ClientSlug, *, generation: int, **changes: Any) -> None:
         """Change fields of one connection, unless another generation took its place."""

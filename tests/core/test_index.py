@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -109,8 +110,39 @@ def test_a_plan_against_an_older_version_is_a_conflict(index: Index, path: Path)
     assert list(index.read().connections) == ["acme-corp", "beta-inc"]
 
 
+def rewritten(path: Path, *, at: int) -> None:
+    """Give connections.json another content of the same length, inode and time."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"na1"', b'"eu1"'))
+    os.utime(path, ns=(at, at))
+
+
+def test_a_write_builds_on_what_the_file_holds_and_not_on_what_was_read(
+    index: Index, path: Path
+) -> None:
+    index.write(adding(connection("acme-corp", 1)))
+    long_ago = 1_700_000_000_000_000_000
+    os.utime(path, ns=(long_ago, long_ago))
+    assert index.read().connections["acme-corp"].hublet == "na1"
+    rewritten(path, at=long_ago)
+    index.write(adding(connection("beta-inc", 2)))
+    assert index.read().connections["acme-corp"].hublet == "eu1"
+
+
+def test_a_file_too_young_to_tell_its_writes_apart_is_read_each_time(
+    index: Index, path: Path
+) -> None:
+    index.write(adding(connection("acme-corp", 1)))
+    soon = time.time_ns() + 10**12  # as a clock that runs ahead shows it
+    os.utime(path, ns=(soon, soon))
+    assert index.read().connections["acme-corp"].hublet == "na1"
+    rewritten(path, at=soon)
+    assert index.read().connections["acme-corp"].hublet == "eu1"
+
+
 WRITER = """
 import sys
+import time
 from pathlib import Path
 from hsagency.errors import Conflict
 from hsagency.index import Index
