@@ -2,7 +2,8 @@
 The fleet-wide halt: one file that stops every call of every process until a person clears it.
 
 It is set when a live connection turns out to reach another portal than its own. Reading it
-costs one look at the file system a call; a file that cannot be read counts as set.
+costs two looks at the file system a call; a file that cannot be read counts as set, and so
+does a folder that is gone: a halt may have gone with it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Halt:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._name = os.fspath(path)
+        self._name, self._folder = os.fspath(path), os.fspath(path.parent)
 
     def check(self) -> None:
         """Raise `Halted` while the fleet is halted."""
@@ -33,6 +34,8 @@ class Halt:
         """Return why the fleet is halted, or nothing if it is not."""
         if not self._is_set():
             return None
+        if not self._path.parent.exists():
+            return "its folder is gone, and with it whether it was halted."
         try:
             return str(orjson.loads(self._path.read_bytes())["reason"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -40,7 +43,7 @@ class Halt:
 
     def set(self, reason: str, *, at: datetime) -> None:
         """Halt the fleet; the first reason stays."""
-        if self.reason() is None:
+        if self.reason() is None or not self._path.parent.exists():
             make_private_dir(self._path.parent)
             content = {"schema": 1, "reason": reason, "since": at}
             write_private(self._path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
@@ -52,14 +55,15 @@ class Halt:
             raise UsageError("The fleet is not halted; nothing was changed.")
         if not reason.strip():
             raise UsageError("Resuming needs a reason; nothing was changed.")
-        self._path.unlink()
+        make_private_dir(self._path.parent)
+        self._path.unlink(missing_ok=True)
         return halted_for
 
     def _is_set(self) -> bool:
         try:
             os.lstat(self._name)
         except FileNotFoundError:
-            return False
+            return not os.path.isdir(self._folder)  # noqa: PTH112  (once a call)
         except OSError:
             return True  # whether it is there cannot be seen, so it counts as there
         return True

@@ -202,6 +202,7 @@ def lone_client(
 ) -> Iterator[PortalClient]:
     """Make a portal client without an agency: guard, recorder, bearer and a real wire."""
     author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
+    (folder / "state").mkdir(parents=True, exist_ok=True)
     with AuditWriter(folder / "audit", author=author, sync=sync) as writer:
         way = Channel(
             host=host_url(url),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,6 +74,22 @@ def test_where_nobody_can_look_the_halt_counts_as_set(path: Path) -> None:
     path.parent.symlink_to(path.parent)  # a loop
     with pytest.raises(Halted):
         Halt(path).check()
+
+
+def test_a_folder_that_is_gone_counts_as_a_halt_until_a_person_resumes(path: Path) -> None:
+    Halt(path).set("first.", at=AT)
+    shutil.rmtree(path.parent)
+    with pytest.raises(Halted, match="its folder is gone"):
+        Halt(path).check()
+    assert "its folder is gone" in Halt(path).clear(reason="looked at it")
+    Halt(path).check()
+    assert Halt(path).reason() is None
+
+
+def test_a_halt_is_set_although_its_folder_is_gone(path: Path) -> None:
+    path.parent.rmdir()
+    Halt(path).set("first.", at=AT)
+    assert Halt(path).reason() == "first."
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "\n"])
