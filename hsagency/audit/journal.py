@@ -115,9 +115,7 @@ class Segment:
 
     def _refuse_strangers(self) -> None:
         if self._descriptor < 0 or os.getpid() != self._pid:
-            raise AuditError(
-                "This audit log is closed, or was opened by another process.", hint=_REOPEN
-            )
+            raise AuditError(_STRANGE, hint=_REOPEN)
 
     def _refuse_broken(self) -> None:
         if self._broken is not None:
@@ -189,6 +187,7 @@ class Segment:
         raise AuditError(f"The audit log {self.path} {what}.", hint=_KEEP) from cause
 
 
+_STRANGE: Final = "This audit log is closed, or was opened by another process."
 _REOPEN: Final = "Open the agency again in this process: Agency.open()."
 _KEEP: Final = "Keep that folder as it is, find out what touched it, and open the agency again."
 _OWN: Final = "This user must own the folder and be able to write there."
@@ -344,9 +343,7 @@ class AuditWriter:
 
     def _refuse_strangers(self) -> None:
         if self._closed or os.getpid() != self._pid:
-            raise AuditError(
-                "This audit log is closed, or was opened by another process.", hint=_REOPEN
-            )
+            raise AuditError(_STRANGE, hint=_REOPEN)
 
     def _stamped(self, slug: str, fields: Mapping[str, object]) -> dict[str, object]:
         return {
@@ -380,17 +377,23 @@ class AuditWriter:
             return
         with self._lock:
             self._dirty.add(segment)
-            if self._flusher is None and not self._closed:
-                self._flusher = threading.Thread(
-                    target=self._flush_forever, name="audit-flusher", daemon=True
-                )
-                self._flusher.start()
+            if self._flusher is not None or self._closed:
+                return
+            flusher = threading.Thread(target=self._flush_forever, daemon=True)
+            with contextlib.suppress(RuntimeError):  # none is to be had, as when a program ends
+                flusher.start()
+                self._flusher = flusher
+        if self._flusher is None:
+            self._flush_dirty()
 
     def _flush_forever(self) -> None:
         while not self._wake.wait(_FLUSH_SECONDS):
-            with self._lock:
-                dirty, self._dirty = self._dirty, set()
-            for segment in dirty:
-                # A failure marks the segment; the next call on it is refused with the cause.
-                with contextlib.suppress(AuditError, OSError):
-                    segment.flush()
+            self._flush_dirty()
+
+    def _flush_dirty(self) -> None:
+        with self._lock:
+            dirty, self._dirty = self._dirty, set()
+        for segment in dirty:
+            # A failure marks the segment; the next call on it is refused with the cause.
+            with contextlib.suppress(AuditError, OSError):
+                segment.flush()

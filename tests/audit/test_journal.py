@@ -65,6 +65,21 @@ def test_a_record_that_need_not_be_durable_is_flushed_a_moment_later(
     assert disk.safe[there.st_ino] == there.st_size
 
 
+def test_where_no_thread_is_to_be_had_an_outcome_is_flushed_at_once(
+    writer: AuditWriter, audit: Path, disk: Disk
+) -> None:
+    before = threading.stack_size(1 << 46)  # more than any machine gives a thread
+    try:
+        writer.append("acme-corp", intent(1), durable=False)
+        writer.append("acme-corp", intent(2), durable=False)
+    finally:
+        threading.stack_size(before)
+    there = file_of(audit).stat()
+    assert disk.safe[there.st_ino] == there.st_size
+    assert disk.flushes == 2
+    assert len(records(audit)) == 2
+
+
 def test_records_say_who_and_when_and_are_numbered(writer: AuditWriter, audit: Path) -> None:
     for number in range(3):
         writer.append("acme-corp", intent(number))
