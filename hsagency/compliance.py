@@ -38,11 +38,45 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 """The eight columns of the report, in frames and in the CSV."""
 
 _OUTCOME: Final = pl.col("outcome").fill_null(str(Outcome.UNKNOWN))
+_CLASS: Final = (
+    pl.when(pl.col("status_code").is_between(100, 599))
+    .then((pl.col("status_code") // 100).cast(pl.String) + "xx")
+    .replace("3xx", "3xx (redirect)")
+    .alias("status_class")
+)
 _OBJECT: Final = pl.col("object_type").fill_null("other")
 _ERRORS: Final = _OUTCOME.ne(str(Outcome.OK)).sum().cast(pl.Int64)
 _CALLS: Final = pl.len().cast(pl.Int64)
 SIMULATED: Final = (pl.col("origin") == str(Origin.SIMULATED)).sum().cast(pl.Int64)
 """Counts the calls that never happened; every frame that a chart draws brings it along."""
+# A stored reason is free text that may name a path, a portal or another client: no page shows
+# it. The first pattern that fits a reason, in small letters and without the slug, gives its word.
+_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "not stated": r"^not.stated$",
+        "halted": r"^the fleet is halted|^halt",
+        "closed": r"is closed|^(client |audit log )?closed|was changed or removed after",
+        "another host": r"on another host|credentials or an @|^another.host",
+        "a header": r"set the [a-z-]+ header|^(a.)?header",
+        "the method": r"no such method|^(the.)?method",
+        "the path": r"read in two ways|secret in the url|of a token's shape|^(the.)?path",
+        "the purpose": r"a purpose is up to|^(the.)?purpose",
+        "unclassified": r"no row of the route table|^unclassified",
+        "the connection type": r"an? [a-z]+_[a-z_]+ connection |^(the.)?connection.type|^type$",
+        "credential missing": r"holds no secret|^credential.missing",
+        "credential changed": r"not the one that was proven|^credential.changed",
+        "not proven": (
+            r"^mismatch|^(hubspot|the [a-z ]+) (accepts|answered|did|does|has|is moving) "
+            r"|^the answer is not|^not.proven"
+        ),
+        "credential unreadable": r"store|keyring|identity|\.age|could not be|^credential un",
+        "workspace unreadable": r"^workspace",
+    }
+)
+_OTHER: Final = "other"
+REASONS: Final = (*_REASONS, _OTHER)
+"""Every word that `refusals` may give for a reason."""
+
 # What a spreadsheet takes for the start of a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -153,25 +187,38 @@ def by_outcome(calls: pl.LazyFrame) -> pl.DataFrame:
     """
     Count calls by outcome and status code.
 
-    Columns: `outcome` (String), `status_code` (Int64, null where there was no answer),
-    `calls`, `errors` and `simulated` (Int64).
+    Columns: `outcome` and `status_class` (String; "2xx", or "3xx (redirect)"), `status_code`
+    (Int64; both null where there was no answer), `calls`, `errors` and `simulated` (Int64).
     """
-    return _counted(calls, _OUTCOME.alias("outcome"), pl.col("status_code"))
+    return _counted(calls, _OUTCOME.alias("outcome"), _CLASS, pl.col("status_code"))
 
 
 def refusals(calls: pl.LazyFrame) -> pl.DataFrame:
     """
     Count the calls that hsagency stopped, by reason.
 
-    Columns: `reason` (String), `refused` and `simulated` (Int64).
+    Columns: `reason` (String, one of `REASONS`), `refused` and `simulated` (Int64).
     """
     return (
         calls.filter(_OUTCOME.eq(str(Outcome.REFUSED)))
-        .group_by(pl.col("reason").fill_null("not stated"))
+        .group_by(_reason().alias("reason"))
         .agg(refused=_CALLS, simulated=SIMULATED)
         .sort("reason")
         .collect()
     )
+
+
+def _reason() -> pl.Expr:
+    given = (
+        pl.col("reason")
+        .fill_null("not stated")
+        .str.to_lowercase()
+        .str.replace(r"^refused for \S+: ", "")
+    )
+    word = pl.lit(_OTHER)
+    for name, pattern in reversed(list(_REASONS.items())):
+        word = pl.when(given.str.contains(pattern)).then(pl.lit(name)).otherwise(word)
+    return word
 
 
 def _counted(calls: pl.LazyFrame, *keys: pl.Expr) -> pl.DataFrame:

@@ -112,6 +112,57 @@ def test_a_refused_call_is_not_a_call() -> None:
     assert compliance.overview(frame({"outcome": "refused"})).row(0, named=True)["refused"] == 1
 
 
+def test_redirects_have_a_row_that_calls_them_so() -> None:
+    codes = (200, 204, 301, 302, 404, None, 999)
+    counted = compliance.by_outcome(frame(*({"status_code": code} for code in codes)))
+    told = dict(counted.select("status_code", "status_class").iter_rows())
+    redirect = "3xx (redirect)"
+    assert list(map(told.get, codes)) == ["2xx", "2xx", redirect, redirect, "4xx", None, None]
+    assert counted["calls"].to_list() == [1] * len(codes)
+
+
+REFUSED = {
+    "The fleet is halted: the credential of beta-inc reached portal 555, not 4321.": "halted",
+    "This client for acme-corp is closed or belongs to another process.": "closed",
+    "The connection of acme-corp was changed or removed after this client was handed out.": "closed",
+    "/srv/jane.doe/store/acme-corp/main-1.age could not be read: denied.": "credential unreadable",
+    "The identity /srv/jane.doe/id, which opens it, is not there.": "credential unreadable",
+    "The store age:/srv/jane.doe answered, and holds no secret x.": "credential missing",
+    "The stored secret of acme-corp is not the one that was proven.": "credential changed",
+    "MISMATCH: the token belongs to portal 555 (beta-inc), expected 12345678.": "not proven",
+    "HubSpot does not accept the token (401). Nothing else was sent.": "not proven",
+    "Refused for acme-corp: the address is on another host than this portal's.": "another host",
+    "Refused for acme-corp: the caller set the x-original-url header.": "a header",
+    "Refused for acme-corp: HubSpot has no such method.": "the method",
+    "Refused for acme-corp: the path could be read in two ways.": "the path",
+    "Refused for acme-corp: an audit_only connection reads, and this call is a write.": (
+        "the connection type"
+    ),
+    "Refused for acme-corp: no row of the route table says what this call does.": "unclassified",
+    "client closed": "closed",
+    "audit log closed": "closed",
+    "credential store missing": "credential unreadable",
+    "credential unusable": "credential unreadable",
+    "not proven: portal mismatch": "not proven",
+    "refused": "other",
+    "beta-inc, portal 555, /home/jane": "other",
+}
+
+
+@pytest.mark.parametrize(("stored", "shown"), REFUSED.items())
+def test_a_stored_reason_is_shown_as_one_of_a_few_words(stored: str, shown: str) -> None:
+    counted = compliance.refusals(frame({"outcome": "refused", "reason": stored}))
+    assert counted["reason"].to_list() == [shown]
+
+
+@given(st.none() | st.sampled_from([*compliance.REASONS]) | st.text(alphabet="abc -/:.19\n"))
+def test_no_free_text_of_a_refusal_is_shown(stored: str | None) -> None:
+    counted = compliance.refusals(frame({"outcome": "refused", "reason": stored}))
+    assert set(counted["reason"]) <= {*compliance.REASONS}
+    if stored in compliance.REASONS:
+        assert counted["reason"].to_list() == [stored]
+
+
 def test_the_mean_is_over_known_durations_only_and_empty_without_any() -> None:
     known = one_row({"duration_ms": 100}, {"duration_ms": None}, {"duration_ms": 101})
     assert known["avg_duration_ms"] == 100.5
@@ -206,7 +257,9 @@ def test_frames_have_the_columns_and_types_that_their_docstrings_name() -> None:
         compliance.overview: {"origin": text, **dict.fromkeys(("calls", "errors", "unknown", "refused"), count)},
         compliance.by_day: {"date": pl.Date(), "outcome": text, **counted},
         compliance.by_object: {"object_type": text, "operation": text, **counted},
-        compliance.by_outcome: {"outcome": text, "status_code": count, **counted},
+        compliance.by_outcome: {
+            "outcome": text, "status_class": text, "status_code": count, **counted,
+        },
         compliance.refusals: {"reason": text, "refused": count, "simulated": count},
         compliance.summary: {
             "client_slug": text, "portal_id": count, "date": pl.Date(), "method": text,
