@@ -170,6 +170,24 @@ def _safe(bare: tuple[str, ...], pattern: _Pattern | None, *, keep_numbers: bool
             yield place
 
 
+@cache
+def object_types() -> frozenset[str]:
+    """Return every object type that HubSpot itself names; no portal's own names or numbers."""
+    fixed = {row[1] for _, row in _rows() if row[0] == "crm" and len(row) > 1}
+    types = table("routes")
+    return frozenset(fixed | {"custom", *types["types"]["known"], *types["names"]})
+
+
+def is_object_type(name: str) -> bool:
+    """
+    Say whether HubSpot itself names an object type so, in whichever case.
+
+    >>> is_object_type("contacts"), is_object_type("p_acme_corp")
+    (True, False)
+    """
+    return name.isascii() and name.lower() in object_types()
+
+
 def _is_type(text: str) -> bool:
     return text in table("routes")["types"]["known"] or _CUSTOM.fullmatch(text) is not None
 

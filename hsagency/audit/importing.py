@@ -10,14 +10,13 @@ read and judged as a whole before the first record of it is written.
 A line is known by its content, so the same file adds nothing the second time, a log that has
 grown since adds its new lines only, and an import that was interrupted is completed.
 
-Not promised: that a name in an odd place is seen for one. A field that holds a short plain
-word (actor, object type, correlation id) is kept as it is.
+An object type that HubSpot does not name itself becomes `custom`: it may be anything, and
+reports show it. Actor and correlation id are kept if short and plain: no report shows them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from hsagency.audit.record import TO_FRAME, Event, Origin, outcome_of, timestamp
 from hsagency.errors import UsageError
 from hsagency.portals import AGENCY, looks_like_token, parse_portal_id, parse_slug, redact
 from hsagency.progress import Progress, silent
-from hsagency.routes import touched
+from hsagency.routes import is_object_type, touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,6 @@ def _record(line: bytes) -> dict[str, Any]:
     }
 
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")  # of an object type
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
@@ -209,8 +207,11 @@ def _word(field: Mapping[str, Any], name: str) -> str | None:
 
 
 def _object_type(field: Mapping[str, Any]) -> str | None:
-    word = _word(field, "object_type")
-    return word if word and _NAME.fullmatch(word) else None
+    """Reports show it, to clients too, so it is a word of HubSpot's and nobody else's."""
+    given = field.get("object_type")
+    if not isinstance(given, str) or given in ("", "other"):
+        return None
+    return given if is_object_type(given) else "custom"
 
 
 def _digits(field: Mapping[str, Any], name: str) -> str | None:

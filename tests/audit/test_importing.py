@@ -342,6 +342,34 @@ def test_what_may_be_personal_or_secret_never_lands_on_disk(
         assert TOKEN not in one
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("contacts", "contacts"),
+        ("CONTACT", "CONTACT"),
+        ("owners", "owners"),
+        ("0-3", "0-3"),
+        (None, None),
+        ("other", None),
+        (["contacts"], None),
+        ("beta-inc", "custom"),
+        ("p_beta_inc", "custom"),
+        ("2-87654321", "custom"),
+        ("Jane Doe", "custom"),
+        (TOKEN, "custom"),
+        (TOKEN[8:], "custom"),
+        ("tas\N{KELVIN SIGN}s", "custom"),
+    ],
+)
+def test_an_object_type_is_a_word_of_hubspots_or_custom(
+    given: object, kept: str | None, writer: AuditWriter, audit: Path, log: Path
+) -> None:
+    """A report shows it to the client, and another client's slug would be one word too."""
+    import_file(writer, write(log, line(objectType=given)))
+    [record] = [one for one in records(audit, "acme-corp") if "callId" in one]
+    assert record.get("objectType") == kept
+
+
 def test_the_name_of_the_file_may_be_given(writer: AuditWriter, audit: Path, log: Path) -> None:
     import_file(writer, write(log, line()), name="audit.jsonl of the old router")
     (note,) = records(audit, "_agency")
