@@ -14,6 +14,7 @@ import queue
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
@@ -27,9 +28,14 @@ class Worker:
     """One warm process."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-c", _SERVE, json.dumps(sys.path)]
+        flags = ["-E"] if sys.flags.ignore_environment else []
+        path = [str(Path(one).absolute()) for one in sys.path]  # "" would move to another folder
         self._process = subprocess.Popen(  # noqa: S603 - this very Python, no shell
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-P", *flags, "-c", _SERVE, json.dumps(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=_environment(),
         )
 
     def run(self, task: Mapping[str, Any]) -> str:
@@ -92,6 +98,19 @@ class Workers:
         self._stopped = True
         for worker in self._all:
             worker.stop()
+
+
+def _environment() -> dict[str, str]:
+    """
+    Return the environment without what makes a Python run files of the folder it is in.
+
+    A json.py that lies there, in a folder of downloads say, is nobody's to run: not here, and
+    not in a kernel that is started from here.
+    """
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    fixed = os.pathsep.join(one for one in folders if Path(one).is_absolute())
+    kept = {name: one for name, one in os.environ.items() if name != "PYTHONSTARTUP"}
+    return {**kept, "PYTHONPATH": fixed, "PYTHONSAFEPATH": "1"}
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
