@@ -25,6 +25,7 @@ from hsagency.errors import ReportError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import parse_slug
 from hsagency.progress import Progress, silent
+from hsagency.reports.leaks import one_line
 from hsagency.reports.making import BODY, CSV, RESULT, Kind, known_portals
 from hsagency.reports.notebook import Engine
 from hsagency.reports.page import Heading, page
@@ -44,7 +45,7 @@ class ReportResult:
     What became of one client's report.
 
     `empty` says that no record was found: the files say so too. `failed` left whatever was
-    there before as it was, and `error` says why.
+    there before as it was, and `error` says why, in one line that a terminal can show.
     """
 
     slug: str
@@ -148,7 +149,7 @@ def _result(task: Mapping[str, Any], ended: str) -> dict[str, Any]:
     if ended or not path.exists():
         return {"status": "failed", "error": f"The report was not made: {ended or 'no result'}."}
     result: dict[str, Any] = orjson.loads(path.read_bytes())
-    return result
+    return {**result, "error": one_line(result.get("error", ""))}
 
 
 def _saved(
