@@ -250,6 +250,7 @@ class Evidence:
     unknown: int
     judging: int
     by_origin: Mapping[str, int]
+    by_portal: Mapping[int, int]
     damaged: tuple[str, ...]
     imports: tuple[str, ...]
 
@@ -267,6 +268,7 @@ class Evidence:
                 f"{self.judging:,} (in the agency's own log, not counted here)",
             ),
             *((f"Origin: {name}", f"{n:,} records") for name, n in self.by_origin.items()),
+            *((f"Portal: {portal}", f"{n:,} records") for portal, n in self.by_portal.items()),
             ("Lines that could not be read", "; ".join(self.damaged) or "none"),
             *(("Import", text) for text in self.imports),
         ]
@@ -298,9 +300,15 @@ def evidence(reading: Reading, period: Period, *, judging: Reading | None = None
             origin: calls + refused
             for origin, calls, refused in counts.select("origin", "calls", "refused").iter_rows()
         },
+        by_portal=dict(_by_portal(chosen).iter_rows()),
         damaged=tuple(_named(one) for log in read for one in log.damage),
         imports=tuple(_FILE.sub(" from a file (", text) for text in imports.to_list()),
     )
+
+
+def _by_portal(calls: pl.LazyFrame) -> pl.DataFrame:
+    counted = calls.drop_nulls("portal_id").group_by("portal_id").agg(pl.len())
+    return counted.sort("portal_id").collect()
 
 
 def judged(log: Reading, client_slug: str) -> Reading:

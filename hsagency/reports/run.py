@@ -115,7 +115,7 @@ def single(agency: Agency, kind: Kind, slug: str, period: Period, fmt: Format = 
         made = _result(task, workers.run(task))
         if made["status"] == "failed":
             raise ReportError(f"No report was made for {slug}: {made['error']}", hint="")
-        return _documents(agency, kind, period, made, task=task)[_name(kind, fmt)]
+        return _document(agency, kind, period, made, task=task, fmt=fmt)
 
 
 @contextmanager
@@ -164,29 +164,34 @@ def _saved(
 ) -> ReportResult:
     if made["status"] == "failed":
         return ReportResult(slug=slug, kind=kind, status="failed", error=made["error"])
-    documents = _documents(agency, kind, period, made, task=task)
+    documents = {
+        _name(kind, one): _document(agency, kind, period, made, task=task, fmt=one)
+        for one in formats
+    }
     folder = agency.workspace.reports / slug / period.label
-    names = [_name(kind, one) for one in formats]
     try:
         make_private_dir(folder)
-        for name in names:
-            write_private(folder / name, documents[name])
+        for name, document in documents.items():
+            write_private(folder / name, document)
     except OSError as error:
         message = f"The report could not be written to {folder} ({error.strerror})."
         return ReportResult(slug=slug, kind=kind, status="failed", error=message)
-    files = tuple(folder / name for name in names)
+    files = tuple(folder / name for name in documents)
     return ReportResult(slug=slug, kind=kind, status=made["status"], files=files)
 
 
-def _documents(
+def _document(
     agency: Agency,
     kind: Kind,
     period: Period,
     made: Mapping[str, Any],
     *,
     task: Mapping[str, Any],
-) -> dict[str, bytes]:
+    fmt: Format,
+) -> bytes:
     scratch = Path(task["scratch"])
+    if fmt == "csv":
+        return (scratch / CSV).read_bytes()
     heading = Heading(
         title=TITLES[kind],
         client=made["portal"],
@@ -194,11 +199,7 @@ def _documents(
         agency=agency.workspace.settings.agency.name,
         made_at=datetime.now(UTC),
     )
-    body = (scratch / BODY).read_text("utf-8")
-    return {
-        _name(kind, "html"): page(heading, body).encode(),
-        CSV: (scratch / CSV).read_bytes(),
-    }
+    return page(heading, (scratch / BODY).read_text("utf-8")).encode()
 
 
 def _name(kind: Kind, fmt: Format) -> str:

@@ -77,18 +77,24 @@ def choose(
     else:
         period = _latest_month(reading, now or datetime.now(UTC))
         why.append(f"No period was named: this is {period.label}.")
+    calls = within(reading.calls, period).collect().lazy()
     connection = agency.connections().get(parse_slug(slug))
+    seen = _portals(calls) or _portals(reading.calls)
+    same = connection is not None and set(seen) <= {connection.portal_id}
     facts = {name: fact.value for name, fact in connection.facts.items()} if connection else {}
+    if connection is not None and not same:
+        why.append(f"Records of other portals than the connected {connection.portal_id} are here.")
     limit = facts.get("daily_limit")
     return Selection(
         client_slug=slug,
-        account_name=str(facts.get("name") or ""),
-        portal_ids=(connection.portal_id,) if connection else _portals(reading),
-        daily_limit=limit if isinstance(limit, int) else None,
+        # A name or a limit of one portal says nothing about the records of another.
+        account_name=str(facts.get("name") or "") if same else "",
+        portal_ids=(connection.portal_id,) if connection and same else seen,
+        daily_limit=limit if same and isinstance(limit, int) else None,
         period=period,
         reading=reading,
         judging=judged(agency.reading(AGENCY), slug),
-        calls=within(reading.calls, period).collect().lazy(),
+        calls=calls,
         why=" ".join(why),
     )
 
@@ -127,7 +133,7 @@ def _latest_month(reading: Reading, now: datetime) -> Period:
     return Period.of(month=f"{last.item():%Y-%m}") if last.item() is not None else this
 
 
-def _portals(reading: Reading) -> tuple[int, ...]:
-    """Return the portal ids that the records of a client without a connection name."""
-    ids = reading.calls.select(pl.col("portal_id").drop_nulls().unique().sort()).collect()
+def _portals(calls: pl.LazyFrame) -> tuple[int, ...]:
+    """Return the portal ids that records name."""
+    ids = calls.select(pl.col("portal_id").drop_nulls().unique().sort()).collect()
     return tuple(ids["portal_id"].to_list())

@@ -66,12 +66,13 @@ def may() -> Period:
 
 @pytest.fixture
 def add_cell(agency: Agency) -> Callable[[str, str], None]:
-    """Give the workspace's notebook of a report one more cell."""
+    """Let the workspace's notebook of a report end, after what sets it up, in another cell."""
 
     def add(name: str, source: str) -> None:
         path = agency.workspace.notebooks / name
         notebook = nbformat.read(path, as_version=4)
-        notebook.cells.append(nbformat.v4.new_code_cell(source))
+        setup = [one for one in notebook.cells if one.metadata.get("tags")]
+        notebook.cells = [*setup, nbformat.v4.new_code_cell(source)]
         nbformat.write(notebook, path)
 
     return add

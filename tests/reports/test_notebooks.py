@@ -71,7 +71,7 @@ def test_a_workspaces_own_notebook_comes_first(agency: Agency) -> None:
     assert reports.find_notebook(agency.workspace, "quota").parent == shipped("notebooks")
 
 
-def test_onboarding_is_rehearsed_then_done_and_leaves_a_record_without_keys(
+def test_onboarding_is_rehearsed_then_done_shows_its_progress_and_leaves_no_key(
     tmp_path: Path,
 ) -> None:
     with fleet(tmp_path / "workspace", portals=2) as one:
@@ -83,7 +83,10 @@ def test_onboarding_is_rehearsed_then_done_and_leaves_a_record_without_keys(
         assert one.agency.slugs() == []
         assert [path.name.rpartition("-")[2] for path in records.iterdir()] == ["plan.csv"]
 
-        said += papermill(one.root, "01-onboarding", api=one.url, dry_run=False, type="audit_only")
+        out = papermill(one.root, "01-onboarding", api=one.url, dry_run=False, type="audit_only")
+        said += out
+        assert re.findall(r'"(\w+): +0%', out) == ["judging", "storing"]  # its progress
+        assert out.count("application/vnd.jupyter.widget-view+json") >= 2
         assert one.agency.slugs() == sorted(portal.client_slug for portal in one.sandbox.portals)
         kinds = {one.connection_type for one in one.agency.connections().values()}
         assert kinds == {"audit_only"}
@@ -121,12 +124,3 @@ def test_an_error_is_two_lines_in_a_notebook_and_fails_all_the_same(tmp_path: Pa
         f"Error: There is no workspace in {tmp_path} or above.",
         "Make one with 'hsagency init DIR', or name one with --workspace or HSAGENCY_HOME.",
     ]
-
-
-def test_onboarding_shows_its_progress(tmp_path: Path) -> None:
-    with fleet(tmp_path / "workspace", portals=2) as one:
-        (one.root / "clients.csv").write_bytes(client_list(one.sandbox))
-        out = papermill(one.root, "01-onboarding", api=one.url, dry_run=False)
-    bars = re.findall(r'"(\w+): +0%', out)
-    assert bars == ["judging", "storing"]
-    assert out.count("application/vnd.jupyter.widget-view+json") >= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from hsagency import reports
 from hsagency.agency import Agency
+from hsagency.audit.importing import import_file
 from hsagency.errors import BadSlug, NothingToReport, UnknownClient, UsageError
 from tests.fleets import connected
 from tests.support import records
@@ -72,3 +74,19 @@ def test_calls_that_judged_the_key_are_evidence_of_the_client_they_judged(tmp_pa
             own = {record["callId"] for record in made if record["candidateSlug"] == slug}
             chosen = reports.choose(one.agency, client=slug)
             assert chosen.evidence().judging == len(own) > 0
+
+
+def test_the_records_of_another_portal_get_neither_its_name_nor_its_limit(tmp_path: Path) -> None:
+    """An imported log may hold the same slug for a portal the client had before."""
+    with connected(tmp_path / "workspace", portals=1) as one:
+        (slug,) = one.agency.slugs()
+        log = tmp_path / "old.jsonl"
+        line = {"ts": "2026-05-04T12:00:00Z", "portalId": 12345678, "clientSlug": slug}
+        line |= {"method": "GET", "path": "/crm/v3/objects/contacts", "statusCode": 200}
+        log.write_text(json.dumps(line) + "\n")
+        import_file(one.agency.writer, log)
+        chosen = reports.choose(one.agency, client=slug, month="2026-05")
+        assert chosen.portal == f"{slug} (portal 12345678)"
+        assert chosen.daily_limit is None
+        assert "other portals" in chosen.why
+        assert chosen.evidence().by_portal == {12345678: 1}
