@@ -2,7 +2,7 @@
 Onboarding: from a list of clients and tokens to verified connections.
 
 Planned, shown, applied. `plan` asks HubSpot about every row and writes nothing but audit
-records; `apply` writes what the plan says, if nobody changed the index meanwhile. Secrets are
+records; `apply` writes what the plan says, if what it rests on is as it was. Secrets are
 stored and read back before the index mentions them, so a crash leaves either the old state or
 secrets that the next run completes. One bad row never stops the others.
 """
@@ -25,7 +25,7 @@ from hsagency.agency import Agency
 from hsagency.audit.record import Event
 from hsagency.client import parse_api_base
 from hsagency.durable import locked, make_private_dir, write_private
-from hsagency.errors import Conflict, CredentialError, OnboardingError
+from hsagency.errors import Conflict, OnboardingError
 from hsagency.index import Snapshot, as_json
 from hsagency.onboarding.facts import Findings
 from hsagency.onboarding.judging import (
@@ -34,11 +34,12 @@ from hsagency.onboarding.judging import (
     ask,
     bad,
     judge,
-    secret_name,
+    taken,
 )
 from hsagency.onboarding.rows import BadRow, Row, read_list, read_rows
+from hsagency.onboarding.storing import STORED, Secrets, refuse_a_copy
 from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, redact
-from hsagency.progress import Progress, Step, silent
+from hsagency.progress import Progress, silent
 from hsagency.secret import Secret
 from hsagency.verifier import Expected, differences
 
@@ -83,12 +84,16 @@ _WORDS: Final = {
 }
 
 
+Basis = tuple[int, str, int, str, str]
+"""What a judgement rests on: portal, fingerprint, generation, type and address."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Every row, judged, against one version of the index."""
+    """Every row, judged, and what is stored of the connections it names."""
 
     judgements: tuple[Judgement, ...]
-    index_version: int
+    basis: Mapping[ClientSlug, Basis]
 
     @property
     def digest(self) -> str:
@@ -99,7 +104,7 @@ class Plan:
             else (one.line, one.slug, one.decision, one.cause)
             for one in self.judgements
         ]
-        return hashlib.sha256(orjson.dumps([self.index_version, seen])).hexdigest()[:16]
+        return hashlib.sha256(orjson.dumps([sorted(self.basis.items()), seen])).hexdigest()[:16]
 
     @property
     def counts(self) -> Mapping[Decision, int]:
@@ -114,7 +119,7 @@ class Plan:
     @property
     def stores(self) -> bool:
         """Whether applying it would store anything."""
-        return any(one.decision in _STORED for one in self.judgements)
+        return any(one.decision in STORED for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
         """
@@ -135,7 +140,7 @@ class Result:
     @property
     def onboarded(self) -> tuple[Judgement, ...]:
         """The rows that were stored now."""
-        return tuple(one for one in self.judgements if one.decision in _STORED)
+        return tuple(one for one in self.judgements if one.decision in STORED)
 
     @property
     def refused(self) -> tuple[Judgement, ...]:
@@ -145,7 +150,7 @@ class Result:
     @property
     def complete(self) -> bool:
         """Whether every row of the list is connected with the token the list holds."""
-        done = (*_STORED, Decision.CURRENT)
+        done = (*STORED, Decision.CURRENT)
         return bool(self.judgements) and all(one.decision in done for one in self.judgements)
 
     def frame(self) -> pl.DataFrame:
@@ -158,9 +163,6 @@ class Result:
         return _frame(
             self.judgements, {**_WORDS, Decision.NEW: "onboarded", Decision.REPLACE: "replaced"}
         )
-
-
-_STORED: Final = (Decision.NEW, Decision.REPLACE)
 
 
 def plan_file(
@@ -229,15 +231,18 @@ def plan(
         judged = list(pool.map(one, rows))
     refused = [bad(row, row.cause, row.hint) for row in unusable or []]
     judgements = sorted([*refused, *_one_portal_one_slug(judged)], key=lambda one: one.line)
-    return Plan(judgements=tuple(judgements), index_version=known.version)
+    slugs = {row.slug for row in rows} & known.connections.keys()
+    basis = {slug: _basis(known.connections[slug]) for slug in slugs}
+    return Plan(judgements=tuple(judgements), basis=basis)
 
 
 def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silent) -> Result:
     """
     Store what a plan says: each secret, read back; then the index, in one write.
 
-    Raises `OnboardingError` if `digest` is another plan's and `Conflict` if the index was
-    changed since. A secret that cannot be stored turns its row into a refused one.
+    Raises `OnboardingError` if `digest` is another plan's and `Conflict` if what the plan rests
+    on was changed since, or this workspace is a copy of another that has the same store. A
+    secret that cannot be stored turns its row into a refused one.
     """
     if digest != plan.digest:
         raise OnboardingError(
@@ -245,18 +250,49 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         )
     # Of two onboardings at once the second must not touch the secrets the first has stored.
     with locked(agency.workspace.state / "onboarding.lock"):
-        if agency.index.read().version != plan.index_version:
-            raise Conflict("The index was changed since the plan was made; nothing was stored.")
-        judgements = _secrets_stored(agency, plan.judgements, progress)
-        new = [one.connection for one in judgements if one.decision in _STORED and one.connection]
+        refuse_a_copy(agency.workspace)
+        why = _outdated(plan, agency.index.read().connections)
+        if why is not None:
+            raise Conflict(f"{_CHANGED}; nothing was stored: {why}.")
+        secrets = Secrets(agency, known={slug: one[1] for slug, one in plan.basis.items()})
+        with progress("storing", sum(one.decision in STORED for one in plan.judgements)) as step:
+            judgements = tuple(secrets.store(one, step) for one in plan.judgements)
+        new = [one.connection for one in judgements if one.decision in STORED and one.connection]
 
         def change(connections: dict[ClientSlug, Connection]) -> None:
+            why = _outdated(plan, connections)
+            if why is not None:
+                raise Conflict(f"{_CHANGED}; nothing was connected: {why}.")
             for connection in new:
                 _record(agency, connection, connections.get(connection.client_slug))
                 connections[connection.client_slug] = connection
 
-        agency.index.write(change, expect=plan.index_version)
-    return Result(judgements=tuple(_without_old_secret(agency, one) for one in judgements))
+        try:
+            agency.index.write(change)
+        except Conflict as error:
+            error.message = f"{error.message} {secrets.take_back()}"
+            raise
+        return Result(judgements=tuple(secrets.drop_old(one) for one in judgements))
+
+
+_CHANGED: Final = "The index was changed since the plan was made"
+
+
+def _basis(one: Connection) -> Basis:
+    return one.portal_id, one.fingerprint, one.generation, one.connection_type, one.api_base
+
+
+def _outdated(plan: Plan, connections: Mapping[ClientSlug, Connection]) -> str | None:
+    """Return what a plan rests on and is no longer so; a proof that is fresh again is not."""
+    planned = [one for one in plan.judgements if one.decision in (*STORED, Decision.CURRENT)]
+    for connection in (one.connection for one in planned if one.connection):
+        slug, now = connection.client_slug, connections.get(connection.client_slug)
+        if (_basis(now) if now else None) != plan.basis.get(slug):
+            return f"{slug} is not what it was"
+        other = taken(connection, connections)
+        if other is not None:
+            return f"portal {connection.portal_id} or its token is connected as {other} now"
+    return None
 
 
 def judge_token(agency: Agency, token: Secret, *, expected: Expected, api: str = "") -> Findings:
@@ -288,26 +324,6 @@ def _owners(rows: list[Row], known: Snapshot) -> Mapping[int, str]:
     return listed | known.owners()
 
 
-def _secrets_stored(
-    agency: Agency, judgements: tuple[Judgement, ...], progress: Progress
-) -> tuple[Judgement, ...]:
-    with progress("storing", sum(one.decision in _STORED for one in judgements)) as step:
-        return tuple(_store(agency, one, step) for one in judgements)
-
-
-def _store(agency: Agency, one: Judgement, step: Step) -> Judgement:
-    if one.decision not in _STORED or one.connection is None or one.secret is None:
-        return one
-    try:
-        agency.store.put(secret_name(agency, one.connection), one.secret)
-    except CredentialError as error:
-        row = BadRow(line=one.line, slug=one.slug, cause="")
-        return bad(row, error.message.rstrip("."), error.hint)
-    finally:
-        step(1)
-    return one
-
-
 def _record(agency: Agency, connection: Connection, before: Connection | None) -> None:
     """Record a change before the index shows it, so that no change goes unrecorded."""
     event = Event.CONNECTION_ADDED if before is None else Event.CONNECTION_ROTATED
@@ -329,20 +345,6 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
         message = f"With it, facts of portal {connection.portal_id} changed: {redact(changed)}."
         fields = {**fields, "event": Event.CONNECTION_CHANGED, "message": message}
         agency.writer.append(connection.client_slug, fields)
-
-
-def _without_old_secret(agency: Agency, one: Judgement) -> Judgement:
-    """Drop a secret that was replaced, by this run or by one that broke off before it could."""
-    connection = one.connection
-    replaced = one.decision in (Decision.REPLACE, Decision.CURRENT)
-    if not replaced or connection is None or connection.generation == 1:
-        return one
-    try:
-        agency.store.delete(secret_name(agency, connection, generation=connection.generation - 1))
-    except CredentialError as error:
-        warning = f"the token it replaces may still be in the store: {error}".rstrip(".")
-        return replace(one, warnings=(*one.warnings, warning))
-    return one
 
 
 def _note(message: str) -> dict[str, object]:

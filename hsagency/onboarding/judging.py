@@ -241,7 +241,7 @@ def _against_stored(
     row: Row, connection: Connection, known: Snapshot, found: Findings, *, replace: bool
 ) -> Judgement:
     stored = known.connections.get(row.slug)
-    other = _taken(connection, known)
+    other = taken(connection, known.connections)
     if other is not None:
         return bad(
             row,
@@ -304,9 +304,11 @@ def _judged(
     )
 
 
-def _taken(connection: Connection, known: Snapshot) -> ClientSlug | None:
+def taken(
+    connection: Connection, connections: Mapping[ClientSlug, Connection]
+) -> ClientSlug | None:
     """Return the other slug under which this portal or credential is connected."""
-    for slug, other in known.connections.items():
+    for slug, other in connections.items():
         same = (
             connection.portal_id == other.portal_id or connection.fingerprint == other.fingerprint
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from hsagency.agency import Agency
 from hsagency.credentials import ConfirmingStore, SecretName
 from hsagency.errors import Conflict, CredentialMissing, OnboardingError, StoreUnreadable
 from hsagency.onboarding import Decision
-from hsagency.portals import ClientSlug
+from hsagency.portals import ClientSlug, Connection, ConnectionType
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
 from tests.fleets import Fleet, client_list, row, stored_secret, tree
@@ -85,12 +88,112 @@ def test_the_digest_names_what_would_be_stored_not_only_the_rows(empty: Fleet) -
 def test_an_index_that_changed_meanwhile_is_a_conflict_and_nothing_is_stored(full: Fleet) -> None:
     spare = full.sandbox.spare
     plan = full.plan(client_list([row(spare)]))
-    full.agency.index.update(ClientSlug("acme-corp"), generation=1, status_evidence="changed")
+    assert full.onboard(client_list([row(spare, clientSlug="by-another-name")])).complete
     before = bytes_of(full)
-    with pytest.raises(Conflict, match="nothing was stored"):
+    with pytest.raises(Conflict, match=r"nothing was stored: .* connected as by-another-name"):
         onboarding.apply(full.agency, plan, digest=plan.digest)
     assert bytes_of(full) == before
     assert spare.client_slug not in full.agency.recorded()
+
+
+@pytest.mark.parametrize(
+    "change", [{"fingerprint": "0" * 16}, {"connection_type": ConnectionType.AUDIT_ONLY}]
+)
+def test_a_replacement_of_what_was_changed_meanwhile_is_a_conflict(
+    full: Fleet, change: dict[str, Any]
+) -> None:
+    portal = full.sandbox.portals[0]
+    token = full.sandbox.issue(portal.portal_id).token
+    plan = full.plan(client_list([row(portal, portalToken=token)]), replace_tokens=True)
+    full.agency.index.update(ClientSlug(portal.client_slug), generation=1, **change)
+    before = bytes_of(full)
+    with pytest.raises(Conflict, match=f"{portal.client_slug} is not what it was"):
+        onboarding.apply(full.agency, plan, digest=plan.digest)
+    assert bytes_of(full) == before
+
+
+def test_a_proof_that_is_fresh_again_stops_no_onboarding(full: Fleet) -> None:
+    plan = full.plan(client_list([row(full.sandbox.spare), row(full.sandbox.portals[0])]))
+    for slug in full.agency.slugs():
+        full.agency.verify(slug)
+    assert onboarding.apply(full.agency, plan, digest=plan.digest).complete
+    assert everything_fits(full.agency)
+
+
+def test_a_conflict_that_comes_while_secrets_are_stored_leaves_none_of_them(empty: Fleet) -> None:
+    plan = empty.plan(client_list(empty.sandbox))
+    planned = plan.judgements[0].connection
+    assert planned is not None
+    other = replace(planned, client_slug=ClientSlug("somebody-else"))
+
+    def meddle(connections: dict[ClientSlug, Connection]) -> None:
+        connections[other.client_slug] = other
+
+    store = Awkward(upon=lambda: empty.agency.index.write(meddle))
+    empty.agency.store = store
+    with pytest.raises(Conflict, match=r"nothing was connected: .*\(3\) were deleted again"):
+        onboarding.apply(empty.agency, plan, digest=plan.digest)
+    assert store.kept == {}
+    assert empty.agency.slugs() == ["somebody-else"]
+
+
+def test_a_conflict_names_the_secrets_that_do_not_go(empty: Fleet) -> None:
+    plan = empty.plan(client_list(empty.sandbox))
+    planned = plan.judgements[0].connection
+    assert planned is not None
+    other = replace(planned, client_slug=ClientSlug("somebody-else"))
+
+    def meddle(connections: dict[ClientSlug, Connection]) -> None:
+        connections[other.client_slug] = other
+
+    store = Awkward(upon=lambda: empty.agency.index.write(meddle), keeps=planned.client_slug)
+    empty.agency.store = store
+    with pytest.raises(Conflict, match=f"still there: hsagency/.*/{planned.client_slug}/main/1"):
+        onboarding.apply(empty.agency, plan, digest=plan.digest)
+    assert len(store.kept) == 1
+
+
+def test_a_secret_that_this_workspace_knows_nothing_of_is_not_written_over(empty: Fleet) -> None:
+    portal, other = empty.sandbox.portals[:2]
+    workspace = empty.agency.workspace.settings.workspace
+    there = SecretName(workspace, portal.client_slug, 1)
+    empty.agency.store.put(there, Secret(other.token))
+    result = empty.onboard()
+    assert [one.slug for one in result.refused] == [portal.client_slug]
+    assert "knows nothing of" in result.refused[0].cause
+    assert "copy of this workspace" in result.refused[0].hint
+    assert empty.agency.store.get(there) == Secret(other.token)
+
+
+def test_a_copied_workspace_does_not_touch_the_secrets_of_the_other(
+    empty: Fleet, tmp_path: Path
+) -> None:
+    portal = empty.sandbox.portals[0]
+    folder, copied = tmp_path / "one", tmp_path / "copy"
+    store = f"age:{tmp_path / 'store'}?identity={tmp_path / 'identity'}"
+    with Agency.create(folder, store=store) as agency:
+        own = replace(empty, agency=agency)
+        assert own.onboard().complete
+        shutil.copytree(folder, copied)
+        token = empty.sandbox.issue(portal.portal_id).token
+        newer = client_list([row(portal, portalToken=token)])
+        with Agency.open(copied) as other, pytest.raises(Conflict, match=f"a copy of {folder}"):
+            replace(empty, agency=other).onboard(newer, replace_tokens=True)
+        assert everything_fits(agency)
+    shutil.rmtree(copied)
+    folder.rename(copied)  # moved, not copied
+    with Agency.open(copied) as moved:
+        assert replace(empty, agency=moved).onboard(newer, replace_tokens=True).complete
+        assert everything_fits(moved)
+
+
+def test_a_copy_with_a_store_of_its_own_is_a_workspace_of_its_own(
+    full: Fleet, tmp_path: Path
+) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(full.root, copied)
+    with Agency.open(copied) as other:
+        assert replace(full, agency=other).onboard().complete
 
 
 def test_a_plan_is_applied_once(empty: Fleet) -> None:
@@ -215,8 +318,16 @@ class Awkward(ConfirmingStore):
 
     uri = "awkward:"
 
-    def __init__(self, *, forgets: str = "", refuses: str = "", keeps: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        forgets: str = "",
+        refuses: str = "",
+        keeps: str = "",
+        upon: Callable[[], object] = lambda: None,
+    ) -> None:
         self.kept: dict[SecretName, Secret] = {}
+        self.upon = upon
         self.forgets, self.refuses, self.keeps = forgets, refuses, keeps
 
     def describe(self) -> str:
@@ -226,6 +337,7 @@ class Awkward(ConfirmingStore):
         return self.kept.get(name)
 
     def _write(self, name: SecretName, secret: Secret) -> None:
+        self.upon()
         if name.slug == self.refuses:
             raise StoreUnreadable("The store is locked.", hint="Unlock it.")
         if name.slug != self.forgets:
