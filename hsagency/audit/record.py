@@ -43,7 +43,7 @@ class Event(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a call ended; only `ok` is success."""
+    """How a call ended; only `ok` is success, and says that the answer names no error."""
 
     OK = "ok"
     CLIENT_ERROR = "client_error"
@@ -118,8 +118,11 @@ def outcome_of(status_code: int | None) -> Outcome:
     """
     Return how a call ended from its status code; none, or one that is no status, is unknown.
 
-    >>> [str(outcome_of(code)) for code in (204, 404, 429, 503, 0, None)]
-    ['ok', 'client_error', 'rate_limited', 'server_error', 'unknown', 'unknown']
+    `ok` is an answer that names no error: a redirect, which is never followed, is one, and so
+    is a batch of which a part failed (207). The status code stands beside it.
+
+    >>> [str(outcome_of(code)) for code in (204, 304, 404, 429, 503, 0, None)]
+    ['ok', 'ok', 'client_error', 'rate_limited', 'server_error', 'unknown', 'unknown']
     """
     if status_code is None or not 100 <= status_code <= 599:
         return Outcome.UNKNOWN
