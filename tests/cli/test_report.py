@@ -48,6 +48,13 @@ def made(root: Path) -> set[str]:
     return {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()}
 
 
+def add_one_call(root: Path) -> None:
+    """Record one call of one client in the silent month."""
+    with Agency.open(root) as agency:
+        line = {"event": "call.finished", "callId": "a", "ts": "2025-01-03T00:00:00.000000Z"}
+        agency.writer.append("beta-inc", {**line, "outcome": "ok", "method": "GET"})
+
+
 def is_one_sentence(said: str) -> bool:
     return said.startswith("Error: ") and said.count("\n") == 1 and "Traceback" not in said
 
@@ -93,10 +100,11 @@ def test_all_makes_a_report_for_each_and_one_csv_for_the_agency_alone(root: Path
 
 
 def test_quiet_says_nothing_but_what_was_made(root: Path) -> None:
-    done = report(root, "compliance", "--all", *MAY, "--format", "csv", "--quiet")
+    add_one_call(root)
+    done = report(root, "compliance", "--all", *SILENT, "--format", "csv", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == len(CLIENTS)
-    assert "_fleet/2026-05/compliance.csv" in made(root)
+    assert "_fleet/2025-01/compliance.csv" in made(root)
 
 
 def test_all_of_a_period_without_records_lists_pages_and_makes_no_fleet_csv(root: Path) -> None:
@@ -111,9 +119,7 @@ def test_all_of_a_period_without_records_lists_pages_and_makes_no_fleet_csv(root
 
 
 def test_all_is_done_when_only_some_have_no_records(root: Path) -> None:
-    with Agency.open(root) as agency:
-        line = {"event": "call.finished", "callId": "a", "ts": "2025-01-03T00:00:00.000000Z"}
-        agency.writer.append("beta-inc", {**line, "outcome": "ok", "method": "GET"})
+    add_one_call(root)
     done = report(root, "compliance", "--all", *SILENT, "--format", "csv")
     assert done.returncode == 0
     notes = ["no records" in line for line in done.stdout.splitlines()]
@@ -150,7 +156,7 @@ def test_output_to_standard_output_is_the_csv_and_nothing_else(root: Path) -> No
 def test_output_into_a_file_is_what_its_name_says(root: Path) -> None:
     page = root.parent / "MAY.HTML"
     done = report(root, "compliance", "acme-corp", *MAY, "--output", page)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"Written: {page}\n")
     assert page.read_bytes().startswith(b"<!doctype html>")
     assert made(root) == set()
 
@@ -159,27 +165,34 @@ def test_output_of_nothing_says_so_in_the_file_and_beside_it(root: Path) -> None
     page = root.parent / "silent.html"
     done = report(root, "quota", "acme-corp", *SILENT, "--output", page)
     assert (done.returncode, done.stdout) == (3, "")
-    assert is_one_sentence(done.stderr)
-    assert "acme-corp" in done.stderr
+    written, said = done.stderr.splitlines(keepends=True)
+    assert written == f"Written: {page}\n"
+    assert is_one_sentence(said)
+    assert "acme-corp" in said
     assert "Nothing to report" in page.read_text("utf-8")
 
 
 def test_json_names_every_client_its_files_and_its_error(root: Path) -> None:
-    done = report(root, "quota", "acme-corp", "nobody", *MAY, "--json")
+    done = report(root, "quota", "acme-corp", "nobody", *SILENT, "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["schema"] == 1
     good, bad = document["reports"]
-    page = root / "reports" / "acme-corp" / "2026-05" / "quota.html"
-    assert good == {"clientSlug": "acme-corp", "status": "ok", "files": [str(page)], "error": None}
+    page = root / "reports" / "acme-corp" / "2025-01" / "quota.html"
+    assert good == {
+        "clientSlug": "acme-corp",
+        "status": "empty",
+        "files": [str(page)],
+        "error": None,
+    }
     assert (bad["clientSlug"], bad["status"], bad["files"]) == ("nobody", "failed", [])
     assert "nobody" in bad["error"]
 
 
 def test_an_unknown_client_fails_and_the_others_are_made(root: Path) -> None:
-    done = report(root, "quota", "nobody", "acme-corp", *MAY)
+    done = report(root, "quota", "nobody", "acme-corp", *SILENT)
     assert done.returncode == 1
-    assert done.stdout == "reports/acme-corp/2026-05/quota.html\n"
+    assert done.stdout.startswith("reports/acme-corp/2025-01/quota.html")
     assert done.stderr.startswith("nobody: There is no client 'nobody'")
     assert done.stderr.count("\n") == 1
 

@@ -72,7 +72,8 @@ def add_cell(agency: Agency) -> Callable[[str, str], None]:
         path = agency.workspace.notebooks / name
         notebook = nbformat.read(path, as_version=4)
         setup = [one for one in notebook.cells if one.metadata.get("tags")]
-        notebook.cells = [*setup, nbformat.v4.new_code_cell(source)]
+        added = nbformat.v4.new_code_cell(source, metadata={"tags": ["added"]})
+        notebook.cells = [*setup, added]
         nbformat.write(notebook, path)
 
     return add
