@@ -61,7 +61,7 @@ _REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "the method": r"no such method|^(the.)?method",
         "the path": r"read in two ways|secret in the url|of a token's shape|^(the.)?path",
         "the purpose": r"a purpose is up to|^(the.)?purpose",
-        "unclassified": r"no row of the route table|^unclassified",
+        "unclassified": r"the route table|^unclassified",
         "the connection type": r"an? [a-z]+_[a-z_]+ connection |^(the.)?connection.type|^type$",
         "credential missing": r"holds no secret|^credential.missing",
         "credential changed": r"not the one that was proven|^credential.changed",

@@ -105,7 +105,7 @@ def refusal(connection_type: ConnectionType, call: Touched) -> str | None:
     """Return why a connection type does not allow a call, or nothing if it does."""
     does, family = call.operation_class, call.family
     if does is OperationClass.UNCLASSIFIED:
-        return "no row of the route table says what this call does"
+        return "the route table does not know this path (check how it is spelt)"
     if connection_type is ConnectionType.AUDIT_ONLY and does is not OperationClass.READ:
         return f"an audit_only connection reads, and this call is {_article(does)}"
     if connection_type is ConnectionType.CONFIG_ONLY:

@@ -231,6 +231,7 @@ def plan(
         judged = list(pool.map(one, rows))
     refused = [bad(row, row.cause, row.hint) for row in unusable or []]
     judgements = sorted([*refused, *_one_portal_one_slug(judged)], key=lambda one: one.line)
+    _record_refusals(agency, judgements)
     slugs = {row.slug for row in rows} & known.connections.keys()
     basis = {slug: _basis(known.connections[slug]) for slug in slugs}
     return Plan(judgements=tuple(judgements), basis=basis)
@@ -345,6 +346,15 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
         message = f"With it, facts of portal {connection.portal_id} changed: {redact(changed)}."
         fields = {**fields, "event": Event.CONNECTION_CHANGED, "message": message}
         agency.writer.append(connection.client_slug, fields)
+
+
+def _record_refusals(agency: Agency, judgements: list[Judgement]) -> None:
+    """Say in the agency's own log, which no client is shown, which rows were refused and why."""
+    for one in judgements:
+        if one.decision is Decision.BAD:
+            told = redact(f"Refused line {one.line}, {one.slug}: {one.cause}.")
+            agency.writer.append(AGENCY, _note(told), durable=False)
+    agency.writer.flush()
 
 
 def _note(message: str) -> dict[str, object]:

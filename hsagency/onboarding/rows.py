@@ -198,7 +198,7 @@ def _columns(header: tuple[int, list[str]] | None) -> list[str]:
         if meaning is None:
             named = repr(name) if _is_harmless(name) else "(not shown)"
             raise OnboardingError(
-                f"Line {header[0]}: there is no column {named}; nothing was onboarded.",
+                f"Line {header[0]}: unknown column {named}; nothing was onboarded.",
                 hint=_HEADER,
             )
         if meaning in found:

@@ -413,3 +413,12 @@ def test_a_dry_run_writes_nothing_but_records(full: Fleet) -> None:
     assert {name: tree(full.root / name) for name in kept} == kept
     assert (full.root / "connections.json").read_bytes() == index
     assert full.agency.calls("_agency").collect().height == calls + 6
+
+
+def test_a_refused_row_is_named_in_the_agencys_own_log(tmp_path: Path) -> None:
+    with fleet(tmp_path, portals=2) as one:
+        first, second = one.sandbox.portals
+        swapped = row(first, expectedPortalId=second.portal_id)
+        one.plan(client_list([swapped]))
+        told = one.agency.activity("_agency")["message"].to_list()
+        assert any(f"Refused line 2, {first.client_slug}: MISMATCH" in line for line in told)
