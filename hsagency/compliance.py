@@ -143,6 +143,15 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
+def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose texts no spreadsheet takes for formulas; its columns stay."""
+    texts = [pl.col(name) for name, kind in frame.schema.items() if kind == pl.String]
+    return frame.with_columns(
+        pl.when(text.str.contains(r"^[=+\-@\t\r]")).then("'" + text).otherwise(text).name.keep()
+        for text in texts
+    )
+
+
 def overview(calls: pl.LazyFrame) -> pl.DataFrame:
     """
     Count calls, errors, unknown outcomes and refusals by who vouches for the records.

@@ -36,6 +36,7 @@ class Worker:
             stdout=subprocess.PIPE,
             bufsize=0,
             env=_environment(),
+            start_new_session=True,  # Ctrl-C is for this process, which stops that one
         )
 
     def run(self, task: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from hsagency.onboarding import Decision
 from hsagency.portals import ClientSlug, Connection, ConnectionType
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
-from tests.fleets import Fleet, client_list, row, stored_secret, tree
+from tests.fleets import Fleet, client_list, fleet, row, stored_secret, tree
 
 
 def everything_fits(agency: Agency) -> bool:
@@ -439,3 +439,13 @@ def test_judging_one_token_stores_nothing(full: Fleet) -> None:
     )
     assert found.identity.portal_id == spare.portal_id
     assert bytes_of(full) == before
+
+
+def test_no_account_name_becomes_a_formula_in_the_record_of_an_onboarding(tmp_path: Path) -> None:
+    with fleet(tmp_path, portals=1) as one:
+        (portal,) = one.sandbox.portals
+        named = row(portal, displayName='=HYPERLINK("http://127.0.0.1","x")', expectedPortalId="1")
+        plan = one.plan(client_list([{**named, "clientSlug": "=1+1"}]))
+        written = onboarding.write_record(one.agency, plan).read_text()
+        assert "'=1+1" in written
+        assert ",=1+1" not in written
