@@ -33,6 +33,7 @@ def audited(folder: Path, url: str, row: dict[str, str], sync: object) -> httpx.
     token = Secret(row["portalToken"])
     author = Author(actor="benchmark", user="benchmark", host="benchmark", run_id="1")
     writer = AuditWriter(folder, author=author, sync=sync)  # type: ignore[arg-type]
+    folder.mkdir()
     halt = Halt(folder / "halt.json")
     way = Channel(host=host_url(url), credential=lambda: token, writer=writer, halt=halt)
     return way.client(
