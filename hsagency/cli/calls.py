@@ -108,8 +108,8 @@ def _show(content: bytes) -> None:
 
 
 _ALLOW = (
-    "If the call is meant, the connection needs another type. One that is not classified also "
-    "needs --purpose NAME --allow-unclassified, on a config_and_audit connection."
+    "If the path is right, say so with --purpose NAME --allow-unclassified; only a "
+    "config_and_audit connection may."
 )
 
 
