@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from hsagency.sandbox.account import INTROSPECTION, account_routes, unauthenticated
+from hsagency.sandbox.api.account import unauthenticated
 from hsagency.sandbox.faults import Fault, Strike
 from hsagency.sandbox.limits import daily_refusal
-from hsagency.sandbox.objects import object_routes
-from hsagency.sandbox.routes import Endpoint, Match, Outcome, Routes
+from hsagency.sandbox.routes import Endpoint, Match, Outcome
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid
-
-ROUTES = Routes([*account_routes(), *object_routes()])
 
 SCOPES_LINK = "https://developers.hubspot.com/scopes"
 _JSON = ("Content-Type", "application/json;charset=utf-8")
@@ -26,7 +23,7 @@ _MESSAGES = {
 
 def presented_token(request: Request, match: Match | None) -> str | None:
     """Return the token a request comes with; introspection carries it in the body."""
-    if match is None or match.route.template != INTROSPECTION:
+    if match is None or match.route.door != "body":
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         return bearer.strip() if scheme.lower() == "bearer" else None
     try:
@@ -40,7 +37,7 @@ def answer_stranger(token: str | None, match: Match | None, *, strike: Strike, i
     """Answer a request whose token no portal knows."""
     if strike.fault is not None and strike.fault.kind == "status":
         return _refused(_status_fault(strike.fault), id_)
-    if token is None and match is not None and match.route.open:
+    if token is None and match is not None and match.route.door == "body":
         return _refused(invalid("tokenKey is required and must be a string"), id_)
     return _refused(unauthenticated(), id_)
 
@@ -53,7 +50,7 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
     and method exist, (5) the scope is granted; then (6) the endpoint answers. Whatever the
     portal itself decides carries the rate limit headers; a 401 and a 5xx come from in front of it.
     """
-    metered = match is None or not match.route.open
+    metered = match is None or match.route.door == "bearer"
     try:
         if not call.credential.live(call.now):
             raise unauthenticated()  # (1)
@@ -89,7 +86,7 @@ def _status_fault(fault: Fault) -> ApiError:
     if status == 401:
         return unauthenticated()
     if status == 403:
-        return _missing_scopes(None)
+        return _missing_scopes()
     return ApiError(status, _MESSAGES.get(status, "Error"))
 
 
@@ -106,18 +103,17 @@ def _endpoint(call: Call, match: Match | None) -> Endpoint:
 
 
 def _demand_scope(call: Call, endpoint: Endpoint) -> None:
-    if endpoint.scope is None:
+    if not endpoint.scopes:
         return
-    scope = endpoint.scope
-    if "{type}" in scope:
-        scope = scope.replace("{type}", call.kind.name)
-    if scope not in call.credential.scopes:
-        raise _missing_scopes(scope)
+    kind = call.kind if "type" in call.values else None
+    needed = endpoint.needs(kind)
+    if not call.credential.scopes.intersection(needed):
+        raise _missing_scopes(*needed)
 
 
-def _missing_scopes(scope: str | None) -> ApiError:
+def _missing_scopes(*scopes: str) -> ApiError:
     """Return HubSpot's 403; some of its bodies name no scope."""
-    needed = {"requiredGranularScopes": [scope]} if scope else {}
+    needed = {"requiredGranularScopes": list(scopes)} if scopes else {}
     return ApiError(
         403,
         "This app hasn't been granted all required scopes to make this call. "

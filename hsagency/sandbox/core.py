@@ -15,8 +15,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.answering import ROUTES, answer, answer_stranger, presented_token
+from hsagency.sandbox.answering import answer, answer_stranger, presented_token
+from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.definitions import ObjectType
 from hsagency.sandbox.faults import NOTHING, Faults
 from hsagency.sandbox.portals import (
     FULL_SCOPES,
@@ -27,8 +29,8 @@ from hsagency.sandbox.portals import (
     make_portal,
     make_token,
 )
-from hsagency.sandbox.records import ObjectType, RecordStore
-from hsagency.sandbox.seeding import seeded
+from hsagency.sandbox.records import Seeds
+from hsagency.sandbox.seeding import seeds_for
 from hsagency.sandbox.state import Call, Ledger, LedgerEntry, PortalState
 from hsagency.sandbox.wire import Reply, Request
 
@@ -199,10 +201,10 @@ class Sandbox:
 
     def _state(self, index: int) -> PortalState:
         portal = make_portal(index, seed=self.seed)
-        return PortalState(portal, seed=self.seed, seeding=self._records)
+        return PortalState(portal, seed=self.seed, seeding=self._seeds)
 
-    def _records(self, kind: ObjectType, portal: Portal) -> RecordStore:
-        return seeded(kind, portal, seed=self.seed, contacts=self.contacts)
+    def _seeds(self, kind: ObjectType, portal: Portal) -> Seeds:
+        return seeds_for(kind, portal, seed=self.seed, contacts=self.contacts)
 
     def _owned(self, portal_id: int) -> PortalState:
         state = self._states.get(portal_id)

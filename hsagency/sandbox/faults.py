@@ -95,6 +95,7 @@ class Strike:
 
     fault: Fault | None = None
     delay: float = 0.0
+    lag: float = 0.0
 
     def is_a(self, *kinds: FaultKind) -> bool:
         """Whether a fault of one of these kinds struck."""

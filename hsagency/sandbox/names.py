@@ -29,7 +29,11 @@ LAST_NAMES = (
     "Singh", "Tanaka", "Ueda", "Varga", "Weber", "Xu", "Yilmaz", "Zhang",
 )  # fmt: skip
 
-LIFECYCLE_STAGES = ("subscriber", "lead", "marketingqualifiedlead", "opportunity", "customer")
+LIFECYCLE_STAGES = (
+    "subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead", "opportunity", "customer",
+    "evangelist", "other",
+)  # fmt: skip
+TICKET_WORDS = ("Parcel is late", "Invoice is wrong", "Cannot log in", "Return", "Question")
 DEAL_STAGES = (
     "appointmentscheduled", "qualifiedtobuy", "presentationscheduled", "contractsent", "closedwon",
     "closedlost",

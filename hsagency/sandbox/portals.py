@@ -26,14 +26,14 @@ FOUNDED = datetime(2025, 3, 3, 9, tzinfo=UTC)
 FULL_SCOPES = frozenset(
     {
         "account-info.security.read", "automation", "communication_preferences.read",
-        "crm.lists.read", "crm.lists.write", "crm.objects.owners.read", "crm.objects.users.read",
-        "e-commerce", "forms", "oauth", "settings.users.read", "settings.users.teams.read",
-        "tickets",
+        "communication_preferences.read_write", "crm.export", "crm.lists.read", "crm.lists.write",
+        "crm.objects.owners.read", "crm.objects.users.read", "e-commerce", "forms", "oauth",
+        "settings.users.read", "settings.users.teams.read", "tickets",
     }
     | {
         f"crm.{area}.{name}.{verb}"
         for area in ("objects", "schemas")
-        for name in ("contacts", "companies", "deals", "custom")
+        for name in ("contacts", "companies", "deals", "line_items", "custom")
         for verb in ("read", "write")
     }
 )  # fmt: skip

@@ -1,32 +1,56 @@
 """
 Which function answers which path.
 
-A route is a template such as `/crm/objects/2026-09/{type}/{id}`; the version is part of the
-template, because HubSpot moved it when it introduced dated versions. A path that is known with
-another method is a 405, any other a 404.
+A route is a template such as `/crm/objects/{dated}/{type}/{id}`; the version is part of it,
+because HubSpot moved it when it introduced dated versions. A path that is known with another
+method is a 405, any other a 404.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
+from hsagency.sandbox.definitions import ObjectType
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject
 
 Outcome: TypeAlias = tuple[int, JsonObject | None]
 Handler: TypeAlias = Callable[[Call], Outcome]
+# bearer: a portal's call; body: the token is in the body and no limit counts it;
+# desk: a call of an OAuth app or a person, answered before any portal.
+Door: TypeAlias = Literal["bearer", "body", "desk"]
+Budget: TypeAlias = Literal["general", "search", "associations"]
 
 DATED = ("2026-03", "2026-09")
+_VERSION = re.compile(r"v\d+|\d{4}-\d{2}(-beta)?")
+# Object types whose records have a scope of their own, with no word for read or write in it, or
+# have it beside the usual one (facts 6).
+_SCOPES = {"tickets": ("tickets",)}
+_MORE_SCOPES = {"line_items": ("e-commerce",), "products": ("e-commerce",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one route; `scope` may hold `{type}`, and None asks for none."""
+    """
+    One method of one route, and the scopes of which one must be granted.
+
+    A scope may hold `{type}`; no scopes at all ask for none.
+    """
 
     handler: Handler
-    scope: str | None = None
+    scopes: tuple[str, ...] = ()
+
+    def needs(self, kind: ObjectType | None) -> tuple[str, ...]:
+        """Return the scopes that open this endpoint for a type of records."""
+        if kind is None or not any("{type}" in scope for scope in self.scopes):
+            return self.scopes
+        if kind.name in _SCOPES:
+            return _SCOPES[kind.name]
+        usual = tuple(scope.replace("{type}", kind.scope) for scope in self.scopes)
+        return (*usual, *_MORE_SCOPES.get(kind.name, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +58,30 @@ class Route:
     """
     A path template and what its methods do.
 
-    An `open` route takes no bearer token, finds its portal in the body and is in no rate limit.
+    `name` is the template without its version: one word for the old and the dated form.
     """
 
     template: str
-    version: str
     endpoints: Mapping[str, Endpoint]
-    open: bool = False
-    parts: tuple[str, ...] = field(init=False, repr=False)
+    door: Door = "bearer"
+    version: str = field(init=False, default="")
+    name: str = field(init=False, default="")
+    parts: tuple[str, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.template.strip("/").split("/")))
+        parts = tuple(self.template.strip("/").split("/"))
+        named = [part for part in parts if not _VERSION.fullmatch(part)]
+        version = next((part for part in parts if _VERSION.fullmatch(part)), "")
+        object.__setattr__(self, "parts", parts)
+        object.__setattr__(self, "name", "/" + "/".join(named))
+        object.__setattr__(self, "version", version)
 
-    def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
-        """Return what the braces hold, or None if the path is another one."""
-        found = {}
-        for part, segment in zip(self.parts, segments, strict=True):
-            if part[0] == "{" and segment:
-                found[part[1:-1]] = segment
-            elif part != segment:
-                return None
-        return found
+    @property
+    def budget(self) -> Budget:
+        """Which of HubSpot's limits count a call here (facts 3.1)."""
+        if self.name.startswith("/crm/") and self.name.endswith("/search"):
+            return "search"
+        return "associations" if "associations" in self.parts else "general"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +103,69 @@ class Match:
         return found
 
 
+class _Node:
+    """What may follow one part of a path."""
+
+    __slots__ = ("literal", "route", "value")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.value: _Node | None = None
+        self.route: Route | None = None
+
+
 class Routes:
-    """All routes, found by the number of their parts first."""
+    """All routes, as a tree; a literal part wins over one in braces."""
 
     def __init__(self, routes: list[Route]) -> None:
-        self._by_length: dict[int, list[Route]] = {}
+        self._root = _Node()
+        self._all = tuple(routes)
         for route in routes:
-            self._by_length.setdefault(len(route.parts), []).append(route)
+            node = self._root
+            for part in route.parts:
+                if part.startswith("{"):
+                    node.value = node = node.value or _Node()
+                else:
+                    node = node.literal.setdefault(part, _Node())
+            if node.route is not None:
+                raise ValueError(f"two routes: {node.route.template}, {route.template}")
+            node.route = route
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._all)
 
     def find(self, segments: tuple[str, ...]) -> Match | None:
-        """Return the first route that fits."""
-        for route in self._by_length.get(len(segments), ()):
-            values = route.match(segments)
-            if values is not None:
-                return Match(route, values)
+        """Return the route that fits."""
+        route = _descend(self._root, segments, 0)
+        if route is None:
+            return None
+        pairs = zip(route.parts, segments, strict=True)
+        return Match(route, {part[1:-1]: value for part, value in pairs if part[0] == "{"})
+
+
+def _descend(node: _Node, segments: tuple[str, ...], depth: int) -> Route | None:
+    if depth == len(segments):
+        return node.route
+    segment = segments[depth]
+    follower = node.literal.get(segment)
+    if follower is not None:
+        found = _descend(follower, segments, depth + 1)
+        if found is not None:
+            return found
+    if node.value is None or not segment:
         return None
+    return _descend(node.value, segments, depth + 1)
 
 
-def both_forms(
-    old: str, dated: str, endpoints: Mapping[str, Endpoint], *, versions: tuple[str, ...] = DATED
+def forms(
+    endpoints: Mapping[str, Endpoint],
+    *templates: str,
+    dated: tuple[str, ...] = DATED,
+    door: Door = "bearer",
 ) -> list[Route]:
-    """Return a route in its v3 form and in every dated one; `{version}` in `dated` is the date."""
+    """Return one route for each form of a path; `{dated}` stands for each dated version."""
     return [
-        Route(old, "v3", endpoints),
-        *(Route(dated.replace("{version}", date), date, endpoints) for date in versions),
+        Route(template.replace("{dated}", date), endpoints, door=door)
+        for template in templates
+        for date in (dated if "{dated}" in template else ("",))
     ]

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from hsagency.sandbox.definitions import ObjectType, ObjectTypes
 from hsagency.sandbox.faults import Strike
 from hsagency.sandbox.limits import Meter
 from hsagency.sandbox.portals import Credential, Portal
-from hsagency.sandbox.records import ObjectType, RecordStore, object_type
-from hsagency.sandbox.wire import Drop, Reply, Request
+from hsagency.sandbox.records import RecordStore, Seeds
+from hsagency.sandbox.wire import (
+    Drop,
+    JsonObject,
+    Reply,
+    Request,
+    decode,
+    invalid,
+    is_number,
+    stamp,
+)
 
-Seeding = Callable[[ObjectType, Portal], RecordStore]
+Seeding = Callable[[ObjectType, Portal], Seeds]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +77,29 @@ class Ledger:
 
 
 class PortalState(Ledger):
-    """A portal with its records, meters and ledger; whoever uses it holds its lock."""
+    """
+    A portal with its records, meters and ledger; whoever uses it holds its lock.
+
+    What only one family of endpoints knows about (lists, forms, owners) is a part of its own,
+    a class that is made with the state when it is first asked for.
+    """
 
     def __init__(self, portal: Portal, *, seed: int, seeding: Seeding) -> None:
         super().__init__(f"{seed}/{portal.portal_id}/ids")
-        self.portal = portal
+        self.seed, self.portal = seed, portal
         self.zone = ZoneInfo(portal.time_zone)
         self.meter = Meter(portal.portal_id, tier=portal.tier, zone=self.zone)
+        self.types = ObjectTypes(portal.portal_id)
+        # Access tokens of OAuth apps; what people made in HubSpot's screens is in the portal.
+        self.access_tokens: dict[str, Credential] = {}
         self._seeding = seeding
         self._stores: dict[str, RecordStore] = {}
+        self._parts: dict[Callable[[PortalState], Any], Any] = {}
 
     def credential(self, token: str) -> Credential:
         """Return the credential with this token as it is now."""
-        return next(held for held in self.portal.credentials if held.token == token)
+        found = self.access_tokens.get(token)
+        return found or next(held for held in self.portal.credentials if held.token == token)
 
     def change(self, **changes: Any) -> None:
         """Change the newest credential."""
@@ -87,10 +108,22 @@ class PortalState(Ledger):
         self.portal = replace(self.portal, credentials=credentials)
 
     def store(self, kind: ObjectType) -> RecordStore:
-        """Return the records of one type; they are made at the first use."""
+        """Return the records of one type."""
         found = self._stores.get(kind.name)
         if found is None:
-            found = self._stores[kind.name] = self._seeding(kind, self.portal)
+            found = RecordStore(kind, self._seeding(kind, self.portal))
+            self._stores[kind.name] = found
+        return found
+
+    def drop_store(self, kind: ObjectType) -> None:
+        """Forget the records of a type that is no more."""
+        self._stores.pop(kind.name, None)
+
+    def part(self, kind: Callable[[PortalState], Part]) -> Part:
+        """Return this portal's one part of a kind."""
+        if kind not in self._parts:
+            self._parts[kind] = kind(self)
+        found: Part = self._parts[kind]
         return found
 
 
@@ -110,4 +143,37 @@ class Call:
     @property
     def kind(self) -> ObjectType:
         """The object type that the path names."""
-        return object_type(self.values["type"])
+        return self.state.types.find(self.values["type"])
+
+    @property
+    def at(self) -> str:
+        """The time of the call as HubSpot writes it."""
+        return stamp(self.now)
+
+    @property
+    def as_of(self) -> str | None:
+        """The time a read lags behind to; None: it sees all that was written."""
+        lag = self.strike.lag
+        return stamp(self.now - timedelta(seconds=lag)) if lag else None
+
+    @property
+    def content(self) -> JsonObject:
+        """The body, which must be a JSON object."""
+        return decode(self.request.body)
+
+    @property
+    def archived(self) -> bool:
+        """Whether the recycling bin was asked for."""
+        return self.request.param("archived") == "true"
+
+    def number(self, name: str, *, default: int, least: int = 0, most: int | None = None) -> int:
+        """Return a whole number from the query, or refuse what is none or out of range."""
+        text = self.request.param(name)
+        if text is None:
+            return default
+        if not is_number(text):
+            raise invalid(f"{name} must be a whole number")
+        number = int(text)
+        if number < least or (most is not None and number > most):
+            raise invalid(f"{name} must be between {least} and {most}, not {number}")
+        return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -59,7 +60,8 @@ class Reply:
     What the carrier has to do: answer after `delay` seconds, or drop the connection.
 
     With `drop` nothing is sent: "before" means that the request had no effect, "after" that it
-    had, and that `status` is what the caller never learned.
+    had, and that `status` is what the caller never learned. `cut` is how many bytes of the body
+    are sent before the connection is closed; `drip` spreads the body over so many seconds.
     """
 
     status: int
@@ -67,6 +69,8 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     drop: Drop | None = None
     delay: float = 0.0
+    cut: int | None = None
+    drip: float = 0.0
 
 
 class ApiError(Exception):
@@ -119,6 +123,21 @@ def decode(body: bytes) -> JsonObject:
     if not isinstance(content, dict):
         raise invalid("Invalid input JSON on line 1, column 1: expected an object")
     return content
+
+
+def stamp(at: datetime) -> str:
+    """Write a time as HubSpot does: UTC, milliseconds, Z."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a plain whole number of HubSpot's size."""
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def not_found(message: str = "resource not found") -> ApiError:
+    """Return the 404 for a thing that is not there, on a path that is."""
+    return ApiError(404, message, category="OBJECT_NOT_FOUND")
 
 
 def invalid(message: str, *, errors: list[JsonObject] | None = None) -> ApiError:

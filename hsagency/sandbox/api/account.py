@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hsagency.sandbox.records import stamp
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, both_forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
-from hsagency.sandbox.wire import ApiError, JsonObject
+from hsagency.sandbox.wire import ApiError, JsonObject, stamp
 
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
 # The first version whose answer names the account and says when it was made.
@@ -76,23 +75,21 @@ def unauthenticated() -> ApiError:
 
 def account_routes() -> list[Route]:
     """Return the routes of this module."""
+    oauth = ("oauth",)
+    daily = "api-usage/daily"
     return [
-        *both_forms(
+        *forms(
+            {"GET": Endpoint(details, oauth)},
             "/account-info/v3/details",
-            "/account-info/{version}/details",
-            {"GET": Endpoint(details, scope="oauth")},
+            "/account-info/{dated}/details",
         ),
-        *both_forms(
-            "/account-info/v3/api-usage/daily/private-apps",
-            "/account-info/{version}/api-usage/daily/private-apps",
-            {"GET": Endpoint(private_app_usage, scope="oauth")},
+        *forms(
+            {"GET": Endpoint(private_app_usage, oauth)},
+            f"/account-info/v3/{daily}/private-apps",
+            f"/account-info/{{dated}}/{daily}/private-apps",
         ),
-        Route(
-            "/account-info/v3/api-usage/daily",
-            "v3",
-            {"GET": Endpoint(account_usage, scope="oauth")},
-        ),
-        Route(INTROSPECTION, "v2", {"POST": Endpoint(token_info)}, open=True),
+        Route(f"/account-info/v3/{daily}", {"GET": Endpoint(account_usage, oauth)}),
+        Route(INTROSPECTION, {"POST": Endpoint(token_info)}, door="body"),
     ]
 
 

@@ -1,0 +1,10 @@
+"""Pipelines and their stages."""
+
+from __future__ import annotations
+
+from hsagency.sandbox.routes import Route
+
+
+def pipelines_routes() -> list[Route]:
+    """Return the routes of this module."""
+    return []

@@ -1,0 +1,107 @@
+"""CRM records over HTTP: list with paging, create, read, update, archive."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from hsagency.sandbox.records import Record, RecordStore
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.values import demand_required, judged
+from hsagency.sandbox.wire import JsonObject
+
+PAGE_DEFAULT, PAGE_MAX = 10, 100
+READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
+
+
+def list_records(call: Call) -> Outcome:
+    """Return a page in the order of ids, with a cursor when there is more."""
+    store = _store(call)
+    limit = call.number("limit", default=PAGE_DEFAULT, least=1, most=PAGE_MAX)
+    after = call.number("after", default=0)
+    page = store.page(after=after, limit=limit, archived=call.archived, as_of=call.as_of)
+    names = _wanted(call, store)
+    shown = [record.shown(names, as_of=call.as_of) for record in page.records]
+    content: JsonObject = {"results": shown}
+    if page.after is not None:
+        content["paging"] = next_page(call, str(page.after))
+    return 200, content
+
+
+def create_record(call: Call) -> Outcome:
+    """Add a record; 409 when its unique property is taken."""
+    store = _store(call)
+    properties = judged(store.kind, call.content)
+    demand_required(store.kind, properties)
+    record = store.create(properties, at=call.now)
+    return 201, record.shown(sorted(record.properties))
+
+
+def read_record(call: Call) -> Outcome:
+    """Return one record, by id or by `idProperty`."""
+    store = _store(call)
+    record = _found(call, store, archived=call.archived)
+    return 200, record.shown(_wanted(call, store), as_of=call.as_of)
+
+
+def update_record(call: Call) -> Outcome:
+    """Change some properties, and answer with those."""
+    store = _store(call)
+    record = _found(call, store)
+    changes = judged(store.kind, call.content)
+    store.update(record, changes, at=call.now)
+    return 200, record.shown(sorted({*changes, *store.kind.stamps}))
+
+
+def archive_record(call: Call) -> Outcome:
+    """Move a record to the recycling bin."""
+    store = _store(call)
+    store.archive(_found(call, store), at=call.now)
+    return 204, None
+
+
+def records_routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [
+        *forms(
+            {"GET": Endpoint(list_records, READ), "POST": Endpoint(create_record, WRITE)},
+            "/crm/v3/objects/{type}",
+            "/crm/objects/{dated}/{type}",
+        ),
+        *forms(
+            {
+                "GET": Endpoint(read_record, READ),
+                "PATCH": Endpoint(update_record, WRITE),
+                "DELETE": Endpoint(archive_record, WRITE),
+            },
+            "/crm/v3/objects/{type}/{id}",
+            "/crm/objects/{dated}/{type}/{id}",
+        ),
+    ]
+
+
+def next_page(call: Call, after: str) -> JsonObject:
+    """Return the `paging` of an answer: the cursor, and the next page on the host asked."""
+    host = call.request.headers.get("host", "api.hubapi.com")
+    scheme = "https" if host.endswith("hubapi.com") else "http"
+    query = [pair for pair in call.request.query if pair[0] != "after"]
+    query = [*query, ("after", after)]
+    link = f"{scheme}://{host}{call.request.path}?{urlencode(query)}"
+    return {"next": {"after": after, "link": link}}
+
+
+def _store(call: Call) -> RecordStore:
+    return call.state.store(call.kind)
+
+
+def _found(call: Call, store: RecordStore, *, archived: bool = False) -> Record:
+    return store.get(
+        call.values["id"],
+        id_property=call.request.param("idProperty"),
+        archived=archived,
+        as_of=call.as_of if call.request.method == "GET" else None,
+    )
+
+
+def _wanted(call: Call, store: RecordStore) -> tuple[str, ...]:
+    return store.kind.wanted(call.request.params("properties") if call.request.query else [])

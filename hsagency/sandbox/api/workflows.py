@@ -1,0 +1,10 @@
+"""Workflows."""
+
+from __future__ import annotations
+
+from hsagency.sandbox.routes import Route
+
+
+def workflows_routes() -> list[Route]:
+    """Return the routes of this module."""
+    return []
