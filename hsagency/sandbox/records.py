@@ -43,7 +43,7 @@ class NoSeeds:
 
     def make(self, number: int) -> tuple[Properties, datetime]:
         """Never asked: there is no number below 0."""
-        raise NotImplementedError(number)
+        raise LookupError(number)
 
     def number_of(self, name: str, value: str) -> int | None:
         """Know of no value."""
