@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
@@ -9,6 +10,17 @@ from hsagency.errors import SandboxError
 
 # Time zone rules outside of these years are guesses.
 FIRST_YEAR, LAST_YEAR = 1990, 2199
+# Above this a portal's day is shorter than one of its answers takes.
+SPEED_MAX = 100_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """From which moment on which time has been running how fast; 0 stands still."""
+
+    since: datetime
+    shown: datetime
+    speed: float
 
 
 class Clock:
@@ -19,40 +31,62 @@ class Clock:
     >>> clock.advance(60)
     datetime.datetime(2026, 11, 1, 4, 0, tzinfo=datetime.timezone.utc)
 
-    `Clock()` runs, and goes on running from wherever it is moved to; `Clock(at)` stands still.
+    `Clock()` runs, and goes on running from wherever it is moved to; `Clock(at)` stands still,
+    and `Clock(at, speed=3600)` runs from there, an hour in every second. `freeze` and `run`
+    change from one to the other. A simulated latency always takes real seconds.
     """
 
-    def __init__(self, at: datetime | None = None) -> None:
-        self._still = None if at is None else _utc(at)
-        self._ahead = timedelta()
+    def __init__(self, at: datetime | None = None, *, speed: float | None = None) -> None:
+        start = datetime.now(UTC)
+        pace = _speed((1.0 if at is None else 0.0) if speed is None else speed)
+        self._pace = _Pace(start, start if at is None else _utc(at), pace)
         self._lock = Lock()
 
     def now(self) -> datetime:
         """Return the time, aware and in UTC."""
-        still = self._still
-        return still if still is not None else datetime.now(UTC) + self._ahead
+        pace = self._pace  # one look, so that no lock is needed
+        if not pace.speed:
+            return pace.shown
+        return pace.shown + (datetime.now(UTC) - pace.since) * pace.speed
 
     def advance(self, seconds: float) -> datetime:
         """Move by so many seconds, and return the new time."""
         with self._lock:
             try:
-                return self._move(_utc(self.now() + timedelta(seconds=seconds)))
+                to = self.now() + timedelta(seconds=seconds)
             except (OverflowError, ValueError) as error:
                 raise SandboxError(
                     f"The clock cannot advance by {seconds} seconds; it was left alone."
                 ) from error
+            return self._change(_utc(to), self._pace.speed)
 
     def set(self, at: datetime) -> datetime:
         """Move to a time, which must name its zone; backwards is allowed."""
         with self._lock:
-            return self._move(_utc(at))
+            return self._change(_utc(at), self._pace.speed)
 
-    def _move(self, at: datetime) -> datetime:
-        if self._still is not None:
-            self._still = at
-        else:
-            self._ahead = at - datetime.now(UTC)
-        return at
+    def freeze(self) -> datetime:
+        """Stand still from now on, and return the time that is shown."""
+        with self._lock:
+            return self._change(self.now(), 0.0)
+
+    def run(self, *, speed: float = 1.0) -> datetime:
+        """Run on from the time that is shown, so many seconds in every real one."""
+        with self._lock:
+            return self._change(self.now(), _speed(speed))
+
+    def _change(self, shown: datetime, speed: float) -> datetime:
+        self._pace = _Pace(datetime.now(UTC), shown, speed)
+        return shown
+
+
+def _speed(speed: float) -> float:
+    if not 0 <= speed <= SPEED_MAX:
+        raise SandboxError(
+            f"A clock does not run {speed} times as fast as time; it was left alone.",
+            hint=f"A speed is a number from 0, which stands still, to {SPEED_MAX:,.0f}.",
+        )
+    return speed
 
 
 def _utc(at: datetime) -> datetime:
