@@ -7,7 +7,7 @@ from hsagency.sandbox.faults import Fault, Strike
 from hsagency.sandbox.limits import daily_refusal
 from hsagency.sandbox.routes import Endpoint, Match, Outcome
 from hsagency.sandbox.state import Call
-from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid
+from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid, stamp
 
 SCOPES_LINK = "https://developers.hubspot.com/scopes"
 _JSON = ("Content-Type", "application/json;charset=utf-8")
@@ -53,7 +53,7 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
     metered = match is None or match.route.door == "bearer"
     try:
         if not call.credential.live(call.now):
-            raise unauthenticated()  # (1)
+            raise _ended(call)  # (1)
         _fail_on_request(call)  # (2)
         if metered:
             _count(call)  # (3)
@@ -65,6 +65,20 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
         policy = error.extra.get("policyName")
         return _refused(error, id_, headers=_limits(call, policy) if counted else ())
     return _granted(outcome, id_, headers=_limits(call) if metered else ())
+
+
+def _ended(call: Call) -> ApiError:
+    """Return the 401 of a dead credential: only an OAuth token says that its time is over."""
+    ends = call.credential.expires_at
+    if call.credential.kind != "oauth" or call.credential.revoked or ends is None:
+        return unauthenticated()
+    seconds = int((call.now - ends).total_seconds())
+    return ApiError(
+        401,
+        f"The OAuth token used to make this call expired {seconds} second(s) ago.",
+        category="EXPIRED_AUTHENTICATION",
+        context={"expire time": [stamp(ends)]},
+    )
 
 
 def _fail_on_request(call: Call) -> None:

@@ -15,7 +15,8 @@ from uuid import UUID
 
 from hsagency.sandbox.names import client_name
 
-Kind: TypeAlias = Literal["service_key", "private_app"]
+Kind: TypeAlias = Literal["service_key", "private_app", "oauth"]
+Distribution: TypeAlias = Literal["private", "marketplace"]
 Tier: TypeAlias = Literal["starter", "professional", "enterprise"]
 
 MAX_PORTALS = 200
@@ -61,10 +62,14 @@ class Credential:
     user_id: int
     scopes: frozenset[str] = field(repr=False)
     expires_at: datetime | None = None
+    # Whom the app is for: HubSpot's limits differ (facts 3.1).
+    distribution: Distribution = "private"
+    # Ended before its time by somebody, which HubSpot tells apart from an end that was foreseen.
+    revoked: bool = False
 
     def live(self, now: datetime) -> bool:
         """Whether HubSpot still accepts it."""
-        return self.expires_at is None or now < self.expires_at
+        return not self.revoked and (self.expires_at is None or now < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
