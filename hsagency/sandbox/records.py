@@ -9,17 +9,25 @@ when it is first asked for: a hundred portals of ten thousand contacts start at 
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from hsagency.sandbox.definitions import ObjectType
 from hsagency.sandbox.values import Properties, fault, refusal
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number, not_found, stamp
 
 FIRST_ID, ID_STEP = 101, 50
+# A record takes so many others into itself, and no more (facts 4.2).
+IDENTITIES_MAX = 250
+# Of a property's history HubSpot keeps the newest values only; it documents 45 for contacts.
+VERSIONS_MAX = 45
+
+MERGED_IDS, MORE_ADDRESSES = "hs_merged_object_ids", "hs_additional_emails"
+
+Version: TypeAlias = tuple[str, str | None]
 
 
 class Seeds(Protocol):
@@ -53,14 +61,14 @@ class NoSeeds:
 
 @dataclass(slots=True)
 class Record:
-    """One record, live or archived; `before` is what it was until its last change."""
+    """One record, live or archived; `past` holds all values of what has changed, oldest first."""
 
     record_id: int
     properties: Properties = field(repr=False)
     created_at: str
     updated_at: str
     archived_at: str | None = None
-    before: Properties | None = field(default=None, repr=False)
+    past: dict[str, list[Version]] | None = field(default=None, repr=False)
 
     def shown(self, names: Iterable[str], *, as_of: str | None = None) -> JsonObject:
         """Return the record as HubSpot answers it, with these properties."""
@@ -69,18 +77,54 @@ class Record:
             "id": str(self.record_id),
             "properties": {name: seen.get(name) for name in names},
             "createdAt": self.created_at,
-            "updatedAt": self.updated_at,
-            "archived": self.archived_at is not None,
+            "updatedAt": self._updated(as_of),
+            "archived": False,
         }
-        if self.archived_at is not None:
-            answer["archivedAt"] = self.archived_at
+        if self.archived_at is not None and (as_of is None or self.archived_at <= as_of):
+            answer |= {"archived": True, "archivedAt": self.archived_at}
         return answer
 
     def seen(self, as_of: str | None) -> Properties:
-        """Return the properties as a reader that lags behind sees them, one change back at most."""
-        if as_of is None or self.before is None or self.updated_at <= as_of:
+        """Return the properties as a reader that lags behind sees them."""
+        if as_of is None or self.past is None or self.updated_at <= as_of:
             return self.properties
-        return self.before
+        return {name: self._versions(name, as_of)[-1][1] for name in self.properties}
+
+    def history(self, name: str, *, as_of: str | None = None) -> list[JsonObject]:
+        """Return the values a property has had, newest first, as HubSpot lists them."""
+        versions = self._versions(name, as_of)
+        if versions[0][1] is None:
+            versions = versions[1:]  # it had no value yet
+        return [
+            {"value": value or "", "timestamp": since, "sourceType": "INTEGRATION"}
+            for since, value in reversed(versions)
+        ]
+
+    def change(self, changes: Properties, *, at: str) -> None:
+        """Take over new values, and keep the old ones as history."""
+        if self.past is None:
+            self.past = {}
+        for name, value in changes.items():
+            old = self.properties.get(name)
+            if old != value:
+                versions = self.past.setdefault(name, [(self.created_at, old)])
+                versions.append((at, value))
+                del versions[:-VERSIONS_MAX]
+        self.properties = {**self.properties, **changes}
+        self.updated_at = at
+
+    def _versions(self, name: str, as_of: str | None) -> list[Version]:
+        """Return the values up to a time, the oldest one even if it is younger."""
+        known = (self.past or {}).get(name) or [(self.created_at, self.properties.get(name))]
+        if as_of is None:
+            return known
+        return [one for one in known if one[0] <= as_of] or known[:1]
+
+    def _updated(self, as_of: str | None) -> str:
+        if as_of is None or self.past is None or self.updated_at <= as_of:
+            return self.updated_at
+        stamps = (since for versions in self.past.values() for since, _ in versions)
+        return max((since for since in stamps if since <= as_of), default=self.created_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +145,8 @@ class RecordStore:
         self._archived: dict[int, Record] = {}
         self._merged: dict[int, int] = {}
         self._purged: set[int] = set()
-        self._order: list[int] | None = None  # sorted live ids; None after one went
+        self._blocked: set[str] = set()
+        self._order: list[int] | None = None  # sorted live ids; None before they are asked for
         self._unique: dict[tuple[str, str], int] = {}
         self._next_id = FIRST_ID + self._seeds.count * ID_STEP
         self._gone = 0
@@ -109,13 +154,25 @@ class RecordStore:
     def __len__(self) -> int:
         return (self._next_id - FIRST_ID) // ID_STEP - self._gone
 
+    @property
+    def seeded(self) -> int:
+        """How many records it started with."""
+        return self._seeds.count
+
     def __iter__(self) -> Iterator[Record]:
         """Yield the live records in the order of ids."""
-        return (found for id_ in tuple(self._sorted()) if (found := self._known(id_)))
+        return self.visible()
+
+    def visible(self, *, as_of: str | None = None) -> Iterator[Record]:
+        """Yield in the order of ids what a reader that lags behind sees."""
+        for id_ in tuple(self._ids(as_of)):
+            found = self._known(id_) or self._archived.get(id_)
+            if found and (as_of is None or found.created_at <= as_of):
+                yield found
 
     def create(self, properties: Properties, *, at: datetime) -> Record:
         """Add a record."""
-        self._refuse_taken(properties, besides=None)
+        self.demand_free(properties)
         record = self._made(self._next_id, properties, at)
         self._next_id += ID_STEP
         if self._order is not None:
@@ -131,30 +188,34 @@ class RecordStore:
         as_of: str | None = None,
     ) -> Record:
         """Return a record by its id or by a unique property, or refuse with 404."""
-        found = self.find(record_id, id_property=id_property, archived=archived)
-        if found is None or (as_of is not None and found.created_at > as_of):
+        found = self.find(record_id, id_property=id_property, archived=archived, as_of=as_of)
+        if found is None:
             raise not_found()
         return found
 
     def find(
-        self, record_id: str, *, id_property: str | None = None, archived: bool = False
+        self,
+        record_id: str,
+        *,
+        id_property: str | None = None,
+        archived: bool = False,
+        as_of: str | None = None,
     ) -> Record | None:
         """Return a record by its id or by a unique property; a merged one leads to the other."""
         id_ = self._resolve(record_id, id_property)
         id_ = self._merged.get(id_, id_)
-        return self._archived.get(id_) if archived else self._known(id_)
+        found = self._archived.get(id_) if archived else self._known(id_)
+        if as_of is not None:
+            found = found or self._lately_archived(id_, as_of)
+            return found if found and found.created_at <= as_of else None
+        return found
 
     def update(self, record: Record, properties: Properties, *, at: datetime) -> None:
         """Change some properties."""
-        self._refuse_taken(properties, besides=record.record_id)
+        self.demand_free(properties, besides=record)
         self._unindex(record)
-        record.before = record.properties
-        record.updated_at = stamp(at)
-        record.properties = {
-            **record.properties,
-            **properties,
-            self.kind.changed: record.updated_at,
-        }
+        now = stamp(at)
+        record.change({**properties, self.kind.changed: now}, at=now)
         self._index(record)
 
     def archive(self, record: Record, *, at: datetime) -> None:
@@ -169,25 +230,85 @@ class RecordStore:
             self._remove(record)
         self._purged.add(record.record_id)
 
-    def merge(self, record: Record, into: Record) -> None:
-        """Remove a record whose id from now on leads to another one."""
+    def block(self, address: str) -> None:
+        """Let no record have this e-mail address from now on (facts 5.2)."""
+        self._blocked.add(address.lower())
+
+    def merge(self, record: Record, into: Record, *, at: datetime) -> None:
+        """
+        Take one record into another, to which its id and its addresses lead from now on.
+
+        The survivor keeps its values; what it has none for, it takes from the other.
+        """
+        ids = [str(old) for old, new in self._merged.items() if new == record.record_id]
+        ids.append(str(record.record_id))
+        if self.identities(into) + len(ids) > IDENTITIES_MAX:
+            raise ApiError(414, f"A merged record has at most {IDENTITIES_MAX} identities")
         self._remove(record)
-        self._merged[record.record_id] = into.record_id
-        for old, new in self._merged.items():
-            if new == record.record_id:
-                self._merged[old] = into.record_id
+        self._merged |= {int(id_): into.record_id for id_ in ids}
+        gained = {
+            name: value
+            for name, value in record.properties.items()
+            if value and name not in self.kind.stamps and not into.properties.get(name)
+        }
+        lists = {MERGED_IDS: ids, MORE_ADDRESSES: self._lost_addresses(record, into)}
+        for name, more in lists.items():
+            if more:
+                gained[name] = ";".join([*_parts(into, name), *more])
+        self.update(into, gained, at=at)
+
+    def identities(self, record: Record) -> int:
+        """Count the ids that lead to a record, its own among them."""
+        return 1 + sum(id_ == record.record_id for id_ in self._merged.values())
 
     def page(
         self, *, after: int, limit: int, archived: bool = False, as_of: str | None = None
     ) -> Page:
         """Return up to `limit` records with ids above `after`."""
-        order = sorted(self._archived) if archived else self._sorted()
+        order = sorted(self._archived) if archived else self._ids(as_of)
         start = bisect_right(order, after)
         ids = order[start : start + limit]
-        found = (self._archived.get(id_) if archived else self._known(id_) for id_ in ids)
+        source = self._archived.get if archived else self._known
+        found = (source(id_) or self._archived.get(id_) for id_ in ids)
         records = [one for one in found if one and (as_of is None or one.created_at <= as_of)]
         more = start + limit < len(order)
         return Page(records, after=ids[-1] if more else None)
+
+    def demand_free(
+        self, properties: Mapping[str, str | None], *, besides: Record | None = None
+    ) -> None:
+        """Refuse values that belong to another record, or to nobody any more."""
+        for name in self.kind.unique:
+            value = properties.get(name)
+            if not value:
+                continue
+            taken = self._holder(name, value)
+            if taken is not None and (besides is None or taken != besides.record_id):
+                raise self.taken(name, value, taken)
+            if name == "email" and value.lower() in self._blocked:
+                message = f"Email address {value} was deleted for good and is blocked"
+                raise refusal([fault("BLOCKLISTED_EMAIL", name, message)])
+
+    def taken(self, name: str, value: str, holder: int | None) -> Exception:
+        """Return the refusal of a unique value; with no holder another input of a batch has it."""
+        if name == "email":
+            at = "" if holder is None else f" Existing ID: {holder}"
+            return ApiError(409, f"{self.kind.singular} already exists.{at}", category="CONFLICT")
+        where = "on another input" if holder is None else f"on the record {holder}"
+        message = f'Property "{name}" already has the value {value} {where}'
+        return refusal([fault("CONFLICTING_UNIQUE_VALUE", name, message)])
+
+    def _ids(self, as_of: str | None) -> list[int]:
+        """Return the sorted live ids, with those of records that went after a time."""
+        order = self._sorted()
+        if as_of is None:
+            return order
+        late = [id_ for id_ in self._archived if self._lately_archived(id_, as_of)]
+        return sorted([*order, *late]) if late else order
+
+    def _lately_archived(self, record_id: int, as_of: str) -> Record | None:
+        found = self._archived.get(record_id)
+        return found if found and found.archived_at and found.archived_at > as_of else None
 
     def _made(self, record_id: int, properties: Properties, at: datetime) -> Record:
         now = stamp(at)
@@ -221,7 +342,8 @@ class RecordStore:
     def _remove(self, record: Record) -> None:
         self._unindex(record)
         del self._live[record.record_id]
-        self._order = None
+        if self._order is not None:
+            del self._order[bisect_left(self._order, record.record_id)]
         self._gone += 1
 
     def _resolve(self, record_id: str, id_property: str | None) -> int:
@@ -243,31 +365,32 @@ class RecordStore:
         self._known(FIRST_ID + number * ID_STEP)  # indexes it, if it still has its first value
         return self._unique.get((name, value))
 
-    def _refuse_taken(self, properties: Properties, *, besides: int | None) -> None:
-        for name in self.kind.unique:
-            value = properties.get(name)
-            taken = self._holder(name, value) if value else None
-            if taken is not None and taken != besides:
-                raise self._taken(name, str(value), taken)
-
-    def _taken(self, name: str, value: str, taken: int) -> Exception:
-        if name == "email":
-            return ApiError(
-                409,
-                f"{self.kind.singular} already exists. Existing ID: {taken}",
-                category="CONFLICT",
-            )
-        message = f'Property "{name}" already has the value {value} on the record {taken}'
-        return refusal([fault("CONFLICTING_UNIQUE_VALUE", name, message)])
+    def _lost_addresses(self, record: Record, into: Record) -> list[str]:
+        """Return the addresses of a merged record that do not become the survivor's own."""
+        first = record.properties.get("email")
+        main = [first] if first and into.properties.get("email") else []
+        more = _parts(record, MORE_ADDRESSES) if into.properties.get(MORE_ADDRESSES) else []
+        return [*main, *more] if main else more
 
     def _index(self, record: Record) -> None:
-        for name in self.kind.unique:
-            value = record.properties.get(name)
-            if value:
-                self._unique[name, value.lower()] = record.record_id
+        for key in self._keys(record):
+            self._unique[key] = record.record_id
 
     def _unindex(self, record: Record) -> None:
+        for key in self._keys(record):
+            self._unique.pop(key, None)
+
+    def _keys(self, record: Record) -> Iterator[tuple[str, str]]:
+        """Yield the unique values by which a record is found."""
         for name in self.kind.unique:
             value = record.properties.get(name)
             if value:
-                self._unique.pop((name, value.lower()), None)
+                yield name, value.lower()
+        for address in _parts(record, MORE_ADDRESSES):
+            yield "email", address
+
+
+def _parts(record: Record, name: str) -> list[str]:
+    """Return the parts of a list that is written with semicolons."""
+    text = record.properties.get(name)
+    return text.split(";") if text else []
