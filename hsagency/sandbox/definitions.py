@@ -124,7 +124,7 @@ class ObjectTypes:
 
     def find(self, name: str) -> ObjectType:
         """Return the type that a path names, or refuse as HubSpot does."""
-        key = _BY_NAME.get(name) or self._custom_key(name)
+        key = _BY_NAME.get(name.lower()) or self._custom_key(name)
         found = self._own.get(key)
         if found is None:
             if key not in BUILT_IN:
@@ -194,7 +194,7 @@ def _property(name: str, group: str, *, stamps: tuple[str, ...], unique: bool) -
         group=group,
         options=_options(_CHOICES.get(name, ())),
         unique=unique,
-        read_only=name in stamps,
+        read_only=name in stamps or name == "hs_merged_object_ids",
     )
 
 
@@ -212,7 +212,9 @@ def built_in(
     """Return one of HubSpot's own types, from lists of property names."""
     stamps = ("createdate", "hs_object_id", changed)
     group = f"{singular.lower().replace(' ', '')}information"
-    all_names = (*stamps, *shown.split(), *more.split(), "hubspot_owner_id")
+    all_names = (
+        *stamps, *shown.split(), *more.split(), "hs_merged_object_ids", "hubspot_owner_id"
+    )  # fmt: skip
     return ObjectType(
         name=name,
         type_id=type_id,
@@ -238,7 +240,7 @@ BUILT_IN = {
             "Contacts",
             shown="email firstname lastname",
             more="phone company website jobtitle city country lifecyclestage hs_lead_status "
-            "annualrevenue hs_email_optout",
+            "annualrevenue hs_email_optout hs_additional_emails",
             changed="lastmodifieddate",
             unique="email",
         ),
