@@ -11,23 +11,20 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from hsagency.sandbox.definitions import ObjectType
+from hsagency.sandbox.record import Record
 from hsagency.sandbox.values import Properties, fault, refusal
-from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number, not_found, stamp
+from hsagency.sandbox.wire import ApiError, invalid, is_number, not_found, stamp
 
 FIRST_ID, ID_STEP = 101, 50
 # A record takes so many others into itself, and no more (facts 4.2).
 IDENTITIES_MAX = 250
-# Of a property's history HubSpot keeps the newest values only; it documents 45 for contacts.
-VERSIONS_MAX = 45
 
 MERGED_IDS, MORE_ADDRESSES = "hs_merged_object_ids", "hs_additional_emails"
-
-Version: TypeAlias = tuple[str, str | None]
 
 
 class Seeds(Protocol):
@@ -57,74 +54,6 @@ class NoSeeds:
         """Know of no value."""
         del name, value
         return None
-
-
-@dataclass(slots=True)
-class Record:
-    """One record, live or archived; `past` holds all values of what has changed, oldest first."""
-
-    record_id: int
-    properties: Properties = field(repr=False)
-    created_at: str
-    updated_at: str
-    archived_at: str | None = None
-    past: dict[str, list[Version]] | None = field(default=None, repr=False)
-
-    def shown(self, names: Iterable[str], *, as_of: str | None = None) -> JsonObject:
-        """Return the record as HubSpot answers it, with these properties."""
-        seen = self.seen(as_of)
-        answer: JsonObject = {
-            "id": str(self.record_id),
-            "properties": {name: seen.get(name) for name in names},
-            "createdAt": self.created_at,
-            "updatedAt": self._updated(as_of),
-            "archived": False,
-        }
-        if self.archived_at is not None and (as_of is None or self.archived_at <= as_of):
-            answer |= {"archived": True, "archivedAt": self.archived_at}
-        return answer
-
-    def seen(self, as_of: str | None) -> Properties:
-        """Return the properties as a reader that lags behind sees them."""
-        if as_of is None or self.past is None or self.updated_at <= as_of:
-            return self.properties
-        return {name: self._versions(name, as_of)[-1][1] for name in self.properties}
-
-    def history(self, name: str, *, as_of: str | None = None) -> list[JsonObject]:
-        """Return the values a property has had, newest first, as HubSpot lists them."""
-        versions = self._versions(name, as_of)
-        if versions[0][1] is None:
-            versions = versions[1:]  # it had no value yet
-        return [
-            {"value": value or "", "timestamp": since, "sourceType": "INTEGRATION"}
-            for since, value in reversed(versions)
-        ]
-
-    def change(self, changes: Properties, *, at: str) -> None:
-        """Take over new values, and keep the old ones as history."""
-        if self.past is None:
-            self.past = {}
-        for name, value in changes.items():
-            old = self.properties.get(name)
-            if old != value:
-                versions = self.past.setdefault(name, [(self.created_at, old)])
-                versions.append((at, value))
-                del versions[:-VERSIONS_MAX]
-        self.properties = {**self.properties, **changes}
-        self.updated_at = at
-
-    def _versions(self, name: str, as_of: str | None) -> list[Version]:
-        """Return the values up to a time, the oldest one even if it is younger."""
-        known = (self.past or {}).get(name) or [(self.created_at, self.properties.get(name))]
-        if as_of is None:
-            return known
-        return [one for one in known if one[0] <= as_of] or known[:1]
-
-    def _updated(self, as_of: str | None) -> str:
-        if as_of is None or self.past is None or self.updated_at <= as_of:
-            return self.updated_at
-        stamps = (since for versions in self.past.values() for since, _ in versions)
-        return max((since for since in stamps if since <= as_of), default=self.created_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +131,7 @@ class RecordStore:
         as_of: str | None = None,
     ) -> Record | None:
         """Return a record by its id or by a unique property; a merged one leads to the other."""
-        id_ = self._resolve(record_id, id_property)
+        id_ = self._resolve(record_id, id_property, archived=archived)
         id_ = self._merged.get(id_, id_)
         found = self._archived.get(id_) if archived else self._known(id_)
         if as_of is not None:
@@ -251,10 +180,10 @@ class RecordStore:
             for name, value in record.properties.items()
             if value and name not in self.kind.stamps and not into.properties.get(name)
         }
-        lists = {MERGED_IDS: ids, MORE_ADDRESSES: self._lost_addresses(record, into)}
-        for name, more in lists.items():
-            if more:
-                gained[name] = ";".join([*_parts(into, name), *more])
+        gained[MERGED_IDS] = ";".join([*_parts(into, MERGED_IDS), *ids])
+        addresses = [*_addresses(into), *_addresses(record)]
+        if len(addresses) > 1:
+            gained[MORE_ADDRESSES] = ";".join(addresses[1:])
         self.update(into, gained, at=at)
 
     def identities(self, record: Record) -> int:
@@ -346,11 +275,15 @@ class RecordStore:
             del self._order[bisect_left(self._order, record.record_id)]
         self._gone += 1
 
-    def _resolve(self, record_id: str, id_property: str | None) -> int:
+    def _resolve(self, record_id: str, id_property: str | None, *, archived: bool) -> int:
         if id_property in (None, "hs_object_id"):
             return int(record_id) if is_number(record_id) else -1
         if id_property not in self.kind.unique:
             raise invalid(f"Property {id_property!r} is not a unique property of {self.kind.name}")
+        if archived:  # what is in the recycling bin has no claim to its values
+            held = ((one, one.properties.get(id_property)) for one in self._archived.values())
+            value = record_id.lower()
+            return next((one.record_id for one, text in held if text and text.lower() == value), -1)
         return self._holder(id_property, record_id) or -1
 
     def _holder(self, name: str, value: str) -> int | None:
@@ -364,13 +297,6 @@ class RecordStore:
             return None
         self._known(FIRST_ID + number * ID_STEP)  # indexes it, if it still has its first value
         return self._unique.get((name, value))
-
-    def _lost_addresses(self, record: Record, into: Record) -> list[str]:
-        """Return the addresses of a merged record that do not become the survivor's own."""
-        first = record.properties.get("email")
-        main = [first] if first and into.properties.get("email") else []
-        more = _parts(record, MORE_ADDRESSES) if into.properties.get(MORE_ADDRESSES) else []
-        return [*main, *more] if main else more
 
     def _index(self, record: Record) -> None:
         for key in self._keys(record):
@@ -388,6 +314,11 @@ class RecordStore:
                 yield name, value.lower()
         for address in _parts(record, MORE_ADDRESSES):
             yield "email", address
+
+
+def _addresses(record: Record) -> list[str]:
+    """Return all e-mail addresses of a contact, the main one first."""
+    return [*_parts(record, "email"), *_parts(record, MORE_ADDRESSES)]
 
 
 def _parts(record: Record, name: str) -> list[str]:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from hsagency.sandbox.records import Record, RecordStore
+from hsagency.sandbox.api.merging import merging_routes
+from hsagency.sandbox.api.views import view_of_query
+from hsagency.sandbox.record import Record
+from hsagency.sandbox.records import RecordStore
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.values import demand_required, judged
 from hsagency.sandbox.wire import JsonObject
 
-PAGE_DEFAULT, PAGE_MAX = 10, 100
+PAGE_DEFAULT = 10
 READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
 
 
 def list_records(call: Call) -> Outcome:
     """Return a page in the order of ids, with a cursor when there is more."""
     store = _store(call)
-    limit = call.number("limit", default=PAGE_DEFAULT, least=1, most=PAGE_MAX)
+    view = view_of_query(call, store.kind)
+    limit = call.number("limit", default=PAGE_DEFAULT, least=1, most=view.most)
     after = call.number("after", default=0)
     page = store.page(after=after, limit=limit, archived=call.archived, as_of=call.as_of)
-    names = _wanted(call, store)
-    shown = [record.shown(names, as_of=call.as_of) for record in page.records]
-    content: JsonObject = {"results": shown}
+    content: JsonObject = {"results": [view.of(record) for record in page.records]}
     if page.after is not None:
         content["paging"] = next_page(call, str(page.after))
     return 200, content
@@ -41,7 +43,7 @@ def read_record(call: Call) -> Outcome:
     """Return one record, by id or by `idProperty`."""
     store = _store(call)
     record = _found(call, store, archived=call.archived)
-    return 200, record.shown(_wanted(call, store), as_of=call.as_of)
+    return 200, view_of_query(call, store.kind).of(record)
 
 
 def update_record(call: Call) -> Outcome:
@@ -63,6 +65,7 @@ def archive_record(call: Call) -> Outcome:
 def records_routes() -> list[Route]:
     """Return the routes of this module."""
     return [
+        *merging_routes(),
         *forms(
             {"GET": Endpoint(list_records, READ), "POST": Endpoint(create_record, WRITE)},
             "/crm/v3/objects/{type}",
@@ -101,7 +104,3 @@ def _found(call: Call, store: RecordStore, *, archived: bool = False) -> Record:
         archived=archived,
         as_of=call.as_of if call.request.method == "GET" else None,
     )
-
-
-def _wanted(call: Call, store: RecordStore) -> tuple[str, ...]:
-    return store.kind.wanted(call.request.params("properties") if call.request.query else [])

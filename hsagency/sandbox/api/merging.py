@@ -1,0 +1,73 @@
+"""What cannot be undone: two records become one, and a record is deleted for good."""
+
+from __future__ import annotations
+
+from hsagency.sandbox.record import Record
+from hsagency.sandbox.records import RecordStore
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import JsonObject, invalid, not_found
+
+WRITE = ("crm.objects.{type}.write",)
+
+
+def merge_records(call: Call) -> Outcome:
+    """Take one record into another, and answer with the one that is left."""
+    store, content = call.state.store(call.kind), call.content
+    survivor = store.get(_id(content, "primaryObjectId"))
+    merged = store.get(_id(content, "objectIdToMerge"))
+    if merged is survivor:
+        raise invalid(f"The record {survivor.record_id} cannot be merged with itself")
+    store.merge(merged, survivor, at=call.now)
+    return 200, survivor.shown(store.kind.shown)
+
+
+def delete_for_good(call: Call) -> Outcome:
+    """
+    Delete a record for good, from the recycling bin too.
+
+    An address that no contact has is blocked instead: a typo lasts (facts 5.2).
+    """
+    if call.version == "v3" and call.kind.name != "contacts":
+        raise not_found()  # the old form is for contacts alone
+    store, content = call.state.store(call.kind), call.content
+    id_, id_property = _id(content, "objectId"), content.get("idProperty")
+    found = _anywhere(store, id_, id_property)
+    if found is not None:
+        store.purge(found)
+    elif id_property == "email":
+        store.block(id_)
+    else:
+        raise not_found()
+    return 204, None
+
+
+def merging_routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [
+        *forms(
+            {"POST": Endpoint(merge_records, WRITE)},
+            "/crm/v3/objects/{type}/merge",
+            "/crm/objects/{dated}/{type}/merge",
+        ),
+        *forms(
+            {"POST": Endpoint(delete_for_good, WRITE)},
+            "/crm/v3/objects/{type}/gdpr-delete",
+            "/crm/objects/{dated}/{type}/gdpr-delete",
+        ),
+    ]
+
+
+def _anywhere(store: RecordStore, id_: str, id_property: object) -> Record | None:
+    """Return a record that is live or in the recycling bin."""
+    if id_property is not None and not isinstance(id_property, str):
+        raise invalid("Invalid input JSON: 'idProperty' must be a string")
+    live = store.find(id_, id_property=id_property)
+    return live or store.find(id_, id_property=id_property, archived=True)
+
+
+def _id(content: JsonObject, name: str) -> str:
+    found = content.get(name)
+    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        raise invalid(f"Invalid input JSON: '{name}' is required and must be a string")
+    return str(found)

@@ -1,0 +1,70 @@
+"""What one call wants to see of records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hsagency.sandbox.definitions import ObjectType
+from hsagency.sandbox.record import Record
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import JsonObject, invalid
+
+PAGE_MAX, HISTORY_PAGE_MAX = 100, 50
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which properties of a record are shown, and as of when."""
+
+    names: tuple[str, ...]
+    history: tuple[str, ...] = ()
+    as_of: str | None = None
+
+    @property
+    def most(self) -> int:
+        """How many records fit into one answer; with their history it is half as many."""
+        return HISTORY_PAGE_MAX if self.history else PAGE_MAX
+
+    def of(self, record: Record) -> JsonObject:
+        """Return a record as this call sees it."""
+        shown = record.shown(self.names, as_of=self.as_of)
+        if self.history:
+            shown["propertiesWithHistory"] = {
+                name: record.history(name, as_of=self.as_of) for name in self.history
+            }
+        return shown
+
+
+def view_of_query(call: Call, kind: ObjectType) -> View:
+    """Return what the query of a GET asks for."""
+    query = call.request
+    if not query.query:
+        return View(kind.shown, as_of=call.as_of)
+    return View(
+        kind.wanted(query.params("properties")),
+        history=_known(kind, query.params("propertiesWithHistory")),
+        as_of=call.as_of,
+    )
+
+
+def view_of_body(call: Call, kind: ObjectType, content: JsonObject) -> View:
+    """Return what the body of a search or a batch read asks for."""
+    return View(
+        kind.wanted(texts(content, "properties")),
+        history=_known(kind, texts(content, "propertiesWithHistory")),
+        as_of=call.as_of,
+    )
+
+
+def texts(content: JsonObject, name: str) -> list[str]:
+    """Return a list of texts from a body; a missing one is empty."""
+    found = content.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise invalid(f"Invalid input JSON: '{name}' must be a list of strings")
+    return found
+
+
+def _known(kind: ObjectType, asked: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in asked if name in kind.properties}))
