@@ -8,11 +8,12 @@ is not seen in another. Custom types are added to it by the schemas API.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from hsagency.sandbox import names
+from hsagency.sandbox.stages import DEFAULT_STAGES
 from hsagency.sandbox.wire import JsonObject, invalid
 
 ValueType: TypeAlias = Literal[
@@ -39,7 +40,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """The definition of one property; `read_only` ones are HubSpot's to write."""
+    """
+    The definition of one property; `read_only` ones are HubSpot's to write.
+
+    `extra` holds what the API echoes and nothing in the sandbox goes by; `before` is what the
+    definition was until its last change.
+    """
 
     name: str
     label: str
@@ -54,6 +60,8 @@ class Property:
     created_at: str | None = None
     updated_at: str | None = None
     extra: JsonObject = field(default_factory=dict)
+    archived_at: str | None = None
+    before: Property | None = field(default=None, repr=False)
 
     @property
     def choices(self) -> frozenset[str]:
@@ -81,18 +89,30 @@ class ObjectType:
     shown: tuple[str, ...]
     properties: dict[str, Property]
     groups: dict[str, Group]
+    created: str = "createdate"
     changed: str = "hs_lastmodifieddate"
     scope: str = ""
     required: tuple[str, ...] = ()
+    archived: dict[str, Property] = field(default_factory=dict)
 
     def copy(self) -> ObjectType:
         """Return a type of its own for one portal; definitions themselves never change."""
-        return replace(self, properties=dict(self.properties), groups=dict(self.groups))
+        return replace(
+            self,
+            properties=dict(self.properties),
+            groups=dict(self.groups),
+            archived=dict(self.archived),
+        )
+
+    @property
+    def custom(self) -> bool:
+        """Whether it is a type of the portal's own."""
+        return self.type_id.startswith("2-")
 
     @property
     def stamps(self) -> tuple[str, ...]:
         """The properties HubSpot maintains and returns with every record."""
-        return ("createdate", "hs_object_id", self.changed)
+        return (self.created, "hs_object_id", self.changed)
 
     @property
     def unique(self) -> tuple[str, ...]:
@@ -109,9 +129,9 @@ class ObjectType:
 class ObjectTypes:
     """The object types of one portal, by name, type id or fully qualified name."""
 
-    def __init__(self, portal_id: int) -> None:
+    def __init__(self, portal_id: int, *, own: Iterable[ObjectType] = ()) -> None:
         self._portal_id = portal_id
-        self._own: dict[str, ObjectType] = {}
+        self._own = {kind.name: kind for kind in own}
 
     def __iter__(self) -> Iterator[ObjectType]:
         """Yield HubSpot's types, then the portal's own."""
@@ -124,11 +144,16 @@ class ObjectTypes:
 
     def find(self, name: str) -> ObjectType:
         """Return the type that a path names, or refuse as HubSpot does."""
+        found = self.get(name)
+        if found is None:
+            raise invalid(f"Unable to infer object type from: {name}")
+        return found
+
+    def get(self, name: str) -> ObjectType | None:
+        """Return the type that a path names, if there is one."""
         key = _BY_NAME.get(name.lower()) or self._custom_key(name)
         found = self._own.get(key)
-        if found is None:
-            if key not in BUILT_IN:
-                raise invalid(f"Unable to infer object type from: {name}")
+        if found is None and key in BUILT_IN:
             found = self._own[key] = BUILT_IN[key].copy()
         return found
 
@@ -141,6 +166,8 @@ class ObjectTypes:
         del self._own[kind.name]
 
     def _custom_key(self, name: str) -> str:
+        if name in self._own:
+            return name
         if name.startswith("2-"):
             return next((one.name for one in self.custom() if one.type_id == name), name)
         return re.sub(rf"^p({self._portal_id})?_", "", name)
@@ -148,13 +175,17 @@ class ObjectTypes:
 
 def fully_qualified(portal_id: int, kind: ObjectType) -> str:
     """Return the name of a custom type that no other portal shares."""
-    return f"p{portal_id}_{kind.name}" if kind.scope == "custom" else kind.name.upper()[:-1]
+    if kind.custom:
+        return f"p{portal_id}_{kind.name}"
+    return kind.singular.upper().replace(" ", "_")
 
 
-def _options(values: tuple[str, ...]) -> tuple[Option, ...]:
+def _options(name: str) -> tuple[Option, ...]:
+    labelled = DEFAULT_STAGES.get(name) or {
+        value: value.replace("_", " ").capitalize() for value in _CHOICES.get(name, ())
+    }
     return tuple(
-        Option(value, value.replace("_", " ").capitalize(), order)
-        for order, value in enumerate(values)
+        Option(value, label, order) for order, (value, label) in enumerate(labelled.items())
     )
 
 
@@ -167,7 +198,6 @@ _CHOICES = {
     "hs_ticket_priority": ("LOW", "MEDIUM", "HIGH", "URGENT"),
     "hs_ticket_category": ("PRODUCT_ISSUE", "BILLING_ISSUE", "FEATURE_REQUEST", "GENERAL_INQUIRY"),
 }
-# Their values are stages and pipelines, which a portal may add to.
 _TYPED: dict[str, ValueType] = {
     **dict.fromkeys(
         ("createdate", "lastmodifieddate", "hs_lastmodifieddate", "closedate"), "datetime"
@@ -176,15 +206,17 @@ _TYPED: dict[str, ValueType] = {
         ("hs_object_id", "amount", "numberofemployees", "price", "quantity", "annualrevenue"),
         "number",
     ),
-    **dict.fromkeys(
-        (*_CHOICES, "dealstage", "hs_pipeline_stage", "hubspot_owner_id"), "enumeration"
-    ),
+    **dict.fromkeys((*_CHOICES, *DEFAULT_STAGES, "hubspot_owner_id"), "enumeration"),
     "hs_email_optout": "bool",
 }
 _LONG = {"description", "content"}
+_OWNER = {"externalOptions": True, "referencedObjectType": "OWNER"}
 
 
-def _property(name: str, group: str, *, stamps: tuple[str, ...], unique: bool) -> Property:
+def hubspots(
+    name: str, group: str, *, stamps: tuple[str, ...] = (), unique: bool = False
+) -> Property:
+    """Return a property that HubSpot itself defines; it writes the `stamps` itself."""
     type_ = _TYPED.get(name, "string")
     return Property(
         name=name,
@@ -192,9 +224,10 @@ def _property(name: str, group: str, *, stamps: tuple[str, ...], unique: bool) -
         type=type_,
         field_type="textarea" if name in _LONG else FIELD_TYPES[type_],
         group=group,
-        options=_options(_CHOICES.get(name, ())),
+        options=_options(name),
         unique=unique,
         read_only=name in stamps or name == "hs_merged_object_ids",
+        extra=_OWNER if name == "hubspot_owner_id" else {},
     )
 
 
@@ -222,7 +255,7 @@ def built_in(
         plural=plural,
         shown=tuple(sorted({*stamps, *shown.split()})),
         properties={
-            one: _property(one, group, stamps=stamps, unique=one == unique) for one in all_names
+            one: hubspots(one, group, stamps=stamps, unique=one == unique) for one in all_names
         },
         groups={group: Group(group, f"{singular} information")},
         changed=changed,

@@ -10,7 +10,7 @@ when it is first asked for: a hundred portals of ten thousand contacts start at 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -241,7 +241,7 @@ class RecordStore:
 
     def _made(self, record_id: int, properties: Properties, at: datetime) -> Record:
         now = stamp(at)
-        stamps = {"createdate": now, "hs_object_id": str(record_id), self.kind.changed: now}
+        stamps = {self.kind.created: now, "hs_object_id": str(record_id), self.kind.changed: now}
         record = Record(record_id, {**properties, **stamps}, created_at=now, updated_at=now)
         self._live[record_id] = record
         self._index(record)

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from hsagency.sandbox import names
 from hsagency.sandbox.definitions import ObjectType
+from hsagency.sandbox.locations import seeds_for_custom
 from hsagency.sandbox.portals import FOUNDED, Portal
 from hsagency.sandbox.records import FIRST_ID, ID_STEP, NoSeeds, Seeds
 from hsagency.sandbox.values import Properties
@@ -67,9 +68,11 @@ class SeededRecords:
 
 
 def seeds_for(kind: ObjectType, portal: Portal, *, seed: int, contacts: int) -> Seeds:
-    """Return a portal's first records of one type; custom types start empty."""
+    """Return a portal's first records of one type."""
+    if kind.custom:
+        return seeds_for_custom(kind, portal, seed=seed, contacts=contacts)
     share = _SHARES.get(kind.name)
-    if share is None or kind.scope == "custom":
+    if share is None:
         return NoSeeds()
     return SeededRecords(kind.name, portal, seed=seed, count=contacts * share // 100)
 

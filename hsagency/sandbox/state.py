@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from hsagency.sandbox.definitions import ObjectType, ObjectTypes
 from hsagency.sandbox.faults import Strike
 from hsagency.sandbox.limits import Meter
+from hsagency.sandbox.locations import own_types
 from hsagency.sandbox.portals import Credential, Portal
 from hsagency.sandbox.records import RecordStore, Seeds
 from hsagency.sandbox.wire import (
@@ -89,7 +90,7 @@ class PortalState(Ledger):
         self.seed, self.portal = seed, portal
         self.zone = ZoneInfo(portal.time_zone)
         self.meter = Meter(portal.portal_id, tier=portal.tier, zone=self.zone)
-        self.types = ObjectTypes(portal.portal_id)
+        self.types = ObjectTypes(portal.portal_id, own=own_types(portal))
         # Access tokens of OAuth apps; what people made in HubSpot's screens is in the portal.
         self.access_tokens: dict[str, Credential] = {}
         self._seeding = seeding
