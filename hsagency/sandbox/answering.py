@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsagency.sandbox.api.account import unauthenticated
 from hsagency.sandbox.faults import Fault, Strike
-from hsagency.sandbox.limits import daily_refusal
+from hsagency.sandbox.limits import BURST, DAILY, Budget
 from hsagency.sandbox.routes import Endpoint, Match, Outcome
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid, stamp
@@ -46,25 +46,29 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
     """
     Answer a call whose portal is known.
 
-    (1) the credential is live, (2) no fault was asked for, (3) both limits have room, (4) path
-    and method exist, (5) the scope is granted; then (6) the endpoint answers. Whatever the
-    portal itself decides carries the rate limit headers; a 401 and a 5xx come from in front of it.
+    (1) the credential is live, its portal and its user in good standing, (2) no fault was asked
+    for, (3) the limits have room, (4) path and method exist, (5) the scope is granted; then (6)
+    the endpoint answers. Whatever the portal itself decides carries the rate limit headers; a
+    401 and a 5xx come from in front of it.
     """
     metered = match is None or match.route.door == "bearer"
+    budget: Budget = match.route.budget if match else "general"
     try:
         if not call.credential.live(call.now):
-            raise _ended(call)  # (1)
+            raise _ended(call)
+        _demand_standing(call)  # (1)
         _fail_on_request(call)  # (2)
         if metered:
-            _count(call)  # (3)
+            call.state.meter.admit(call.now, call.credential, budget=budget)  # (3)
         endpoint = _endpoint(call, match)  # (4)
         _demand_scope(call, endpoint)  # (5)
         outcome = endpoint.handler(call)  # (6)
     except ApiError as error:
         counted = metered and error.status != 401 and error.status < 500
         policy = error.extra.get("policyName")
-        return _refused(error, id_, headers=_limits(call, policy) if counted else ())
-    return _granted(outcome, id_, headers=_limits(call) if metered else ())
+        headers = _limits(call, budget, policy) if counted else ()
+        return _refused(error, id_, headers=headers)
+    return _granted(outcome, id_, headers=_limits(call, budget) if metered else ())
 
 
 def _ended(call: Call) -> ApiError:
@@ -81,6 +85,25 @@ def _ended(call: Call) -> ApiError:
     )
 
 
+def _demand_standing(call: Call) -> None:
+    """
+    Refuse what a suspended portal, or the private app of somebody who left, asks for.
+
+    Neither body was ever seen: both are assumptions (facts 1.1 and 4.2).
+    """
+    portal, credential = call.state.portal, call.credential
+    if portal.suspended == 401:
+        raise unauthenticated()
+    if portal.suspended is not None:
+        raise ApiError(portal.suspended, "This account is suspended.")
+    if credential.kind == "private_app" and credential.user_id in portal.leavers:
+        raise ApiError(
+            403,
+            "The user who created this app does not have permissions in this account.",
+            category="USER_DOES_NOT_HAVE_PERMISSIONS",
+        )
+
+
 def _fail_on_request(call: Call) -> None:
     fault = call.strike.fault
     if fault is None:
@@ -88,9 +111,9 @@ def _fail_on_request(call: Call) -> None:
     if fault.kind == "status":
         raise _status_fault(fault)
     if fault.kind == "burst":
-        raise call.state.meter.burst_refusal(call.credential.app_id)
+        raise call.state.meter.refusal(BURST, call.credential)
     if fault.kind == "daily":
-        raise daily_refusal()
+        raise call.state.meter.refusal(DAILY, call.credential)
 
 
 def _status_fault(fault: Fault) -> ApiError:
@@ -102,11 +125,6 @@ def _status_fault(fault: Fault) -> ApiError:
     if status == 403:
         return _missing_scopes()
     return ApiError(status, _MESSAGES.get(status, "Error"))
-
-
-def _count(call: Call) -> None:
-    credential = call.credential
-    call.state.meter.admit(call.now, app_id=credential.app_id, kind=credential.kind)
 
 
 def _endpoint(call: Call, match: Match | None) -> Endpoint:
@@ -140,8 +158,9 @@ def _missing_scopes(*scopes: str) -> ApiError:
     )
 
 
-def _limits(call: Call, policy: object = None) -> Headers:
-    return call.state.meter.headers(call.now, app_id=call.credential.app_id, refused=policy)
+def _limits(call: Call, budget: Budget, policy: object = None) -> Headers:
+    meter = call.state.meter
+    return meter.headers(call.now, call.credential, budget=budget, refused=policy)
 
 
 def _granted(outcome: Outcome, id_: str, *, headers: Headers) -> Reply:

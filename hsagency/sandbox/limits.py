@@ -1,9 +1,10 @@
 """
-HubSpot's two budgets: so many calls in ten seconds per app, so many a day per portal.
+HubSpot's budgets: calls in ten seconds per app, searches in a second per portal, calls a day.
 
-The burst window rolls and belongs to one app; the day is shared by all apps of a portal and
-ends at midnight in the portal's own time zone (HubSpot usage guidelines, 2026). A call that
-either budget refuses is counted in neither.
+The windows roll. The day is shared by all privately distributed apps of a portal and ends at
+midnight in the portal's own time zone (facts 3.1). A call that one budget refuses is counted in
+none. That searches and associations have a window of their own and count for the day, but not
+for the app's ten seconds, is an assumption.
 """
 
 from __future__ import annotations
@@ -11,28 +12,49 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
+from hsagency.sandbox.others import Others
+from hsagency.sandbox.portals import Credential, Portal
 from hsagency.sandbox.wire import ApiError, Headers
 
+Budget: TypeAlias = Literal["general", "search", "associations"]
+
+BURST, DAILY, SECONDLY = "TEN_SECONDLY_ROLLING", "DAILY", "SECONDLY"
 BURST_SECONDS = 10.0
-BURST, DAILY = "TEN_SECONDLY_ROLLING", "DAILY"
+SEARCHES = 5  # a second, for all apps of a portal
+MARKETPLACE_BURST = 110
+_MESSAGES = {
+    BURST: "You have reached your ten_secondly_rolling limit.",
+    DAILY: "You have reached your daily limit.",
+    SECONDLY: "You have reached your secondly limit.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TierLimits:
-    """What a subscription tier may do: calls in ten seconds, calls a day."""
+    """What a portal may do: calls and association calls in ten seconds, calls a day."""
 
     burst: int
     daily: int
+    associations: int
 
 
 # HubSpot usage guidelines, 2026: privately distributed apps without the limit add-on.
 TIER_LIMITS = {
-    "starter": TierLimits(burst=100, daily=250_000),
-    "professional": TierLimits(burst=190, daily=625_000),
-    "enterprise": TierLimits(burst=190, daily=1_000_000),
+    "starter": TierLimits(burst=100, daily=250_000, associations=100),
+    "professional": TierLimits(burst=190, daily=625_000, associations=150),
+    "enterprise": TierLimits(burst=190, daily=1_000_000, associations=150),
 }
+
+
+def limits_of(portal: Portal) -> TierLimits:
+    """Return what a portal may do, with the API limit increases it bought."""
+    usual, bought = TIER_LIMITS[portal.tier], portal.add_ons
+    if not bought:
+        return usual
+    return TierLimits(burst=250, daily=usual.daily + bought * 1_000_000, associations=200)
 
 
 def next_midnight(now: datetime, zone: ZoneInfo) -> datetime:
@@ -45,23 +67,23 @@ def next_midnight(now: datetime, zone: ZoneInfo) -> datetime:
     return datetime.combine(tomorrow, time(), tzinfo=zone).astimezone(UTC)
 
 
-class Burst:
-    """The calls of one app in the last ten seconds."""
+class Window:
+    """The calls of the last so many seconds."""
 
-    __slots__ = ("_calls", "limit")
+    __slots__ = ("_calls", "_seconds", "limit")
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, *, seconds: float = BURST_SECONDS) -> None:
+        self.limit, self._seconds = limit, seconds
         self._calls: deque[float] = deque()
 
     def remaining(self, now: float) -> int:
-        """How many calls fit now."""
+        """How many calls fit now, never less than none."""
         calls = self._calls
         if calls and calls[-1] > now:  # the clock was set back
             calls.clear()
-        while calls and calls[0] <= now - BURST_SECONDS:
+        while calls and calls[0] <= now - self._seconds:
             calls.popleft()
-        return self.limit - len(calls)
+        return max(0, self.limit - len(calls))
 
     def secondly_remaining(self, now: float) -> int:
         """A tenth of the limit less the last second's calls; reported by HubSpot, not enforced."""
@@ -77,15 +99,31 @@ class Burst:
         self._calls.append(now)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A portal's day so far: calls of the credentials that we hold, and of all other apps."""
+
+    limit: int
+    ours: int
+    theirs: int
+    left: int
+    resets_at: datetime
+
+
 class Day:
     """The calls of all apps of one portal since its last midnight."""
 
-    __slots__ = ("_by_kind", "_resets", "_starts", "_zone", "limit", "resets_at", "used")
+    __slots__ = (
+        "_by_kind", "_others", "_reached", "_resets", "_starts", "_zone", "limit", "resets_at",
+        "theirs", "used",
+    )  # fmt: skip
 
     def __init__(self, limit: int, *, zone: ZoneInfo) -> None:
         self.limit, self._zone = limit, zone
-        self.used = 0
+        self.used = self.theirs = 0
         self._by_kind: Counter[str] = Counter()
+        self._others: dict[str, Others] = {}
+        self._reached: Counter[str] = Counter()
         self._starts = self._resets = 0.0
         self.resets_at = datetime.fromtimestamp(0, UTC)
 
@@ -93,79 +131,149 @@ class Day:
         """How many calls are left today, never less than none."""
         if not self._starts <= now < self._resets:
             self._begin(at)
+        if self._others:
+            self._let_in(now)
         return max(0, self.limit - self.used)
 
-    def used_by(self, kind: str) -> int:
-        """How many of today's calls were made with this kind of credential."""
-        return self._by_kind[kind]
+    def usage(self, at: datetime) -> Usage:
+        """Return the day so far."""
+        left = self.remaining(at, at.timestamp())
+        return Usage(self.limit, self.used - self.theirs, self.theirs, left, self.resets_at)
 
-    def take(self, kind: str, calls: int = 1) -> None:
+    def used_by(self, *kinds: str) -> int:
+        """How many of today's calls were made with these kinds of credential."""
+        return sum(self._by_kind[kind] for kind in kinds)
+
+    def take(self, kind: str, calls: int = 1, *, theirs: bool = False) -> None:
         """Count calls."""
         self.used += calls
         self._by_kind[kind] += calls
+        if theirs:
+            self.theirs += calls
+
+    def share(self, others: Others, at: datetime) -> None:
+        """Let other apps call too, as if they always had; they take the place of their kind."""
+        self.remaining(at, at.timestamp())  # those that were there until now
+        others.begin(at.astimezone(self._zone).date())
+        self._others[others.kind] = others
+
+    def move(self, zone: ZoneInfo, at: datetime) -> None:
+        """Reckon midnight by another zone; what was used today remains used."""
+        self.remaining(at, at.timestamp())
+        self._zone = zone
+        self._bound(at)
 
     def _begin(self, at: datetime) -> None:
+        self._bound(at)
+        self.used = self.theirs = 0
+        self._by_kind.clear()
+        self._reached.clear()
+
+    def _bound(self, at: datetime) -> None:
         self.resets_at = next_midnight(at, self._zone)
         self._resets = self.resets_at.timestamp()
         today = at.astimezone(self._zone).date()
         self._starts = datetime.combine(today, time(), tzinfo=self._zone).timestamp()
-        self.used = 0
-        self._by_kind.clear()
+        for others in self._others.values():
+            others.begin(today)
+
+    def _let_in(self, now: float) -> None:
+        """Count what the others did since the last look; what the day refuses is not made good."""
+        gone = (now - self._starts) / (self._resets - self._starts)
+        room = max(0, self.limit - self.used)
+        for kind, others in self._others.items():
+            by_now = others.by(gone)
+            granted = min(room, max(0, by_now - self._reached[kind]))
+            self._reached[kind] = max(by_now, self._reached[kind])
+            if granted:
+                self.take(kind, granted, theirs=True)
+                room -= granted
 
 
 class Meter:
-    """Both budgets of one portal."""
+    """All budgets of one portal; one that is not `enforced` counts and refuses nothing."""
 
-    def __init__(self, portal_id: int, *, tier: str, zone: ZoneInfo) -> None:
-        self.limits = TIER_LIMITS[tier]
-        self.day = Day(self.limits.daily, zone=zone)
-        self._portal_id = portal_id
-        self._bursts: dict[int, Burst] = {}
+    def __init__(self, portal: Portal, *, enforced: bool = True) -> None:
+        self.limits, self.enforced = limits_of(portal), enforced
+        self.day = Day(self.limits.daily, zone=ZoneInfo(portal.time_zone))
+        self._portal = portal
+        self._windows: dict[tuple[int, Budget], Window] = {}
 
-    def admit(self, at: datetime, *, app_id: int, kind: str) -> None:
+    def suit(self, portal: Portal, at: datetime) -> None:
+        """Go by what the portal is now."""
+        if portal.time_zone != self._portal.time_zone:
+            self.day.move(ZoneInfo(portal.time_zone), at)
+        self._portal = portal
+        if self.limits != limits_of(portal):
+            self.limits = limits_of(portal)
+            self.day.limit = self.limits.daily
+            self._windows.clear()  # they open anew with the new limits
+
+    def admit(self, at: datetime, credential: Credential, *, budget: Budget = "general") -> None:
         """Count one call, or refuse it."""
-        now, burst = at.timestamp(), self._burst(app_id)
-        if burst.remaining(now) <= 0:
-            raise self.burst_refusal(app_id)
-        if self.day.remaining(at, now) <= 0:
-            raise daily_refusal()
-        burst.take(now)
-        self.day.take(kind)
+        now, window = at.timestamp(), self._window(credential, budget)
+        if window.remaining(now) <= 0 and self.enforced:
+            raise self.refusal(SECONDLY if budget == "search" else BURST, credential)
+        if credential.distribution == "private":
+            if self.day.remaining(at, now) <= 0 and self.enforced:
+                raise self.refusal(DAILY, credential)
+            self.day.take(credential.kind)
+        window.take(now)
 
-    def burst_refusal(self, app_id: int) -> ApiError:
-        """Return the 429 of an app that is too fast."""
-        return ApiError(
-            429,
-            "You have reached your ten_secondly_rolling limit.",
-            errorType="RATE_LIMIT",
-            policyName=BURST,
-            groupName=f"publicapi:private_app-api-calls-ten-secondly:{self._portal_id}:{app_id}",
+    def refusal(self, policy: str, credential: Credential) -> ApiError:
+        """Return the 429 of a policy, in the words the portal uses: there are two sets."""
+        extra = {"policyName": policy}
+        if policy == BURST and credential.kind != "oauth":
+            name = "publicapi:private_app-api-calls-ten-secondly"
+            extra["groupName"] = f"{name}:{self._portal.portal_id}:{credential.app_id}"
+        if self._portal.newer_refusals:
+            return ApiError(429, _MESSAGES[policy], category="RATE_LIMITS", **extra)
+        return ApiError(429, _MESSAGES[policy], errorType="RATE_LIMIT", **extra)
+
+    def headers(
+        self,
+        at: datetime,
+        credential: Credential,
+        *,
+        budget: Budget = "general",
+        refused: object = None,
+    ) -> Headers:
+        """
+        Return the rate limit headers; a refusal by a policy says that nothing of it is left.
+
+        Answers to searches have none, and those to OAuth tokens say nothing of the day.
+        """
+        if budget == "search":
+            return ()
+        now, window = at.timestamp(), self._window(credential, budget)
+        left = 0 if refused == BURST else window.remaining(now)
+        burst = (
+            ("X-HubSpot-RateLimit-Interval-Milliseconds", "10000"),
+            ("X-HubSpot-RateLimit-Max", str(window.limit)),
+            ("X-HubSpot-RateLimit-Remaining", str(left)),
+            ("X-HubSpot-RateLimit-Secondly", str(window.limit // 10)),
+            ("X-HubSpot-RateLimit-Secondly-Remaining", str(window.secondly_remaining(now))),
         )
-
-    def headers(self, at: datetime, *, app_id: int, refused: object = None) -> Headers:
-        """Return the rate limit headers; a refusal by a policy says that nothing of it is left."""
-        now, burst = at.timestamp(), self._burst(app_id)
+        if credential.kind == "oauth":
+            return burst
         day_left = 0 if refused == DAILY else self.day.remaining(at, now)
-        left = 0 if refused == BURST else burst.remaining(now)
         return (
             ("X-HubSpot-RateLimit-Daily", str(self.day.limit)),
             ("X-HubSpot-RateLimit-Daily-Remaining", str(day_left)),
-            ("X-HubSpot-RateLimit-Interval-Milliseconds", "10000"),
-            ("X-HubSpot-RateLimit-Max", str(burst.limit)),
-            ("X-HubSpot-RateLimit-Remaining", str(left)),
-            ("X-HubSpot-RateLimit-Secondly", str(burst.limit // 10)),
-            ("X-HubSpot-RateLimit-Secondly-Remaining", str(burst.secondly_remaining(now))),
+            *burst,
         )
 
-    def _burst(self, app_id: int) -> Burst:
-        burst = self._bursts.get(app_id)
-        if burst is None:
-            burst = self._bursts[app_id] = Burst(self.limits.burst)
-        return burst
+    def _window(self, credential: Credential, budget: Budget) -> Window:
+        key = (0 if budget == "search" else credential.app_id, budget)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = self._opened(credential, budget)
+        return window
 
-
-def daily_refusal() -> ApiError:
-    """Return the 429 of a portal whose day is used up."""
-    return ApiError(
-        429, "You have reached your daily limit.", errorType="RATE_LIMIT", policyName=DAILY
-    )
+    def _opened(self, credential: Credential, budget: Budget) -> Window:
+        if budget == "search":
+            return Window(SEARCHES, seconds=1.0)
+        if credential.distribution == "marketplace":
+            return Window(MARKETPLACE_BURST)
+        limits = self.limits
+        return Window(limits.associations if budget == "associations" else limits.burst)

@@ -15,9 +15,11 @@ from uuid import UUID
 
 from hsagency.sandbox.names import client_name
 
-Kind: TypeAlias = Literal["service_key", "private_app", "oauth"]
+Kind: TypeAlias = Literal["service_key", "private_app", "static_app", "oauth"]
 Distribution: TypeAlias = Literal["private", "marketplace"]
 Tier: TypeAlias = Literal["starter", "professional", "enterprise"]
+AccountType: TypeAlias = Literal["STANDARD", "DEVELOPER_TEST", "SANDBOX", "APP_DEVELOPER"]
+UsageStatus: TypeAlias = Literal["SUCCESS", "CACHED", "FAILURE", "NOTFOUND", "TIMEOUT"]
 
 MAX_PORTALS = 200
 # Every seeded time hangs on this day, never on the clock: the same seed is the same data.
@@ -84,8 +86,20 @@ class Portal:
     hublet: str
     currency: str
     created_at: datetime
-    account_type: str
+    account_type: AccountType
     credentials: tuple[Credential, ...]
+    additional_currencies: tuple[str, ...] = ()
+    # API limit increases it bought.
+    add_ons: int = 0
+    # The status that a suspended account answers with to everything.
+    suspended: int | None = None
+    # Users who left.
+    leavers: frozenset[int] = frozenset()
+    # Where live portals differ: whether account information gives the name, how the count of
+    # today's calls went, and in which of two ways a 429 is worded.
+    portal_names: bool = True
+    usage_status: UsageStatus = "SUCCESS"
+    newer_refusals: bool = False
 
     @property
     def credential(self) -> Credential:

@@ -38,7 +38,8 @@ class LedgerEntry:
     One request as the portal received it.
 
     `status` is what the portal decided, also when the caller never learned it (`dropped`
-    "after"); it is None when the connection was dropped before anything happened.
+    "after", or `sent` is another); it is None when the connection was dropped before anything
+    happened. `sent` is the status that went out, and `fault` the kind of what struck the call.
     """
 
     at: datetime
@@ -48,6 +49,8 @@ class LedgerEntry:
     status: int | None
     dropped: Drop | None
     correlation_id: str
+    sent: int | None = None
+    fault: str | None = None
 
 
 class Ledger:
@@ -62,19 +65,30 @@ class Ledger:
         """Return the next correlation id."""
         return str(UUID(int=self.rng.getrandbits(128), version=4))
 
-    def enter(self, request: Request, reply: Reply, *, at: datetime, id_: str) -> None:
-        """Note a request and what became of it."""
-        self.entries.append(
-            LedgerEntry(
-                at=at,
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                status=None if reply.drop == "before" else reply.status,
-                dropped=reply.drop,
-                correlation_id=id_,
-            )
+    def enter(
+        self,
+        request: Request,
+        reply: Reply,
+        *,
+        at: datetime,
+        id_: str,
+        decided: int | None = None,
+        fault: str | None = None,
+    ) -> LedgerEntry:
+        """Note a request and what became of it; `decided` where another status was sent."""
+        entry = LedgerEntry(
+            at=at,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            status=None if reply.drop == "before" else decided or reply.status,
+            dropped=reply.drop,
+            correlation_id=id_,
+            sent=None if reply.drop else reply.status,
+            fault=fault,
         )
+        self.entries.append(entry)
+        return entry
 
 
 class PortalState(Ledger):
@@ -85,17 +99,21 @@ class PortalState(Ledger):
     a class that is made with the state when it is first asked for.
     """
 
-    def __init__(self, portal: Portal, *, seed: int, seeding: Seeding) -> None:
+    def __init__(self, portal: Portal, *, seed: int, seeding: Seeding, limits: bool = True) -> None:
         super().__init__(f"{seed}/{portal.portal_id}/ids")
         self.seed, self.portal = seed, portal
-        self.zone = ZoneInfo(portal.time_zone)
-        self.meter = Meter(portal.portal_id, tier=portal.tier, zone=self.zone)
+        self.meter = Meter(portal, enforced=limits)
         self.types = ObjectTypes(portal.portal_id, own=own_types(portal))
         # Access tokens of OAuth apps; what people made in HubSpot's screens is in the portal.
         self.access_tokens: dict[str, Credential] = {}
         self._seeding = seeding
         self._stores: dict[str, RecordStore] = {}
         self._parts: dict[Callable[[PortalState], Any], Any] = {}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the portal's day begins."""
+        return ZoneInfo(self.portal.time_zone)
 
     def credential(self, token: str) -> Credential:
         """Return the credential with this token as it is now."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from operator import attrgetter
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -117,7 +116,9 @@ class Activity:
             for event in self._day(log, today - timedelta(days=ago))
         ]
         found += self._noted[log]
-        return sorted((event for event in found if event.at <= now), key=attrgetter("at", "number"))
+        return sorted(
+            (event for event in found if event.at <= now), key=lambda event: int(event.id)
+        )
 
     def _add(self, log: Log, person: Person, at: datetime, content: JsonObject) -> None:
         noted = self._noted[log]
