@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hsagency.sandbox.api.account import unauthenticated
-from hsagency.sandbox.faults import Fault, Strike
-from hsagency.sandbox.limits import BURST, DAILY, Budget
+from hsagency.sandbox.faults import Fault
+from hsagency.sandbox.limits import Budget, Meter
+from hsagency.sandbox.refusals import (
+    MISSING_SCOPES,
+    Refused,
+    limited_by,
+    missing_scopes,
+    refusal,
+    shows_limits,
+)
 from hsagency.sandbox.routes import Endpoint, Match, Outcome
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid, stamp
 
-SCOPES_LINK = "https://developers.hubspot.com/scopes"
 _JSON = ("Content-Type", "application/json;charset=utf-8")
 _HTML = ("Content-Type", "text/html;charset=utf-8")
-_MESSAGES = {
-    423: "The resource is locked by another request",
-    500: "internal error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
 
 
 def presented_token(request: Request, match: Match | None) -> str | None:
@@ -33,10 +35,27 @@ def presented_token(request: Request, match: Match | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def answer_stranger(token: str | None, match: Match | None, *, strike: Strike, id_: str) -> Reply:
+def answer_struck(
+    fault: Fault, refused: Refused, match: Match | None, *, meter: Meter | None
+) -> Reply:
+    """Answer a call that a fault keeps from taking effect."""
+    if fault.loses:
+        return Reply(0, drop="before", reset=fault.kind == "reset_before")
+    reply = refusal(fault, refused)
+    metered = match is None or match.route.door == "bearer"
+    if meter is None or refused.credential is None or not (metered and shows_limits(reply.status)):
+        return reply
+    limits = meter.headers(
+        refused.now,
+        refused.credential,
+        budget=match.route.budget if match else "general",
+        refused=limited_by(fault),
+    )
+    return replace(reply, headers=(*reply.headers, *limits))
+
+
+def answer_stranger(token: str | None, match: Match | None, *, id_: str) -> Reply:
     """Answer a request whose token no portal knows."""
-    if strike.fault is not None and strike.fault.kind == "status":
-        return _refused(_status_fault(strike.fault), id_)
     if token is None and match is not None and match.route.door == "body":
         return _refused(invalid("tokenKey is required and must be a string"), id_)
     return _refused(unauthenticated(), id_)
@@ -46,9 +65,9 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
     """
     Answer a call whose portal is known.
 
-    (1) the credential is live, its portal and its user in good standing, (2) no fault was asked
-    for, (3) the limits have room, (4) path and method exist, (5) the scope is granted; then (6)
-    the endpoint answers. Whatever the portal itself decides carries the rate limit headers; a
+    (1) the credential is live, its portal and its user in good standing, (2) the
+    limits have room, (3) path and method exist, (4) the scope is granted; then (5) the endpoint
+    answers. Whatever the portal itself decides carries the rate limit headers; a
     401 and a 5xx come from in front of it.
     """
     metered = match is None or match.route.door == "bearer"
@@ -57,12 +76,11 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
         if not call.credential.live(call.now):
             raise _ended(call)
         _demand_standing(call)  # (1)
-        _fail_on_request(call)  # (2)
         if metered:
-            call.state.meter.admit(call.now, call.credential, budget=budget)  # (3)
-        endpoint = _endpoint(call, match)  # (4)
-        _demand_scope(call, endpoint)  # (5)
-        outcome = endpoint.handler(call)  # (6)
+            call.state.meter.admit(call.now, call.credential, budget=budget)  # (2)
+        endpoint = _endpoint(call, match)  # (3)
+        _demand_scope(call, endpoint)  # (4)
+        outcome = endpoint.handler(call)  # (5)
     except ApiError as error:
         counted = metered and error.status != 401 and error.status < 500
         policy = error.extra.get("policyName")
@@ -104,29 +122,6 @@ def _demand_standing(call: Call) -> None:
         )
 
 
-def _fail_on_request(call: Call) -> None:
-    fault = call.strike.fault
-    if fault is None:
-        return
-    if fault.kind == "status":
-        raise _status_fault(fault)
-    if fault.kind == "burst":
-        raise call.state.meter.refusal(BURST, call.credential)
-    if fault.kind == "daily":
-        raise call.state.meter.refusal(DAILY, call.credential)
-
-
-def _status_fault(fault: Fault) -> ApiError:
-    status = fault.status or 500
-    if fault.html:
-        return ApiError(status, _MESSAGES.get(status, "Error"), html=True)
-    if status == 401:
-        return unauthenticated()
-    if status == 403:
-        return _missing_scopes()
-    return ApiError(status, _MESSAGES.get(status, "Error"))
-
-
 def _endpoint(call: Call, match: Match | None) -> Endpoint:
     if match is None:
         # HubSpot answers some unknown paths with a page and others with nothing at all.
@@ -145,17 +140,7 @@ def _demand_scope(call: Call, endpoint: Endpoint) -> None:
 
 def _missing_scopes(*scopes: str) -> ApiError:
     """Return HubSpot's 403; some of its bodies name no scope."""
-    needed = {"requiredGranularScopes": list(scopes)} if scopes else {}
-    return ApiError(
-        403,
-        "This app hasn't been granted all required scopes to make this call. "
-        f"Read more about required scopes here: {SCOPES_LINK}.",
-        category="MISSING_SCOPES",
-        errors=[
-            {"message": "One or more of the following scopes are required.", "context": needed}
-        ],
-        links={"scopes": SCOPES_LINK},
-    )
+    return ApiError(403, MISSING_SCOPES, category="MISSING_SCOPES", **missing_scopes(*scopes))
 
 
 def _limits(call: Call, budget: Budget, policy: object = None) -> Headers:

@@ -15,9 +15,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.answering import answer, answer_stranger, presented_token
+from hsagency.sandbox.answering import answer, answer_stranger, answer_struck, presented_token
 from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.damage import damaged
 from hsagency.sandbox.definitions import ObjectType
 from hsagency.sandbox.faults import NOTHING, Faults
 from hsagency.sandbox.portals import (
@@ -30,6 +31,7 @@ from hsagency.sandbox.portals import (
     make_token,
 )
 from hsagency.sandbox.records import Seeds
+from hsagency.sandbox.refusals import Refused
 from hsagency.sandbox.seeding import seeds_for
 from hsagency.sandbox.state import Call, Ledger, LedgerEntry, PortalState
 from hsagency.sandbox.wire import Reply, Request
@@ -168,34 +170,43 @@ class Sandbox:
         match = ROUTES.find(request.segments)
         token = presented_token(request, match)
         state = self._by_token.get(token or "")
-        portal_id = state.portal.portal_id if state else None
-        strike = self.faults.strike(request, portal_id=portal_id)
+        portal = state.portal if state else None
+        strike = self.faults.strike(
+            request,
+            now=self.clock.now(),
+            portal=portal,
+            route=match.route.name if match else "",
+        )
         book: Ledger = state or self._strangers
         with book.lock:
             id_, now = book.new_id(), self.clock.now()
-            if strike.is_a("drop_before"):
-                reply = Reply(0, drop="before")
-            elif state is None or token is None:
-                reply = answer_stranger(token, match, strike=strike, id_=id_)
+            credential = state.credential(token) if state and token else None
+            if strike.fault is not None and strike.fault.before:
+                refused = Refused(request, now, id_, portal, credential)
+                reply = answer_struck(
+                    strike.fault, refused, match, meter=state.meter if state else None
+                )
+            elif state is None or credential is None:
+                reply = answer_stranger(token, match, id_=id_)
             else:
                 call = Call(
                     request=request,
                     state=state,
-                    credential=state.credential(token),
+                    credential=credential,
                     now=now,
                     version=match.route.version if match else "",
                     values=match.values if match else {},
                     strike=strike,
-                    other_portal=self._other(state).portal_id,
                 )
                 reply = answer(call, match, id_=id_)
+            decided = reply.status
             if strike is not NOTHING:
-                drop = "after" if strike.is_a("drop_after") else reply.drop
-                reply = replace(reply, drop=drop, delay=strike.delay)
-            book.enter(request, reply, at=now, id_=id_)
+                refused = Refused(request, now, id_, portal, credential)
+                reply = damaged(reply, strike, refused, other_portal=self._other(state).portal_id)
+            book.enter(request, reply, at=now, id_=id_, decided=decided, fault=strike.name)
         return reply
 
-    def _other(self, state: PortalState) -> Portal:
+    def _other(self, state: PortalState | None) -> Portal:
         """Return a portal that is not this one, for an answer that names the wrong one."""
         return self._fleet[0].portal if state is self._spare else self.spare
 

@@ -1,92 +1,48 @@
 """
-What goes wrong on request: a rule that matches calls and says how they fail.
+What goes wrong on request: the rules in force, and what they do to a call.
 
-Rules are tried in the order they were added. Every matching latency adds up; of the others the
-first one strikes. A rule with `times` stops after so many strikes, and one with `probability`
-draws from the sandbox's seed, so that a sequence of calls fails the same way every time.
+Rules are tried in the order they were added. Every matching latency and lag adds up; of the
+others the first one strikes. A rule with `times` stops after so many strikes, one with `after`
+lets so many matching calls pass first, and one with `probability` draws from the sandbox's seed,
+apart for each portal, so that a portal's sequence of calls fails the same way every time.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from random import Random
 from threading import Lock
-from types import UnionType
-from typing import Literal, TypeAlias, get_args
+from typing import Any
 
-from hsagency.errors import SandboxError
-from hsagency.sandbox.wire import Request
+from hsagency.sandbox.portals import Portal
+from hsagency.sandbox.rules import (
+    KINDS,
+    SECONDS_MAX,
+    Fault,
+    FaultError,
+    FaultKind,
+    demand,
+    known_words,
+    outer,
+)
+from hsagency.sandbox.wire import JsonObject, Request
 
-FaultKind: TypeAlias = Literal[
-    "status", "burst", "daily", "drop_before", "drop_after", "wrong_portal", "latency"
+__all__ = [
+    "NOTHING",
+    "Fault",
+    "FaultError",
+    "FaultKind",
+    "Faults",
+    "Strike",
+    "fault_from",
+    "fault_shown",
 ]
-# Rules also come from JSON, where nothing else would stop a number for a path.
-_TYPES: dict[str, type | UnionType] = {
-    "kind": str,
-    "portal_id": int | None,
-    "method": str | None,
-    "path": str | None,
-    "times": int | None,
-    "probability": int | float,
-    "seconds": int | float,
-    "status": int | None,
-    "html": bool,
-    "claims": int | None,
-}
-_STATUSES = frozenset({401, 403, 423, *range(500, 600)})
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """
-    A rule: which calls, how often, and how they fail.
-
-    - `status`: answers `status` (401, 403, 423 or 5xx), as HTML when `html`.
-    - `burst`, `daily`: answers HubSpot's 429 of that policy, whatever is left of the limit.
-    - `drop_before`, `drop_after`: closes the connection before or after the call took effect.
-    - `wrong_portal`: account details name another portal: `claims`, or some other one's id.
-    - `latency`: the answer comes `seconds` late.
-
-    `path` is a prefix of the path; what is None matches everything.
-    """
-
-    kind: FaultKind
-    portal_id: int | None = None
-    method: str | None = None
-    path: str | None = None
-    times: int | None = None
-    probability: float = 1.0
-    seconds: float = 0.0
-    status: int | None = None
-    html: bool = False
-    claims: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, kinds in _TYPES.items():
-            if not isinstance(getattr(self, name), kinds):
-                raise SandboxError(f"A fault's {name} has the wrong type; nothing was added.")
-        for wrong, message in (
-            (self.kind not in get_args(FaultKind), f"There is no fault {self.kind!r}"),
-            (self.kind == "status" and self.status not in _STATUSES, f"No fault {self.status}"),
-            (not 0 <= self.probability <= 1, f"A probability of {self.probability} is none"),
-            (not 0 <= self.seconds < math.inf, f"{self.seconds} is no latency"),
-            (self.times is not None and self.times < 1, f"{self.times} times is never"),
-        ):
-            if wrong:
-                raise SandboxError(
-                    f"{message}; nothing was added.",
-                    hint=f"Kinds: {', '.join(get_args(FaultKind))}; statuses: 401, 403, 423, 5xx.",
-                )
-
-    def matches(self, request: Request, portal_id: int | None) -> bool:
-        """Whether the rule is about this call."""
-        return (
-            (self.portal_id is None or self.portal_id == portal_id)
-            and (self.method is None or self.method.upper() == request.method)
-            and (self.path is None or request.path.startswith(self.path))
-            and (self.kind != "wrong_portal" or _asks_for_details(request.path))
-        )
+_ADD_UP = frozenset({"latency", "lag"})
+_INNER = {"portalId": "portal_id", "from": "since"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +57,13 @@ class Strike:
         """Whether a fault of one of these kinds struck."""
         return self.fault is not None and self.fault.kind in kinds
 
+    @property
+    def name(self) -> str | None:
+        """What the ledger calls it."""
+        if self.fault is not None:
+            return self.fault.kind
+        return "lag" if self.lag else "latency" if self.delay else None
+
 
 NOTHING = Strike()
 
@@ -109,7 +72,8 @@ class Faults:
     """The rules in force."""
 
     def __init__(self, *, seed: int = 0) -> None:
-        self._rng = Random(f"{seed}/faults")  # noqa: S311 - repeatable is the point
+        self._seed = seed
+        self._rngs: dict[int, Random] = {}
         self._armed: tuple[Fault, ...] = ()
         self._lock = Lock()
 
@@ -127,30 +91,83 @@ class Faults:
             self._armed = ()
 
     def armed(self) -> tuple[Fault, ...]:
-        """Return the rules in force; `times` is what is left of it."""
+        """Return the rules in force; `times` and `after` are what is left of them."""
         return self._armed
 
-    def strike(self, request: Request, *, portal_id: int | None) -> Strike:
+    def strike(
+        self, request: Request, *, now: datetime, portal: Portal | None, route: str = ""
+    ) -> Strike:
         """Decide what happens to a call, and use up the rules that did it."""
         if not self._armed:  # the usual case costs no lock
             return NOTHING
         with self._lock:
-            delay, struck, left = 0.0, None, []
+            rng, struck, left = self._rng(portal), NOTHING, []
             for fault in self._armed:
-                open_ = fault.kind == "latency" or struck is None
-                if not (open_ and fault.matches(request, portal_id) and self._drawn(fault)):
+                if not fault.matches(request, now=now, portal=portal, route=route):
                     left.append(fault)
-                    continue
-                if fault.kind == "latency":
-                    delay += fault.seconds
+                elif fault.after:
+                    left.append(replace(fault, after=fault.after - 1))
+                elif struck.fault is None or fault.kind in _ADD_UP:
+                    drawn = fault.probability >= 1 or rng.random() < fault.probability
+                    struck = _struck(struck, fault, rng) if drawn else struck
+                    left.extend(_after_strike(fault) if drawn else [fault])
                 else:
-                    struck = fault
-                left.extend(_after_strike(fault))
+                    left.append(fault)
             self._armed = tuple(left)
-        return Strike(fault=struck, delay=delay)
+        return struck
 
-    def _drawn(self, fault: Fault) -> bool:
-        return fault.probability >= 1 or self._rng.random() < fault.probability
+    def _rng(self, portal: Portal | None) -> Random:
+        portal_id = portal.portal_id if portal else 0
+        if portal_id not in self._rngs:
+            self._rngs[portal_id] = Random(f"{self._seed}/faults/{portal_id}")  # noqa: S311 - repeatable is the point
+        return self._rngs[portal_id]
+
+
+def fault_from(content: Mapping[str, object]) -> Fault:
+    """Make a rule from JSON or TOML; `portalId` and `portal_id` are the same word there."""
+    named: dict[str, Any] = {_inner(word): value for word, value in content.items()}
+    known = {field.name for field in fields(Fault)}
+    for word in content:
+        demand(_inner(word) in known, word, "is unknown", known_words(content.get("kind")))
+    demand("kind" in named, "kind", "is missing", KINDS)
+    for word in ("since", "until"):
+        if isinstance(named.get(word), str):
+            named[word] = _time(word, str(named[word]))
+    if isinstance(named.get("scopes"), list):
+        named["scopes"] = tuple(named["scopes"])
+    return Fault(**named)
+
+
+def fault_shown(fault: Fault) -> JsonObject:
+    """Return what makes the same rule again, as JSON."""
+    shown: JsonObject = {}
+    for field in fields(fault):
+        value = getattr(fault, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, datetime):
+            value = value.isoformat()
+        shown[outer(field.name)] = list(value) if isinstance(value, tuple) else value
+    return shown
+
+
+def _struck(so_far: Strike, fault: Fault, rng: Random) -> Strike:
+    if fault.kind == "latency":
+        return replace(so_far, delay=so_far.delay + _drawn_delay(fault, rng))
+    if fault.kind == "lag":
+        return replace(so_far, lag=so_far.lag + fault.seconds)
+    return replace(so_far, fault=fault)
+
+
+def _drawn_delay(fault: Fault, rng: Random) -> float:
+    seconds, spread = fault.seconds, fault.spread
+    if fault.distribution == "uniform":
+        seconds = rng.uniform(seconds - spread, seconds + spread)
+    elif fault.distribution == "normal":
+        seconds = rng.gauss(seconds, spread)
+    elif fault.distribution == "lognormal":
+        seconds *= rng.lognormvariate(0, spread)
+    return min(max(seconds, 0.0), SECONDS_MAX)
 
 
 def _after_strike(fault: Fault) -> list[Fault]:
@@ -159,5 +176,18 @@ def _after_strike(fault: Fault) -> list[Fault]:
     return [replace(fault, times=fault.times - 1)] if fault.times > 1 else []
 
 
-def _asks_for_details(path: str) -> bool:
-    return path.startswith("/account-info/") and path.endswith("/details")
+def _inner(word: str) -> str:
+    if word in _INNER:
+        return _INNER[word]
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: "_" + found[0].lower(), word)
+
+
+def _time(word: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise FaultError(
+            f"A fault's {outer(word)} cannot be read; nothing was added.",
+            word=outer(word),
+            hint="Write it as 2026-11-01T05:00:00+00:00.",
+        ) from error

@@ -157,7 +157,6 @@ class Call:
     version: str
     values: dict[str, str] = field(default_factory=dict)
     strike: Strike = field(default_factory=Strike)
-    other_portal: int = 0
 
     @property
     def kind(self) -> ObjectType:

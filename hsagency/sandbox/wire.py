@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote
 Drop: TypeAlias = Literal["before", "after"]
 JsonObject: TypeAlias = dict[str, Any]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
+# How the body's end is told: by its length, by a last chunk, or by the end of the connection.
+Framing: TypeAlias = Literal["length", "chunked", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,9 @@ class Reply:
     What the carrier has to do: answer after `delay` seconds, or drop the connection.
 
     With `drop` nothing is sent: "before" means that the request had no effect, "after" that it
-    had, and that `status` is what the caller never learned. `cut` is how many bytes of the body
-    are sent before the connection is closed; `drip` spreads the body over so many seconds.
+    had, and that `status` is what the caller never learned; `reset` drops it with a reset. `cut` is
+    how many bytes of the body are sent before the connection is closed; `drip` spreads the body
+    over so many seconds.
     """
 
     status: int
@@ -71,6 +74,8 @@ class Reply:
     delay: float = 0.0
     cut: int | None = None
     drip: float = 0.0
+    reset: bool = False
+    framing: Framing = "length"
 
 
 class ApiError(Exception):

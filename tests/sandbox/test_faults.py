@@ -64,7 +64,7 @@ def test_an_unknown_path_is_a_page_and_a_wrong_method_says_what_is_allowed(
     assert wrong.json()["status"] == "error"
 
 
-@pytest.mark.parametrize("status", [401, 403, 423, 500, 502, 503, 504, 524])
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 414, 423, 429, 477, 500, 502, 503, 504])
 @pytest.mark.parametrize("form", ["text/html", "application/json"])
 def test_a_status_comes_on_request_and_has_no_effect(
     connect, sandbox: Sandbox, status: int, form: str

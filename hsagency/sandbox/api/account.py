@@ -17,7 +17,7 @@ def details(call: Call) -> Outcome:
     offset = local.utcoffset()
     seconds = int(offset.total_seconds()) if offset else 0
     content: JsonObject = {
-        "portalId": _claimed_id(call),
+        "portalId": portal.portal_id,
         "accountType": portal.account_type,
         "timeZone": portal.time_zone,
         "companyCurrency": portal.currency,
@@ -91,13 +91,6 @@ def account_routes() -> list[Route]:
         Route(f"/account-info/v3/{daily}", {"GET": Endpoint(account_usage, oauth)}),
         Route(INTROSPECTION, {"POST": Endpoint(token_info)}, door="body"),
     ]
-
-
-def _claimed_id(call: Call) -> int:
-    fault = call.strike.fault
-    if fault is None or fault.kind != "wrong_portal":
-        return call.state.portal.portal_id
-    return fault.claims if fault.claims is not None else call.other_portal
 
 
 def _offset(seconds: int) -> str:
