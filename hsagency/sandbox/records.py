@@ -175,7 +175,7 @@ class RecordStore:
             raise ApiError(414, f"A merged record has at most {IDENTITIES_MAX} identities")
         self._remove(record)
         self._merged |= {int(id_): into.record_id for id_ in ids}
-        gained = {
+        gained: Properties = {
             name: value
             for name, value in record.properties.items()
             if value and name not in self.kind.stamps and not into.properties.get(name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hsagency.sandbox.api.views import id_of, id_property_of
 from hsagency.sandbox.record import Record
 from hsagency.sandbox.records import RecordStore
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
-from hsagency.sandbox.wire import JsonObject, invalid, not_found
+from hsagency.sandbox.wire import invalid, not_found
 
 WRITE = ("crm.objects.{type}.write",)
 
@@ -14,8 +15,8 @@ WRITE = ("crm.objects.{type}.write",)
 def merge_records(call: Call) -> Outcome:
     """Take one record into another, and answer with the one that is left."""
     store, content = call.state.store(call.kind), call.content
-    survivor = store.get(_id(content, "primaryObjectId"))
-    merged = store.get(_id(content, "objectIdToMerge"))
+    survivor = store.get(id_of(content, "primaryObjectId"))
+    merged = store.get(id_of(content, "objectIdToMerge"))
     if merged is survivor:
         raise invalid(f"The record {survivor.record_id} cannot be merged with itself")
     store.merge(merged, survivor, at=call.now)
@@ -31,7 +32,7 @@ def delete_for_good(call: Call) -> Outcome:
     if call.version == "v3" and call.kind.name != "contacts":
         raise not_found()  # the old form is for contacts alone
     store, content = call.state.store(call.kind), call.content
-    id_, id_property = _id(content, "objectId"), content.get("idProperty")
+    id_, id_property = id_of(content, "objectId"), id_property_of(content)
     found = _anywhere(store, id_, id_property)
     if found is not None:
         store.purge(found)
@@ -58,16 +59,7 @@ def merging_routes() -> list[Route]:
     ]
 
 
-def _anywhere(store: RecordStore, id_: str, id_property: object) -> Record | None:
+def _anywhere(store: RecordStore, id_: str, id_property: str | None) -> Record | None:
     """Return a record that is live or in the recycling bin."""
-    if id_property is not None and not isinstance(id_property, str):
-        raise invalid("Invalid input JSON: 'idProperty' must be a string")
     live = store.find(id_, id_property=id_property)
     return live or store.find(id_, id_property=id_property, archived=True)
-
-
-def _id(content: JsonObject, name: str) -> str:
-    found = content.get(name)
-    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
-        raise invalid(f"Invalid input JSON: '{name}' is required and must be a string")
-    return str(found)

@@ -2,9 +2,55 @@
 
 from __future__ import annotations
 
-from hsagency.sandbox.routes import Route
+from hsagency.sandbox.api.views import view_of_body
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.searching import in_order, test_of
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import JsonObject, invalid, is_number
+
+READ = ("crm.objects.{type}.read",)
+PAGE_DEFAULT, PAGE_MAX = 10, 200
+# HubSpot pages through so many results of one search; `total` may be more (facts 3.1).
+RESULTS_MAX = 10_000
+
+
+def search_records(call: Call) -> Outcome:
+    """Return the records that fit, a page at a time; `after` counts results."""
+    store, content = call.state.store(call.kind), call.content
+    limit = _whole(content, "limit", default=PAGE_DEFAULT, most=PAGE_MAX, least=1)
+    after = _whole(content, "after", default=0, most=RESULTS_MAX)
+    if after + limit > RESULTS_MAX:
+        raise invalid(f"A search pages through {RESULTS_MAX} results, and after {after} ends there")
+    view = view_of_body(call, store.kind, content)
+    fits, as_of = test_of(store.kind, content), call.as_of
+    found = [one for one in store.visible(as_of=as_of) if fits(one.seen(as_of))]
+    in_order(store.kind, content, found, as_of)
+    end = after + limit
+    answer: JsonObject = {
+        "total": len(found),
+        "results": [view.of(record) for record in found[after:end]],
+    }
+    if end < len(found):
+        answer["paging"] = {"next": {"after": str(end)}}
+    return 200, answer
 
 
 def search_routes() -> list[Route]:
     """Return the routes of this module."""
-    return []
+    return forms(
+        {"POST": Endpoint(search_records, READ)},
+        "/crm/v3/objects/{type}/search",
+        "/crm/objects/{dated}/{type}/search",
+    )
+
+
+def _whole(content: JsonObject, name: str, *, default: int, most: int, least: int = 0) -> int:
+    """Return a whole number of the body, given as one or as text."""
+    found = content.get(name)
+    if found is None or found == "":
+        return default
+    if isinstance(found, bool) or not isinstance(found, int | str) or not is_number(str(found)):
+        raise invalid(f"Invalid input JSON: '{name}' must be a whole number")
+    if not least <= int(found) <= most:
+        raise invalid(f"{name} must be between {least} and {most}, not {found}")
+    return int(found)

@@ -66,5 +66,31 @@ def texts(content: JsonObject, name: str) -> list[str]:
     return found
 
 
+def objects_of(content: JsonObject, name: str) -> list[JsonObject] | None:
+    """Return a list of objects from a body, if it has one."""
+    found = content.get(name)
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise invalid(f"Invalid input JSON: '{name}' must be a list of objects")
+    return found
+
+
+def id_of(content: JsonObject, name: str) -> str:
+    """Return an id from a body, which may be text or a number."""
+    found = content.get(name)
+    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        raise invalid(f"Invalid input JSON: '{name}' is required and must be a string")
+    return str(found)
+
+
+def id_property_of(content: JsonObject) -> str | None:
+    """Return the unique property that the ids of a body are values of."""
+    found = content.get("idProperty")
+    if found is not None and not isinstance(found, str):
+        raise invalid("Invalid input JSON: 'idProperty' must be a string")
+    return found
+
+
 def _known(kind: ObjectType, asked: list[str]) -> tuple[str, ...]:
     return tuple(sorted({name for name in asked if name in kind.properties}))
