@@ -12,7 +12,7 @@ import math
 import random
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,15 +22,23 @@ from urllib.parse import quote
 
 from hsagency import onboarding, reports
 from hsagency.agency import Agency
-from hsagency.audit.record import Event, Origin, Outcome, outcome_of, timestamp
+from hsagency.audit.record import Event, Origin, outcome_of, timestamp
 from hsagency.data import table
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import UsageError, WorkspaceError
 from hsagency.periods import Period
-from hsagency.portals import Connection
+from hsagency.portals import Connection, PortalId
 from hsagency.progress import Progress, silent
 from hsagency.routes import touched
-from hsagency.sandbox import Sandbox, bad_rows, serve, write_clients_csv
+from hsagency.sandbox import (
+    History,
+    PastCall,
+    Portal,
+    Sandbox,
+    bad_rows,
+    serve,
+    write_clients_csv,
+)
 
 SEED: Final = 7
 DAYS: Final = 60
@@ -78,7 +86,8 @@ def run_demo(
         say(f"Secrets are kept in: {agency.store.describe()}")
         write_clients_csv(sandbox, root / "clients.csv", bad_rows=bad_rows(sandbox))
         _onboard(agency, root / "clients.csv", api=server.url, say=say, progress=progress)
-        _history(agency, period, progress=progress)
+        past = Period(period.first, last - timedelta(days=1))  # today is real
+        write_history(agency, sandbox.portals, past, progress=progress)
         _drive(agency, progress=progress)
         results = _report(agency, period, progress=progress)
         names = {str(slug): str(one.portal) for slug, one in agency.connections().items()}
@@ -165,102 +174,63 @@ def _requests(slug: str, count: int) -> Iterator[tuple[str, str, dict[str, Any]]
             yield "POST", "/crm/v3/objects/contacts", {"json": {"properties": properties}}
 
 
-def _history(agency: Agency, period: Period, *, progress: Progress) -> None:
-    """Write the days before today as records of origin `simulated`."""
-    connections = agency.connections()
-    with progress("history", len(connections)) as step:
-        for slug, connection in connections.items():
-            for record in _past(connection, period):
-                agency.writer.append(slug, record, durable=False)
+def write_history(
+    agency: Agency,
+    portals: Iterable[Portal],
+    period: Period,
+    *,
+    progress: Progress = silent,
+) -> History:
+    """
+    Write a period's invented calls into the logs of connected portals; return what they tell.
+
+    Every record is of origin `simulated`, which charts and reports say. Portals of a sandbox
+    that are not connected are left out. Writing the same period twice doubles it.
+    """
+    connected = {one.portal_id: slug for slug, one in agency.connections().items()}
+    fleet = [portal for portal in portals if portal.portal_id in connected]
+    history = History(fleet, first=period.first, last=period.last, seed=SEED)
+    with progress("history", len(fleet)) as step:
+        for portal in fleet:
+            slug = connected[PortalId(portal.portal_id)]
+            for number, call in enumerate(history.of(portal.portal_id)):
+                agency.writer.append(slug, _record(call, number), durable=False)
             step(1)
     agency.writer.flush()
+    return history
 
 
-_MIX: Final = (
-    # weight, method, path, purpose
-    (46, "GET", "/crm/objects/2026-09/contacts", "weekly review"),
-    (20, "GET", "/crm/v3/objects/contacts/101", "weekly review"),
-    (12, "GET", "/crm/objects/2026-09/deals", "pipeline report"),
-    (10, "POST", "/crm/v3/objects/contacts/search", "pipeline report"),
-    (5, "GET", "/crm/v3/properties/contacts", "config review"),
-    (4, "PATCH", "/crm/v3/objects/contacts/101", "data hygiene"),
-    (2, "POST", "/crm/v3/objects/companies", "data hygiene"),
-    (1, "DELETE", "/crm/v3/objects/contacts/151", "data hygiene"),
-)
-
-
-def _past(connection: Connection, period: Period) -> Iterator[dict[str, object]]:
-    """Yield one portal's simulated days: weekdays busy, weekends quiet, one launch, some errors."""
-    chance = random.Random(f"{SEED} {connection.portal_id}")  # noqa: S311  (a demo, not a secret)
-    limit = _limit(connection)
-    usual = chance.randint(25, 60)
-    launch = period.first + timedelta(days=chance.randint(10, DAYS - 10))
-    for offset in range(DAYS - 1):  # today is real
-        day = period.first + timedelta(days=offset)
-        busy = (0.25 if day.weekday() >= 5 else 1.0) * (2.5 if day == launch else 1.0)
-        calls = max(1, round(usual * busy * chance.uniform(0.7, 1.3)))
-        # Everybody's apps together use the day's limit; ours are a few of them.
-        spent = round(limit * min(0.97, 0.35 * busy * chance.uniform(0.6, 1.4)))
-        for number in range(calls):
-            at = datetime(day.year, day.month, day.day, 7, tzinfo=UTC) + timedelta(
-                seconds=number * 39_600 / calls + chance.uniform(0, 60)
-            )
-            left = limit - round(spent * (number + 1) / calls)
-            yield _past_call(connection, chance, at, number, limit=limit, left=left)
-
-
-def _past_call(
-    connection: Connection,
-    chance: random.Random,
-    at: datetime,
-    number: int,
-    *,
-    limit: int,
-    left: int,
-) -> dict[str, object]:
-    _, method, path, purpose = chance.choices(_MIX, weights=[one[0] for one in _MIX])[0]
-    call = touched(method, path)
-    trouble = chance.random()
-    status = 200 if trouble < 0.965 else chance.choice((404, 429, 429, 502, None))
-    ending: dict[str, object] = {"statusCode": status, "outcome": outcome_of(status)}
-    if status == 429:
-        ending["policyName"] = chance.choice(("TEN_SECONDLY_ROLLING", "SECONDLY"))
-    if status is None:
-        ending = {"outcome": Outcome.UNKNOWN, "error": "ReadTimeout"}
-    elif not path.endswith("/search"):
-        ending |= {"rateLimitDaily": limit, "rateLimitRemaining": left}
+def _record(call: PastCall, number: int) -> dict[str, object]:
+    """Return a call that never happened as the log has calls that were seen from outside."""
+    touching = touched(call.method, call.path)
     return {
         "event": Event.FINISHED,
-        "callId": f"{SEED:04x}{connection.portal_id:012x}{int(at.timestamp()):010x}{number:06x}",
-        "attempt": 1,
-        "ts": timestamp(at),
-        "portalId": connection.portal_id,
-        "method": method,
-        "path": call.template,
-        "operationClass": call.operation_class,
-        "objectType": call.object_type,
-        "objectId": call.object_id,
-        "durationMs": round(chance.lognormvariate(4.6, 0.45)),
-        "purpose": purpose,
+        "callId": f"{SEED:04x}{call.portal_id:012x}{int(call.at.timestamp()):010x}{number:06x}",
+        "attempt": call.attempt,
+        "ts": timestamp(call.at),
+        "portalId": call.portal_id,
+        "method": call.method,
+        "path": touching.template,
+        "operationClass": touching.operation_class,
+        "objectType": touching.object_type,
+        "objectId": touching.object_id,
+        "statusCode": call.status,
+        "outcome": outcome_of(call.status),
+        "error": "ReadTimeout" if call.status is None else None,
+        "durationMs": call.duration_ms,
+        "policyName": call.policy,
+        "rateLimitDaily": call.daily,
+        "rateLimitRemaining": call.remaining,
+        "purpose": call.purpose,
         "origin": Origin.SIMULATED,
-        **ending,
     }
-
-
-def _limit(connection: Connection) -> int:
-    known = _fact(connection, "daily_limit")
-    return known if isinstance(known, int) else int(_by_tier(connection)["daily"])
 
 
 def _by_tier(connection: Connection) -> Mapping[str, Any]:
     """Return the limits of a portal's tier; the lowest where it is not known."""
     tiers: list[dict[str, Any]] = table("limits")["tier"]
-    return next((one for one in tiers if one["name"] == _fact(connection, "tier")), tiers[0])
-
-
-def _fact(connection: Connection, name: str) -> object:
-    fact = connection.facts.get(name)
-    return fact.value if fact else None
+    fact = connection.facts.get("tier")
+    return next((one for one in tiers if fact and one["name"] == fact.value), tiers[0])
 
 
 def _report(

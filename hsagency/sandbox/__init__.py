@@ -13,21 +13,26 @@ from hsagency.sandbox.clients_csv import bad_rows, write_clients_csv
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults import Fault
+from hsagency.sandbox.history import History, PastCall
 from hsagency.sandbox.portals import Credential, Portal
 from hsagency.sandbox.server import SandboxServer, run, serve
 from hsagency.sandbox.state import LedgerEntry
+from hsagency.sandbox.stories import Story
 from hsagency.sandbox.wire import Reply, Request
 
 __all__ = [
     "Clock",
     "Credential",
     "Fault",
+    "History",
     "LedgerEntry",
+    "PastCall",
     "Portal",
     "Reply",
     "Request",
     "Sandbox",
     "SandboxServer",
+    "Story",
     "bad_rows",
     "run",
     "serve",

@@ -6,14 +6,18 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from hsagency import Agency
-from hsagency.demo import CALLS, DAYS, run_demo, things_to_try
+from hsagency.demo import CALLS, DAYS, run_demo, things_to_try, write_history
 from hsagency.errors import UsageError, WorkspaceError
+from hsagency.periods import Period
+from hsagency.sandbox import Sandbox
+from tests.support import connected
 
 TOKEN = re.compile(rb"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}-")
 
@@ -39,9 +43,40 @@ def test_real_calls_are_witnessed_and_history_is_simulated(demo):
         calls = agency.calls().collect()
     origins = dict(calls["origin"].value_counts().iter_rows())
     assert origins["simulated"] > 12 * (DAYS - 1)
+    past = calls.filter(pl.col("origin") == "simulated")
+    assert past["ts"].dt.date().max() < made.period.last <= calls["ts"].dt.date().max()
+    assert past["ts"].dt.date().min() >= made.period.first
     real = calls.filter((calls["origin"] == "witnessed") & (calls["purpose"] == "demo"))
     assert real.height == CALLS
     assert set(real["outcome"]) == {"ok"}, "a demo stays below every burst limit"
+
+
+def test_the_history_holds_what_an_agency_lives_through(demo):
+    made, _ = demo
+    with Agency.open(made.workspace) as agency:
+        past = agency.calls().filter(pl.col("origin") == "simulated").collect()
+    assert "unclassified" not in set(past["operation_class"])
+    assert past["call_id"].is_unique().all()
+    # A portal that ran out, an import that was too fast, and a search that was.
+    assert {"DAILY", "TEN_SECONDLY_ROLLING", "SECONDLY"} <= set(past["policy_name"])
+    # HubSpot in trouble, and a token that was revoked.
+    assert {502, 504, 401, None} <= set(past["status_code"])
+    unanswered = past.filter(pl.col("status_code").is_null())
+    assert set(unanswered["outcome"]) == {"unknown"}
+    assert set(unanswered["error"]) == {"ReadTimeout"}
+    assert past["attempt"].max() > 1
+
+
+def test_history_is_written_for_connected_portals_only(tmp_path):
+    """A notebook wants sample data without the whole demo."""
+    week = Period(date(2026, 10, 5), date(2026, 10, 11))
+    with connected(tmp_path / "w", portals=2) as there:
+        strangers = Sandbox(portals=4, seed=1).portals
+        told = write_history(there.agency, (*there.sandbox.portals, *strangers), week)
+        calls = there.agency.calls().filter(pl.col("origin") == "simulated").collect()
+    assert calls.height == sum(1 for _ in told)
+    assert set(calls["client_slug"]) == set(there.slugs)
+    assert set(calls["ts"].dt.date()) <= {week.first + timedelta(days=n) for n in range(7)}
 
 
 def test_two_thousand_calls_stay_below_every_burst_limit(demo):
