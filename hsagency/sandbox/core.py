@@ -9,9 +9,6 @@ promises is what HubSpot documents or others have observed; it is no proof of wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hsagency.errors import SandboxError
@@ -22,16 +19,13 @@ from hsagency.sandbox.damage import damaged
 from hsagency.sandbox.definitions import ObjectType
 from hsagency.sandbox.faults import NOTHING, Faults
 from hsagency.sandbox.portals import (
-    FULL_SCOPES,
     MAX_PORTALS,
-    Credential,
-    Kind,
     Portal,
     make_portal,
-    make_token,
 )
 from hsagency.sandbox.records import Seeds
 from hsagency.sandbox.refusals import Refused
+from hsagency.sandbox.screens import Screens
 from hsagency.sandbox.seeding import seeds_for
 from hsagency.sandbox.state import Call, Ledger, LedgerEntry, PortalState
 from hsagency.sandbox.wire import Reply, Request
@@ -39,16 +33,14 @@ from hsagency.sandbox.wire import Reply, Request
 if TYPE_CHECKING:
     import httpx
 
-# A year; HubSpot's own choice is now or seven days.
-EXPIRE_MAX = 366 * 86_400.0
 
-
-class Sandbox:
+class Sandbox(Screens):
     """
     A fleet of simulated portals.
 
     `contacts` is what each portal starts with. `spare` is one more portal that answers but is
     not among `portals`: whoever needs a valid token of somebody else's takes it from there.
+    Without `limits` every call is counted and none refused for being one too many.
     """
 
     def __init__(
@@ -58,6 +50,7 @@ class Sandbox:
         seed: int = 0,
         clock: Clock | None = None,
         contacts: int = 40,
+        limits: bool = True,
     ) -> None:
         if not 1 <= portals <= MAX_PORTALS:
             raise SandboxError(
@@ -65,17 +58,13 @@ class Sandbox:
             )
         if contacts < 0:
             raise SandboxError(f"A portal cannot hold {contacts} contacts; it was not started.")
-        self.seed, self.contacts = seed, contacts
-        self.clock = clock if clock is not None else Clock()
+        self.seed, self.contacts, self._limits = seed, contacts, limits
         self.faults = Faults(seed=seed)
         made = [self._state(index) for index in (*range(portals), MAX_PORTALS)]
-        self._states = {state.portal.portal_id: state for state in made}
+        super().__init__(made, clock=clock if clock is not None else Clock())
         self._fleet = made[:-1]
         self._spare = made[-1]
         self._strangers = Ledger(f"{seed}/strangers")
-        self._by_token = {
-            credential.token: state for state in made for credential in state.portal.credentials
-        }
 
     @property
     def portals(self) -> tuple[Portal, ...]:
@@ -99,56 +88,6 @@ class Sandbox:
         book: Ledger = self._strangers if portal_id is None else self._owned(portal_id)
         with book.lock:
             return tuple(book.entries)
-
-    def revoke(self, portal_id: int) -> None:
-        """Make the portal's newest credential invalid from now on."""
-        state = self._owned(portal_id)
-        with state.lock:
-            state.change(expires_at=self.clock.now())
-
-    def rotate(self, portal_id: int, *, expire_in: float = 0.0) -> Credential:
-        """Give the newest credential a new token; the old one lives for `expire_in` seconds."""
-        if not 0 <= expire_in <= EXPIRE_MAX:
-            raise SandboxError(f"A token cannot live on for {expire_in} seconds; it was kept.")
-        state = self._owned(portal_id)
-        with state.lock:
-            old, ends = state.portal.credential, self.clock.now() + timedelta(seconds=expire_in)
-            # a token that was to end sooner, or is dead already, does not come back to life
-            state.change(expires_at=min(ends, old.expires_at or ends))
-            return self._add(state, replace(old, token=self._new_token(state), expires_at=None))
-
-    def issue(
-        self, portal_id: int, *, kind: Kind = "private_app", scopes: Iterable[str] = FULL_SCOPES
-    ) -> Credential:
-        """Add another app's credential; it has a burst limit of its own."""
-        state = self._owned(portal_id)
-        with state.lock:
-            return self._add(
-                state,
-                Credential(
-                    token=self._new_token(state),
-                    kind=kind,
-                    app_id=state.rng.randrange(1_000_000, 9_999_999),
-                    user_id=state.portal.credential.user_id,
-                    scopes=frozenset(scopes) | {"oauth"},
-                ),
-            )
-
-    def set_scopes(self, portal_id: int, scopes: Iterable[str]) -> None:
-        """Change what the newest credential may do; `oauth` always stays."""
-        state = self._owned(portal_id)
-        with state.lock:
-            state.change(scopes=frozenset(scopes) | {"oauth"})
-
-    def spend(self, portal_id: int, calls: int, *, kind: Kind = "private_app") -> None:
-        """Use up calls of the portal's day, as other apps on the same portal would."""
-        if calls < 0:
-            raise SandboxError(f"{calls} calls cannot be spent; nothing was counted.")
-        state = self._owned(portal_id)
-        with state.lock:
-            now = self.clock.now()
-            state.meter.day.remaining(now, now.timestamp())  # begins a new day first
-            state.meter.day.take(kind, calls)
 
     def counts(self, portal_id: int | None) -> dict[str, int]:
         """Count what a portal received, by status; `dropped` had no effect and no status."""
@@ -212,21 +151,7 @@ class Sandbox:
 
     def _state(self, index: int) -> PortalState:
         portal = make_portal(index, seed=self.seed)
-        return PortalState(portal, seed=self.seed, seeding=self._seeds)
+        return PortalState(portal, seed=self.seed, seeding=self._seeds, limits=self._limits)
 
     def _seeds(self, kind: ObjectType, portal: Portal) -> Seeds:
         return seeds_for(kind, portal, seed=self.seed, contacts=self.contacts)
-
-    def _owned(self, portal_id: int) -> PortalState:
-        state = self._states.get(portal_id)
-        if state is None:
-            raise SandboxError(f"The sandbox has no portal {portal_id!r}.")
-        return state
-
-    def _new_token(self, state: PortalState) -> str:
-        return make_token(state.portal.hublet, state.rng)
-
-    def _add(self, state: PortalState, credential: Credential) -> Credential:
-        state.portal = replace(state.portal, credentials=(*state.portal.credentials, credential))
-        self._by_token[credential.token] = state
-        return credential

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from hsagency.sandbox.others import Others
@@ -222,7 +222,7 @@ class Meter:
 
     def refusal(self, policy: str, credential: Credential) -> ApiError:
         """Return the 429 of a policy, in the words the portal uses: there are two sets."""
-        extra = {"policyName": policy}
+        extra: dict[str, Any] = {"policyName": policy}
         if policy == BURST and credential.kind != "oauth":
             name = "publicapi:private_app-api-calls-ten-secondly"
             extra["groupName"] = f"{name}:{self._portal.portal_id}:{credential.app_id}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from threading import RLock
@@ -119,12 +119,6 @@ class PortalState(Ledger):
         """Return the credential with this token as it is now."""
         found = self.access_tokens.get(token)
         return found or next(held for held in self.portal.credentials if held.token == token)
-
-    def change(self, **changes: Any) -> None:
-        """Change the newest credential."""
-        *others, newest = self.portal.credentials
-        credentials = (*others, replace(newest, **changes))
-        self.portal = replace(self.portal, credentials=credentials)
 
     def store(self, kind: ObjectType) -> RecordStore:
         """Return the records of one type."""

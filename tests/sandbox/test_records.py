@@ -19,10 +19,9 @@ def get(sandbox: Sandbox, target: str) -> dict:
 
 @given(limit=st.integers(1, 100), contacts=st.integers(0, 130))
 def test_all_pages_together_are_all_contacts_exactly_once(limit: int, contacts: int) -> None:
-    sandbox = Sandbox(portals=1, contacts=contacts)
+    sandbox = Sandbox(portals=1, contacts=contacts, limits=False)
     ids, after = [], "0"
     while True:
-        sandbox.issue(sandbox.portals[0].portal_id)  # a fresh burst for every page
         page = get(sandbox, f"{DATED}?limit={limit}&after={after}")
         ids += [int(record["id"]) for record in page["results"]]
         if "paging" not in page:

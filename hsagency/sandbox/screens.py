@@ -1,0 +1,331 @@
+"""
+What people do in HubSpot's own screens, for which HubSpot has no API (facts 1.4).
+
+Credentials are made, revealed, rotated and ended here, users leave, accounts change. Each step
+leaves the trace in the account's security history that HubSpot leaves (facts 1.3 and 1.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, Unpack
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox.altering import Changes, demand_changes
+from hsagency.sandbox.api.activity import Activity
+from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.limits import Usage
+from hsagency.sandbox.others import Others, Shape
+from hsagency.sandbox.people import people
+from hsagency.sandbox.portals import FULL_SCOPES, Credential, Kind, Portal, make_token
+from hsagency.sandbox.state import PortalState
+
+_Deed: TypeAlias = Literal["make", "rotate", "end", "view", "scopes"]
+
+# How long "rotate and expire later" leaves the old token alive.
+GRACE = 7 * 86_400.0
+# A year; HubSpot's own choice is now or seven days.
+EXPIRE_MAX = 366 * 86_400.0
+PRIVATE_APPS_MAX = 20
+# No document names an event for what becomes of a static app's token.
+_TRACES: dict[tuple[Kind, _Deed], str] = {
+    ("private_app", "make"): "PRIVATE_APP_ACCESS_TOKEN_CREATE",
+    ("private_app", "rotate"): "PRIVATE_APP_ACCESS_TOKEN_ROTATE",
+    ("private_app", "end"): "PRIVATE_APP_ACCESS_TOKEN_DEACTIVATE",
+    ("private_app", "view"): "PRIVATE_APP_ACCESS_TOKEN_VIEW",
+    ("private_app", "scopes"): "PRIVATE_APP_SCOPE_GROUPS_UPDATE",
+    ("service_key", "make"): "SERVICE_KEY_CREATE",
+    ("service_key", "rotate"): "SERVICE_KEY_ROTATE",
+    ("service_key", "end"): "SERVICE_KEY_DEACTIVATE",
+    ("service_key", "view"): "SERVICE_KEY_REVEAL",
+    ("service_key", "scopes"): "SERVICE_KEY_PERMISSIONS_UPDATE",
+    ("static_app", "make"): "INSTALL_INTEGRATION",
+    ("static_app", "end"): "UNINSTALL_INTEGRATION",
+}
+
+
+class Screens:
+    """
+    The portals of a sandbox as people change them.
+
+    Where a credential is meant and no `app_id` given, it is the portal's newest one.
+    """
+
+    def __init__(self, states: Iterable[PortalState], *, clock: Clock) -> None:
+        self.clock = clock
+        self._states = {state.portal.portal_id: state for state in states}
+        self._by_token = {
+            credential.token: state
+            for state in self._states.values()
+            for credential in state.portal.credentials
+        }
+
+    def issue(
+        self, portal_id: int, *, kind: Kind = "private_app", scopes: Iterable[str] = FULL_SCOPES
+    ) -> Credential:
+        """
+        Add another app's credential; it has a burst limit of its own.
+
+        An account may have twenty private apps; OAuth tokens are not made here but by installing.
+        """
+        state = self._owned(portal_id)
+        with state.lock:
+            self._demand_room(state, kind)
+            made = self._add(
+                state,
+                Credential(
+                    token=make_token(state.portal.hublet, state.rng),
+                    kind=kind,
+                    app_id=state.rng.randrange(1_000_000, 9_999_999),
+                    user_id=self._admin(state, state.portal.credential.user_id),
+                    scopes=frozenset(scopes) | {"oauth"},
+                ),
+            )
+            self._trace(state, made, "make")
+            return made
+
+    def reveal(self, portal_id: int, *, app_id: int | None = None) -> str:
+        """Show a token again, which the security history tells."""
+        state = self._owned(portal_id)
+        with state.lock:
+            held = _held(state, app_id)
+            self._trace(state, held, "view")
+            return held.token
+
+    def revoke(self, portal_id: int, *, app_id: int | None = None) -> None:
+        """Make a credential invalid from now on."""
+        state = self._owned(portal_id)
+        with state.lock:
+            held = _held(state, app_id)
+            _change(state, held, expires_at=self.clock.now())
+            self._trace(state, held, "end")
+
+    def rotate(
+        self,
+        portal_id: int,
+        *,
+        later: bool = False,
+        expire_in: float | None = None,
+        app_id: int | None = None,
+    ) -> Credential:
+        """
+        Give a credential a new token; the old one ends at once.
+
+        With `later` it lives for seven more days, with `expire_in` for so many seconds.
+        """
+        seconds = expire_in if expire_in is not None else GRACE if later else 0.0
+        if not 0 <= seconds <= EXPIRE_MAX:
+            raise SandboxError(f"A token cannot live on for {seconds} seconds; it was kept.")
+        state = self._owned(portal_id)
+        with state.lock:
+            old, ends = _held(state, app_id), self.clock.now() + timedelta(seconds=seconds)
+            # a token that was to end sooner, or is dead already, does not come back to life
+            _change(state, old, expires_at=min(ends, old.expires_at or ends))
+            token = make_token(state.portal.hublet, state.rng)
+            user_id = self._admin(state, old.user_id)
+            fresh = replace(old, token=token, user_id=user_id, expires_at=None)
+            self._trace(state, fresh, "rotate")
+            return self._add(state, fresh)
+
+    def expire_now(self, portal_id: int, *, app_id: int | None = None) -> None:
+        """End the old token of a rotation before its time."""
+        state = self._owned(portal_id)
+        with state.lock:
+            old = self._outgoing(state, _held(state, app_id))
+            _change(state, old, expires_at=self.clock.now())
+            self._trace(state, old, "end")
+
+    def cancel_rotation(self, portal_id: int, *, app_id: int | None = None) -> Credential:
+        """
+        Keep the old token of a rotation after all; the new one ends at once.
+
+        Which of the two stays is an assumption: the documents only say that one may cancel.
+        """
+        state = self._owned(portal_id)
+        with state.lock:
+            fresh = _held(state, app_id)
+            old = self._outgoing(state, fresh)
+            kept = replace(old, expires_at=None)
+            # they change places: the one that counts is always the app's newest
+            swapped = {old.token: replace(fresh, expires_at=self.clock.now()), fresh.token: kept}
+            credentials = (swapped.get(held.token, held) for held in state.portal.credentials)
+            state.portal = replace(state.portal, credentials=tuple(credentials))
+            self._trace(state, fresh, "end")
+            return kept
+
+    def set_scopes(
+        self, portal_id: int, scopes: Iterable[str], *, app_id: int | None = None
+    ) -> None:
+        """Change what an app's tokens may do, those in use too; `oauth` always stays."""
+        state = self._owned(portal_id)
+        granted = frozenset(scopes) | {"oauth"}
+        with state.lock:
+            app = _held(state, app_id)
+            for held in state.portal.credentials:
+                if held.app_id == app.app_id:
+                    _change(state, held, scopes=granted)
+            self._trace(state, app, "scopes")
+
+    def suspend(self, portal_id: int, *, status: int = 403) -> None:
+        """
+        Make the portal refuse every call, that for its account information too.
+
+        Nobody has published what a suspended account answers: `status` is 401, with the body of
+        an unknown token, or 403.
+        """
+        if status not in (401, 403):
+            raise SandboxError(f"A suspended portal answers 401 or 403, not {status}.")
+        self._set(portal_id, suspended=status)
+
+    def unsuspend(self, portal_id: int) -> None:
+        """Let a suspended portal answer again."""
+        self._set(portal_id, suspended=None)
+
+    def remove_user(self, portal_id: int, user_id: int | None = None) -> int:
+        """
+        Make a user leave; without `user_id`, whoever made the newest credential.
+
+        Private apps of theirs fail until their token is rotated or the user is back. Service
+        keys and static apps survive.
+        """
+        state = self._owned(portal_id)
+        with state.lock:
+            leaver = state.portal.credential.user_id if user_id is None else user_id
+            if leaver in state.portal.leavers:
+                raise SandboxError(f"User {leaver} has left portal {portal_id} already.")
+            state.portal = replace(state.portal, leavers=state.portal.leavers | {leaver})
+            self._note(state, "REMOVE_USER", object_id=str(leaver))
+            return leaver
+
+    def restore_user(self, portal_id: int, user_id: int) -> None:
+        """Take a user back."""
+        state = self._owned(portal_id)
+        with state.lock:
+            if user_id not in state.portal.leavers:
+                raise SandboxError(f"User {user_id} has not left portal {portal_id}.")
+            state.portal = replace(state.portal, leavers=state.portal.leavers - {user_id})
+            self._note(state, "REACTIVATE_USER", object_id=str(user_id))
+
+    def alter(self, portal_id: int, **changes: Unpack[Changes]) -> Portal:
+        """Rename an account, or change what it is, has bought or says of itself."""
+        demand_changes(changes)
+        return self._set(portal_id, **changes)
+
+    def spend(self, portal_id: int, calls: int, *, kind: Kind = "private_app") -> None:
+        """Use up calls of the portal's day, as other apps on the same portal would."""
+        if calls < 0:
+            raise SandboxError(f"{calls} calls cannot be spent; nothing was counted.")
+        state = self._owned(portal_id)
+        with state.lock:
+            now = self.clock.now()
+            state.meter.day.remaining(now, now.timestamp())  # begins a new day first
+            state.meter.day.take(kind, calls, theirs=True)
+
+    def others(
+        self,
+        portal_id: int,
+        *,
+        calls_per_day: int,
+        kind: Kind = "private_app",
+        shape: Shape = "office",
+    ) -> None:
+        """
+        Let other apps use the portal too, today and every day; no calls a day stop them.
+
+        They count for the day as ours do, are in no ledger, and are refused when it is used up.
+        """
+        state = self._owned(portal_id)
+        seed = f"{state.seed}/{portal_id}/others"
+        traffic = Others(calls_per_day, kind=kind, shape=shape, seed=seed)
+        with state.lock:
+            state.meter.day.share(traffic, self.clock.now())
+
+    def usage(self, portal_id: int) -> Usage:
+        """Return the portal's day so far, our calls and those of others."""
+        state = self._owned(portal_id)
+        with state.lock:
+            return state.meter.day.usage(self.clock.now())
+
+    def _set(self, portal_id: int, **changes: Any) -> Portal:
+        state = self._owned(portal_id)
+        with state.lock:
+            state.portal = replace(state.portal, **changes)
+            state.meter.suit(state.portal, self.clock.now())
+            return state.portal
+
+    def _owned(self, portal_id: int) -> PortalState:
+        state = self._states.get(portal_id)
+        if state is None:
+            raise SandboxError(f"The sandbox has no portal {portal_id!r}.")
+        return state
+
+    def _add(self, state: PortalState, credential: Credential) -> Credential:
+        state.portal = replace(state.portal, credentials=(*state.portal.credentials, credential))
+        self._by_token[credential.token] = state
+        return credential
+
+    def _admin(self, state: PortalState, user_id: int) -> int:
+        """Return this user, or another one where they have left."""
+        if user_id not in state.portal.leavers:
+            return user_id
+        staff = (person.user_id for person in people(state.portal, seed=state.seed))
+        return next((here for here in staff if here not in state.portal.leavers), user_id)
+
+    def _outgoing(self, state: PortalState, fresh: Credential) -> Credential:
+        """Return the token that a rotation left alive."""
+        for held in reversed(state.portal.credentials):
+            if held.app_id == fresh.app_id and held.token != fresh.token:
+                if held.live(self.clock.now()):
+                    return held
+                break
+        raise SandboxError(
+            f"No rotation is under way in portal {state.portal.portal_id}; nothing was changed.",
+            hint="Rotate with `later` first; after seven days it is over.",
+        )
+
+    def _demand_room(self, state: PortalState, kind: Kind) -> None:
+        if kind == "oauth":
+            raise SandboxError(
+                "An OAuth token cannot be issued; nothing was made.",
+                hint="Register an app and install it.",
+            )
+        now = self.clock.now()
+        apps = {
+            held.app_id
+            for held in state.portal.credentials
+            if held.kind == "private_app" and held.live(now)
+        }
+        if kind == "private_app" and len(apps) >= PRIVATE_APPS_MAX:
+            raise SandboxError(
+                f"Portal {state.portal.portal_id} has {len(apps)} private apps, which is as many "
+                "as HubSpot allows; no other was made.",
+                hint="Revoke one, or issue a service key.",
+            )
+
+    def _trace(self, state: PortalState, credential: Credential, deed: _Deed) -> None:
+        type_ = _TRACES.get((credential.kind, deed))
+        if type_ is not None:
+            self._note(state, type_, object_id=str(credential.app_id))
+
+    def _note(self, state: PortalState, type_: str, *, object_id: str) -> None:
+        by = self._admin(state, state.portal.credentials[0].user_id)
+        state.part(Activity).note(type_, at=self.clock.now(), user_id=by, object_id=object_id)
+
+
+def _held(state: PortalState, app_id: int | None) -> Credential:
+    """Return the newest credential of the portal, or of one of its apps."""
+    for held in reversed(state.portal.credentials):
+        if app_id in (None, held.app_id):
+            return held
+    raise SandboxError(f"Portal {state.portal.portal_id} has no app {app_id}.")
+
+
+def _change(state: PortalState, credential: Credential, **changes: Any) -> None:
+    """Change one credential in its place."""
+    credentials = tuple(
+        replace(held, **changes) if held.token == credential.token else held
+        for held in state.portal.credentials
+    )
+    state.portal = replace(state.portal, credentials=credentials)
