@@ -142,7 +142,16 @@ class Sandbox(Screens):
             if strike is not NOTHING:
                 refused = Refused(request, now, id_, portal, credential)
                 reply = damaged(reply, strike, refused, other_portal=self._other(state).portal_id)
-            book.enter(request, reply, at=now, id_=id_, decided=decided, fault=strike.name)
+            book.enter(
+                request,
+                reply,
+                at=now,
+                id_=id_,
+                decided=decided,
+                fault=strike.name,
+                route=match.route.name if match else None,
+                credential=credential,
+            )
         return reply
 
     def _other(self, state: PortalState | None) -> Portal:

@@ -40,6 +40,8 @@ class LedgerEntry:
     `status` is what the portal decided, also when the caller never learned it (`dropped`
     "after", or `sent` is another); it is None when the connection was dropped before anything
     happened. `sent` is the status that went out, and `fault` the kind of what struck the call.
+    `route` is the template without its version, `app_id` and `kind` are the credential's, and
+    `size` is the length of the body in bytes; what nobody recognised is None.
     """
 
     at: datetime
@@ -51,6 +53,10 @@ class LedgerEntry:
     correlation_id: str
     sent: int | None = None
     fault: str | None = None
+    route: str | None = None
+    app_id: int | None = None
+    kind: str | None = None
+    size: int = 0
 
 
 class Ledger:
@@ -74,6 +80,8 @@ class Ledger:
         id_: str,
         decided: int | None = None,
         fault: str | None = None,
+        route: str | None = None,
+        credential: Credential | None = None,
     ) -> LedgerEntry:
         """Note a request and what became of it; `decided` where another status was sent."""
         entry = LedgerEntry(
@@ -86,6 +94,10 @@ class Ledger:
             correlation_id=id_,
             sent=None if reply.drop else reply.status,
             fault=fault,
+            route=route,
+            app_id=credential.app_id if credential else None,
+            kind=credential.kind if credential else None,
+            size=len(request.body),
         )
         self.entries.append(entry)
         return entry
