@@ -1,10 +1,233 @@
-"""Associations between records and their labels."""
+"""Associations between records, one by one and in batches, as of version 4 and later."""
 
 from __future__ import annotations
 
-from hsagency.sandbox.routes import Route
+import json
+
+from hsagency.sandbox.api.association_labels import label_routes
+from hsagency.sandbox.api.associations_v3 import old_routes
+from hsagency.sandbox.api.linking import (
+    PAGE_MAX,
+    READ,
+    READ_MAX,
+    WRITE,
+    Pair,
+    answer_batch,
+    id_in,
+    inputs,
+    nothing_linked,
+)
+from hsagency.sandbox.api.records import next_page
+from hsagency.sandbox.labels import Label
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
+
+
+def list_associations(call: Call) -> Outcome:
+    """Return a page of the records one is linked to, with the types of each link."""
+    pair = Pair.named_by(call)
+    id_ = pair.known(pair.kind, call.values["id"])
+    if id_ is None:
+        raise not_found()
+    pair.labels.plain(pair.kind, pair.other)
+    limit = call.number("limit", default=PAGE_MAX, least=1, most=PAGE_MAX)
+    results, after = _page(pair, id_, after=call.number("after", default=0), limit=limit)
+    content: JsonObject = {"results": results}
+    if after is not None:
+        content["paging"] = next_page(call, after)
+    return 200, content
+
+
+def put_association(call: Call) -> Outcome:
+    """Link two records with the types of the body."""
+    pair = Pair.named_by(call)
+    return 201, _put(pair, call.values["id"], call.values["otherId"], types=_listed(call))
+
+
+def put_default(call: Call) -> Outcome:
+    """Link two records without a label."""
+    pair = Pair.named_by(call)
+    return 200, {
+        "status": "COMPLETE",
+        "results": _put_default(pair, call.values["id"], call.values["otherId"]),
+        "startedAt": call.at,
+        "completedAt": call.at,
+    }
+
+
+def delete_association(call: Call) -> Outcome:
+    """Take two records apart, whatever linked them."""
+    _remove(Pair.named_by(call), call.values["id"], call.values["otherId"])
+    return 204, None
+
+
+def read_batch(call: Call) -> Outcome:
+    """Return what many records are linked to; one without links is an error among the results."""
+    pair = Pair.named_by(call)
+    pair.labels.plain(pair.kind, pair.other)
+
+    def one(given: JsonObject) -> list[JsonObject]:
+        asked, after = id_in(given), str(given.get("after") or 0)
+        if not is_number(after):
+            raise invalid("after must be a whole number")
+        id_ = pair.known(pair.kind, asked)
+        if id_ is None or not pair.linked(id_):
+            raise nothing_linked(pair, asked)
+        found, more = _page(pair, id_, after=int(after), limit=PAGE_MAX)
+        paging = {} if more is None else {"paging": {"next": {"after": more}}}
+        return [{"from": {"id": asked}, "to": found, **paging}]
+
+    return answer_batch(call, one, status=200, most=READ_MAX)
+
+
+def create_batch(call: Call) -> Outcome:
+    """Link many pairs of records with the types of each."""
+    pair = Pair.named_by(call)
+    return answer_batch(
+        call,
+        lambda given: [
+            _put(pair, id_in(given.get("from")), id_in(given.get("to")), types=given.get("types"))
+        ],
+        status=201,
+    )
+
+
+def create_default_batch(call: Call) -> Outcome:
+    """Link many pairs of records without a label."""
+    pair = Pair.named_by(call)
+    return answer_batch(
+        call,
+        lambda given: _put_default(pair, id_in(given.get("from")), id_in(given.get("to"))),
+        status=200,
+    )
+
+
+def archive_batch(call: Call) -> Outcome:
+    """Take many records apart from some others each."""
+    pair = Pair.named_by(call)
+    for given in inputs(call):
+        others = given.get("to")
+        if not isinstance(others, list):
+            raise invalid("Invalid input JSON: 'to' is required and must be a list")
+        for other in others:
+            _remove(pair, id_in(given.get("from")), id_in(other))
+    return 204, None
+
+
+def archive_labels_batch(call: Call) -> Outcome:
+    """Take labels off many links; a link without its plain type is none any more."""
+    pair = Pair.named_by(call)
+    for given in inputs(call):
+        id_ = pair.known(pair.kind, id_in(given.get("from")))
+        other_id = pair.known(pair.other, id_in(given.get("to")))
+        labels = pair.specified(given.get("types"))
+        if id_ is not None and other_id is not None:
+            pair.links.remove_labels(pair.kind, id_, pair.other, other_id, labels=labels)
+    return 204, None
 
 
 def associations_routes() -> list[Route]:
     """Return the routes of this module."""
-    return []
+    record, batch = "{type}/{id}/associations", "{type}/{other}/batch"
+    return [
+        *_everywhere("objects", f"{record}/{{other}}", GET=Endpoint(list_associations, READ)),
+        *_everywhere(
+            "objects",
+            f"{record}/{{other}}/{{otherId}}",
+            PUT=Endpoint(put_association, WRITE),
+            DELETE=Endpoint(delete_association, WRITE),
+        ),
+        *_everywhere(
+            "objects", f"{record}/default/{{other}}/{{otherId}}", PUT=Endpoint(put_default, WRITE)
+        ),
+        *_everywhere("associations", f"{batch}/read", POST=Endpoint(read_batch, READ)),
+        *_everywhere("associations", f"{batch}/create", POST=Endpoint(create_batch, WRITE)),
+        *_everywhere("associations", f"{batch}/archive", POST=Endpoint(archive_batch, WRITE)),
+        *_everywhere(
+            "associations", f"{batch}/associate/default", POST=Endpoint(create_default_batch, WRITE)
+        ),
+        *_everywhere(
+            "associations", f"{batch}/labels/archive", POST=Endpoint(archive_labels_batch, WRITE)
+        ),
+        *label_routes(),
+        *old_routes(),
+    ]
+
+
+def _everywhere(area: str, path: str, **endpoints: Endpoint) -> list[Route]:
+    return forms(endpoints, f"/crm/v4/{area}/{path}", f"/crm/{area}/{{dated}}/{path}")
+
+
+def _page(pair: Pair, id_: int, *, after: int, limit: int) -> tuple[list[JsonObject], str | None]:
+    """Return the links with ids above `after`, and the cursor behind them if there are more."""
+    above = [(other_id, types) for other_id, types in pair.linked(id_).items() if other_id > after]
+    shown: list[JsonObject] = [
+        {
+            "toObjectId": _numbered(pair.call, other_id),
+            "associationTypes": [_typed(pair.call, label) for label in pair.types(types)],
+        }
+        for other_id, types in above[:limit]
+    ]
+    return shown, str(above[limit - 1][0]) if len(above) > limit else None
+
+
+def _typed(call: Call, label: Label) -> JsonObject:
+    return {
+        "category": label.category,
+        "typeId": label.type_id,
+        "label": label.seen(call.as_of),
+    }
+
+
+def _put(pair: Pair, given: str, other_given: str, *, types: object) -> JsonObject:
+    id_, other_id = pair.ids(given, other_given)
+    labels = pair.specified(types)
+    pair.set_labels(id_, other_id, labels)
+    return {
+        "fromObjectTypeId": pair.kind.type_id,
+        "fromObjectId": _numbered(pair.call, id_),
+        "toObjectTypeId": pair.other.type_id,
+        "toObjectId": _numbered(pair.call, other_id),
+        "labels": [one.label for one in labels if one.label is not None],
+    }
+
+
+def _put_default(pair: Pair, given: str, other_given: str) -> list[JsonObject]:
+    """Link two records, and say so from both sides."""
+    plain = pair.labels.plain(pair.kind, pair.other)
+    ids = pair.ids(given, other_given)
+    pair.links.add(pair.kind, ids[0], pair.other, ids[1])
+    back = pair.labels.inverse(pair.kind, pair.other, plain)
+    return [
+        {
+            "from": {"id": str(id_)},
+            "to": {"id": str(other_id)},
+            "associationSpec": {
+                "associationCategory": label.category,
+                "associationTypeId": label.type_id,
+            },
+        }
+        for label, (id_, other_id) in ((plain, ids), (back, ids[::-1]))
+    ]
+
+
+def _remove(pair: Pair, given: str, other_given: str) -> None:
+    """Take two records apart; HubSpot says nothing where there was no link."""
+    id_ = pair.known(pair.kind, given)
+    other_id = pair.known(pair.other, other_given)
+    if id_ is not None and other_id is not None:
+        pair.links.remove(pair.kind, id_, pair.other, other_id)
+
+
+def _listed(call: Call) -> object:
+    """Return the body, which is a list here and nowhere else."""
+    try:
+        return json.loads(call.request.body)
+    except (ValueError, RecursionError) as error:
+        raise invalid("Invalid input JSON on line 1, column 1: the body is not JSON") from error
+
+
+def _numbered(call: Call, id_: int) -> int | str:
+    """Return an id as the version writes it: a number in version 4, text in dated ones."""
+    return id_ if call.version == "v4" else str(id_)

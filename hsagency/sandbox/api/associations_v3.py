@@ -1,0 +1,145 @@
+"""Associations as of version 3, where each type has a name."""
+
+from __future__ import annotations
+
+from hsagency.sandbox.api.linking import (
+    PAGE_MAX,
+    READ,
+    READ_MAX,
+    WRITE,
+    Pair,
+    answer_batch,
+    id_in,
+    inputs,
+    nothing_linked,
+)
+from hsagency.sandbox.api.records import next_page
+from hsagency.sandbox.labels import Label
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import ApiError, JsonObject, not_found
+
+
+def list_types(call: Call) -> Outcome:
+    """Return the types from one kind of record to another."""
+    pair = Pair.named_by(call)
+    ways = pair.labels.between(pair.kind, pair.other)
+    return 200, {"results": [{"id": str(way.type_id), "name": way.name} for way in ways]}
+
+
+def read_batch(call: Call) -> Outcome:
+    """Return what many records are linked to, one entry for each type of a link."""
+    pair = Pair.named_by(call)
+
+    def one(given: JsonObject) -> list[JsonObject]:
+        asked = id_in(given)
+        id_ = pair.known(pair.kind, asked)
+        rows = _rows(pair, id_) if id_ is not None else []
+        if not rows:
+            raise nothing_linked(pair, asked)
+        return [{"from": {"id": asked}, "to": rows}]
+
+    return answer_batch(call, one, status=200, most=READ_MAX)
+
+
+def create_batch(call: Call) -> Outcome:
+    """Link many pairs of records."""
+    pair = Pair.named_by(call)
+
+    def one(given: JsonObject) -> list[JsonObject]:
+        label = _named(pair, given.get("type"))
+        id_, other_id = pair.ids(id_in(given.get("from")), id_in(given.get("to")))
+        pair.links.add(pair.kind, id_, pair.other, other_id, labels=(label,))
+        return [{"from": {"id": str(id_)}, "to": {"id": str(other_id)}, "type": label.name}]
+
+    return answer_batch(call, one, status=201)
+
+
+def archive_batch(call: Call) -> Outcome:
+    """Take a type off many links."""
+    pair = Pair.named_by(call)
+    for given in inputs(call):
+        _remove(pair, id_in(given.get("from")), id_in(given.get("to")), given.get("type"))
+    return 204, None
+
+
+def list_associations(call: Call) -> Outcome:
+    """Return a page of what one record is linked to, one entry for each type of a link."""
+    pair = Pair.named_by(call)
+    id_ = pair.known(pair.kind, call.values["id"])
+    if id_ is None:
+        raise not_found()
+    rows = _rows(pair, id_)
+    limit = call.number("limit", default=PAGE_MAX, least=1, most=PAGE_MAX)
+    start = call.number("after", default=0)
+    content: JsonObject = {"results": rows[start : start + limit]}
+    if start + limit < len(rows):
+        content["paging"] = next_page(call, str(start + limit))
+    return 200, content
+
+
+def put_association(call: Call) -> Outcome:
+    """Link two records, and answer with the first."""
+    pair = Pair.named_by(call)
+    label = _named(pair, call.values["name"])
+    id_, other_id = pair.ids(call.values["id"], call.values["otherId"])
+    pair.links.add(pair.kind, id_, pair.other, other_id, labels=(label,))
+    record = call.state.store(pair.kind).get(str(id_))
+    linked = {pair.other.name: {"results": _rows(pair, id_)}}
+    return 200, record.shown(pair.kind.shown) | {"associations": linked}
+
+
+def delete_association(call: Call) -> Outcome:
+    """Take a type off a link."""
+    values = call.values
+    _remove(Pair.named_by(call), values["id"], values["otherId"], values["name"])
+    return 204, None
+
+
+def old_routes() -> list[Route]:
+    """Return the routes of this module."""
+    record, batch = "/crm/v3/objects/{type}/{id}/associations/{other}", "{type}/{other}/batch"
+    return [
+        *forms({"GET": Endpoint(list_types, READ)}, "/crm/v3/associations/{type}/{other}/types"),
+        *forms({"POST": Endpoint(read_batch, READ)}, f"/crm/v3/associations/{batch}/read"),
+        *forms({"POST": Endpoint(create_batch, WRITE)}, f"/crm/v3/associations/{batch}/create"),
+        *forms({"POST": Endpoint(archive_batch, WRITE)}, f"/crm/v3/associations/{batch}/archive"),
+        *forms({"GET": Endpoint(list_associations, READ)}, record),
+        *forms(
+            {
+                "PUT": Endpoint(put_association, WRITE),
+                "DELETE": Endpoint(delete_association, WRITE),
+            },
+            f"{record}/{{otherId}}/{{name}}",
+        ),
+    ]
+
+
+def _rows(pair: Pair, id_: int) -> list[JsonObject]:
+    return [
+        {"id": str(other_id), "type": label.name}
+        for other_id, types in pair.linked(id_).items()
+        for label in pair.types(types)
+    ]
+
+
+def _named(pair: Pair, name: object) -> Label:
+    """Return the type with a name; HubSpot takes the number too."""
+    for way in pair.labels.between(pair.kind, pair.other):
+        if name in (way.name, str(way.type_id)):
+            return way
+    kind, other = pair.kind.name, pair.other.name
+    raise ApiError(
+        400,
+        f"{name} is not a valid association type between {kind} and {other}",
+        category="VALIDATION_ERROR",
+        subCategory="crm.associations.INVALID_ASSOCIATION_TYPE",
+        context={"type": [str(name)], "fromObjectType": [kind], "toObjectType": [other]},
+    )
+
+
+def _remove(pair: Pair, given: str, other_given: str, name: object) -> None:
+    label = _named(pair, name)
+    id_, other_id = pair.known(pair.kind, given), pair.known(pair.other, other_given)
+    if id_ is not None and other_id is not None:
+        pair.links.remove_labels(pair.kind, id_, pair.other, other_id, labels=(label,))

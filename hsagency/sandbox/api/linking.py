@@ -1,0 +1,180 @@
+"""What all endpoints of associations share: the pair of types, its checks, and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hsagency.sandbox.definitions import ObjectType
+from hsagency.sandbox.labels import Label, Labels
+from hsagency.sandbox.links import Linked, Links
+from hsagency.sandbox.routes import Outcome
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number
+
+PAGE_MAX = 500
+READ_MAX, WRITE_MAX = 1_000, 2_000
+READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
+_One: TypeAlias = Callable[[JsonObject], list[JsonObject]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two types of records that a path names, seen from the first."""
+
+    call: Call
+    kind: ObjectType
+    other: ObjectType
+    links: Links
+    labels: Labels
+
+    @classmethod
+    def named_by(cls, call: Call) -> Pair:
+        """Return the pair of a call."""
+        state = call.state
+        other = state.types.find(call.values["other"])
+        return cls(call, call.kind, other, state.part(Links), state.part(Labels))
+
+    def ids(self, given: object, other_given: object) -> tuple[int, int]:
+        """Return the ids of two live records, or refuse as HubSpot does."""
+        found = self.known(self.kind, given), self.known(self.other, other_given)
+        id_, other_id = found
+        if id_ is None or other_id is None:
+            kinds = (self.kind, given), (self.other, other_given)
+            missing = [pair for pair, one in zip(kinds, found, strict=True) if one is None]
+            raise _no_records(missing)
+        if self.kind is self.other and id_ == other_id:
+            raise invalid("A record cannot be associated with itself")
+        return id_, other_id
+
+    def known(self, kind: ObjectType, given: object) -> int | None:
+        """Return the id of a live record; the id of a merged one leads to the other."""
+        record = self.call.state.store(kind).find(str(given))
+        return record.record_id if record is not None else None
+
+    def linked(self, id_: int) -> Linked:
+        """Return what the record is linked to."""
+        return self.links.of(self.kind, id_, self.other)
+
+    def types(self, ids: Iterable[int]) -> list[Label]:
+        """Return the labels with these ids, the plain one first."""
+        wanted = frozenset(ids)
+        return [one for one in self.labels.between(self.kind, self.other) if one.type_id in wanted]
+
+    def specified(self, given: object) -> list[Label]:
+        """Return the labels that a list of category and type id names."""
+        if not isinstance(given, list) or not given:
+            raise invalid("Invalid input JSON: association types must be a list that is not empty")
+        return [self._specified(one) for one in given]
+
+    def set_labels(self, id_: int, other_id: int, labels: list[Label]) -> None:
+        """Link two records; of a portal's own labels they have only these afterwards."""
+        types = self.links.add(self.kind, id_, self.other, other_id, labels=labels)
+        stale = [
+            one
+            for one in self.types(types)
+            if one.category == "USER_DEFINED" and one.label and one not in labels
+        ]
+        if stale:
+            self.links.remove_labels(self.kind, id_, self.other, other_id, labels=stale)
+
+    def _specified(self, given: object) -> Label:
+        if not isinstance(given, dict) or not isinstance(given.get("associationTypeId"), int):
+            raise invalid("Invalid input JSON: associationTypeId is required and must be a number")
+        type_id, category = given["associationTypeId"], given.get("associationCategory")
+        found = self.labels.find(self.kind, self.other, type_id)
+        if found is None or category not in (None, found.category):
+            spec = f"{category or 'HUBSPOT_DEFINED'}={type_id}"
+            raise _invalid_association(
+                associationSpec=[spec],
+                INVALID_ASSOCIATION_TYPE_ID=[f"{spec} is not a valid association definition id"],
+            )
+        return found
+
+
+def word(kind: ObjectType) -> str:
+    """Return what refusals call a type."""
+    return kind.type_id if kind.scope == "custom" else kind.singular.upper().replace(" ", "_")
+
+
+def nothing_linked(pair: Pair, given: str) -> ApiError:
+    """Return what a batch says about a record without associations, or about none at all."""
+    if not is_number(given):
+        return ApiError(
+            400,
+            f"{given} is not a valid identifier",
+            category="VALIDATION_ERROR",
+            subCategory="crm.associations.INVALID_IDENTIFIER",
+            context={"id": [given]},
+        )
+    kind, other = word(pair.kind).lower(), word(pair.other).lower()
+    return ApiError(
+        404,
+        f"No {other} is associated with {kind} {given}.",
+        category="OBJECT_NOT_FOUND",
+        subCategory="crm.associations.NO_ASSOCIATIONS_FOUND",
+        context={"fromObjectId": [given], "fromObjectType": [kind], "toObjectType": [other]},
+    )
+
+
+def answer_batch(call: Call, one: _One, *, status: int, most: int = WRITE_MAX) -> Outcome:
+    """Answer each input on its own; what is refused makes the whole a 207."""
+    results: list[JsonObject] = []
+    errors: list[JsonObject] = []
+    for given in inputs(call, most=most):
+        try:
+            results += one(given)
+        except ApiError as refusal:
+            errors.append(_listed(refusal))
+    content: JsonObject = {
+        "status": "COMPLETE",
+        "results": results,
+        "startedAt": call.at,
+        "completedAt": call.at,
+    }
+    if errors:
+        return 207, content | {"numErrors": len(errors), "errors": errors}
+    return status, content
+
+
+def inputs(call: Call, *, most: int = WRITE_MAX) -> list[JsonObject]:
+    """Return the inputs of a batch."""
+    found = call.content.get("inputs")
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise invalid("Invalid input JSON: 'inputs' is required and must be a list of objects")
+    if len(found) > most:
+        raise invalid(f"The maximum number of inputs supported in a batch request is {most}")
+    return found
+
+
+def id_in(given: object) -> str:
+    """Return the id inside of `{"id": ...}`."""
+    found = given.get("id") if isinstance(given, dict) else None
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        raise invalid("Invalid input JSON: 'id' is required and must be a string")
+    return str(found)
+
+
+def _listed(refusal: ApiError) -> JsonObject:
+    """Return a refusal as one of the errors of a batch."""
+    return {
+        "status": "error",
+        "category": refusal.category or "VALIDATION_ERROR",
+        "message": refusal.message,
+        "context": {},
+    } | refusal.extra
+
+
+def _no_records(missing: list[tuple[ObjectType, object]]) -> ApiError:
+    return _invalid_association(
+        INVALID_OBJECT_IDS=[f"{word(kind)}={given} is not valid" for kind, given in missing],
+        objectId=[str(given) for _, given in missing],
+        objectType=[word(kind) for kind, _ in missing],
+    )
+
+
+def _invalid_association(**context: list[str]) -> ApiError:
+    return ApiError(
+        400, "One or more associations are invalid", category="VALIDATION_ERROR", context=context
+    )
