@@ -1,0 +1,69 @@
+"""Pages over things in an order, with cursors that say nothing to who reads them."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
+
+from hsagency.sandbox.api.records import next_page
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import JsonObject, invalid
+
+Key: TypeAlias = tuple[int] | tuple[str, int]
+Item = TypeVar("Item")
+
+
+def page_of(
+    call: Call, items: Sequence[Item], *, key: Callable[[Item], Key], default: int, most: int
+) -> tuple[list[Item], JsonObject]:
+    """
+    Return one page of items that are sorted by key, and the part of the answer that pages.
+
+    `after` asks for what comes behind a cursor; `before` for what comes ahead of it, last first.
+    With both, `after` wins.
+    """
+    limit = call.number("limit", default=default, least=1, most=most)
+    after, before = call.request.param("after"), call.request.param("before")
+    if after or not before:
+        start = bisect_right(items, _key(after), key=key) if after else 0
+        found = list(items[start : start + limit])
+        below, above = start > 0, start + limit < len(items)
+    else:
+        end = bisect_left(items, _key(before), key=key)
+        found = list(items[max(0, end - limit) : end])[::-1]
+        below, above = end > limit, end < len(items)
+    ends = sorted((key(found[0]), key(found[-1]))) if found else []
+    return found, _paging(call, ends, below=below, above=above)
+
+
+def _paging(call: Call, ends: list[Key], *, below: bool, above: bool) -> JsonObject:
+    paging: JsonObject = {}
+    if ends and above:
+        paging |= next_page(call, _cursor(ends[-1]))
+    if ends and below:
+        paging["prev"] = {"before": _cursor(ends[0])}
+    return {"paging": paging} if paging else {}
+
+
+def _cursor(key: Key) -> str:
+    return urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def _key(cursor: str) -> Key:
+    try:
+        found = json.loads(urlsafe_b64decode(cursor.encode()))
+    except (ValueError, RecursionError) as error:
+        raise _unknown(cursor) from error
+    match found:
+        case [int(number)]:
+            return (number,)
+        case [str(word), int(number)]:
+            return (word, number)
+    raise _unknown(cursor)
+
+
+def _unknown(cursor: str) -> Exception:
+    return invalid(f"{cursor!r} is not a cursor of this endpoint")
