@@ -7,11 +7,29 @@ The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, ov
     DELETE faults           drop all
     GET    clock            {"now": ...}
     POST   clock            {"advance": seconds} or {"set": "2026-11-01T05:00:00+00:00"}
+    POST   tokens/issue     {"portalId": 1, "kind": "service_key", "scopes": [...]}
+    POST   tokens/reveal    {"portalId": 1}; answers the token
     POST   tokens/revoke    {"portalId": 1}
-    POST   tokens/rotate    {"portalId": 1, "expireIn": 0}; answers the new token
+    POST   tokens/rotate    {"portalId": 1, "expireIn": 0}, or "later": true for the seven days
+                            of HubSpot's screen; answers the new token
+    POST   tokens/expire    {"portalId": 1}: the old token of a rotation ends now
+    POST   tokens/cancel    {"portalId": 1}: the old token stays, and is answered
     POST   scopes           {"portalId": 1, "scopes": [...]}
+    POST   users/remove     {"portalId": 1, "userId": 2}; without userId, who made the token
+    POST   users/restore    {"portalId": 1, "userId": 2}
+    POST   portals/suspend  {"portalId": 1, "status": 403}: every call is refused, with 401 or 403
+    POST   portals/unsuspend {"portalId": 1}
+    POST   portals/alter    {"portalId": 1, "name": "Acme", "addOns": 1}; also accountType, tier,
+                            timeZone, currency, additionalCurrencies, portalNames, usageStatus,
+                            newerRefusals
+    GET    usage            each portal's day: the limit, our calls, those of others, what is left
     POST   usage            {"portalId": 1, "calls": 1000}: calls that other apps made today
+    POST   others           {"portalId": 1, "callsPerDay": 90000, "shape": "office"}: other apps
+                            that call every day; with "kind", and "flat" for no office hours
     GET    ledger           how many requests each portal received, by status
+    ...    apps             OAuth apps: see `app_control`
+
+Tokens and scopes are those of the portal's newest credential, or of the app in "appId".
 
 Every request needs the server's control key in `X-Sandbox-Key`: a page open in a browser on
 this machine can reach loopback too. Nothing here is HubSpot's, and the ledger leaves it out.
@@ -21,15 +39,16 @@ from __future__ import annotations
 
 import hmac
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from hsagency.errors import SandboxError
+from hsagency.sandbox.asked import Asked
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults import Fault
+from hsagency.sandbox.screen_calls import ScreenCalls
 from hsagency.sandbox.wire import JsonObject, Reply, Request
 
 PREFIX = "/_sandbox/"
@@ -53,25 +72,28 @@ class Control:
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "clock"): self._clock,
             ("POST", "clock"): self._move_clock,
-            ("POST", "tokens/revoke"): self._revoke,
-            ("POST", "tokens/rotate"): self._rotate,
-            ("POST", "scopes"): self._scopes,
-            ("POST", "usage"): self._usage,
+            ("GET", "usage"): self._usage,
             ("GET", "ledger"): self._ledger,
+            **AppControl(sandbox).calls,
         }
+        self._screens = ScreenCalls(sandbox)
 
     def handle(self, request: Request) -> Reply:
         """Answer one request to the control API."""
         given = request.headers.get(KEY_HEADER.lower(), "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, self._key):
             return _reply(403, {"error": f"The control API needs the key in {KEY_HEADER}."})
-        call = self._calls.get((request.method, request.path.removeprefix(PREFIX).strip("/")))
-        if call is None:
-            return _reply(404, {"error": "The control API has no such call."})
+        name = request.path.removeprefix(PREFIX).strip("/")
+        call = self._calls.get((request.method, name))
+        on_screen = self._screens.calls.get(name) if request.method == "POST" else None
         try:
-            return _reply(*call(_content(request.body)))
+            if on_screen is not None:
+                return _reply(200, on_screen(Asked(_content(request.body))))
+            if call is not None:
+                return _reply(*call(_content(request.body)))
         except SandboxError as error:
-            return _reply(400, {"error": str(error)})
+            return _reply(400, {"error": " ".join((str(error), error.hint or "")).strip()})
+        return _reply(404, {"error": "The control API has no such call."})
 
     def _portals(self, _: JsonObject) -> _Result:
         return 200, {
@@ -117,34 +139,16 @@ class Control:
 
     def _move_clock(self, content: JsonObject) -> _Result:
         if content.keys() == {"advance"}:
-            now = self._sandbox.clock.advance(_number(content, "advance"))
+            now = self._sandbox.clock.advance(Asked(content).number("advance"))
         elif content.keys() == {"set"}:
             now = self._sandbox.clock.set(_time(content["set"]))
         else:
             raise SandboxError('The clock takes {"advance": seconds} or {"set": time}.')
         return 200, {"now": now.isoformat()}
 
-    def _revoke(self, content: JsonObject) -> _Result:
-        portal_id = _portal_id(content)
-        self._sandbox.revoke(portal_id)
-        return 200, {"portalId": portal_id}
-
-    def _rotate(self, content: JsonObject) -> _Result:
-        portal_id = _portal_id(content)
-        expire_in = _number(content, "expireIn") if "expireIn" in content else 0.0
-        fresh = self._sandbox.rotate(portal_id, expire_in=expire_in)
-        return 200, {"portalId": portal_id, "token": fresh.token}
-
-    def _scopes(self, content: JsonObject) -> _Result:
-        scopes = content.get("scopes")
-        if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-            raise SandboxError("scopes must be a list of names; nothing was changed.")
-        self._sandbox.set_scopes(_portal_id(content), scopes)
-        return 200, {"portalId": _portal_id(content)}
-
-    def _usage(self, content: JsonObject) -> _Result:
-        self._sandbox.spend(_portal_id(content), int(_number(content, "calls")))
-        return 200, {"portalId": _portal_id(content)}
+    def _usage(self, _: JsonObject) -> _Result:
+        days = [self._screens.day(portal.portal_id) for portal in self._sandbox.portals]
+        return 200, {"portals": days}
 
     def _ledger(self, _: JsonObject) -> _Result:
         portals = [
@@ -168,20 +172,6 @@ def _content(body: bytes) -> JsonObject:
     if not isinstance(content, dict):
         raise SandboxError("The body must be a JSON object; nothing was changed.")
     return content
-
-
-def _portal_id(content: JsonObject) -> int:
-    value: Any = content.get("portalId")
-    if type(value) is not int:
-        raise SandboxError("portalId must be a whole number; nothing was changed.")
-    return value
-
-
-def _number(content: JsonObject, name: str) -> float:
-    value: Any = content.get(name)
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise SandboxError(f"{name} must be a number; nothing was changed.")
-    return float(value)
 
 
 def _time(value: Any) -> datetime:
