@@ -15,7 +15,8 @@ from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults import Fault
 from hsagency.sandbox.history import History, PastCall
 from hsagency.sandbox.portals import Credential, Portal
-from hsagency.sandbox.server import SandboxServer, run, serve
+from hsagency.sandbox.running import run
+from hsagency.sandbox.server import SandboxServer, serve
 from hsagency.sandbox.state import LedgerEntry
 from hsagency.sandbox.stories import Story
 from hsagency.sandbox.wire import Reply, Request

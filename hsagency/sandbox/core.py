@@ -9,14 +9,18 @@ promises is what HubSpot documents or others have observed; it is no proof of wh
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.answering import answer, answer_stranger, answer_struck, presented_token
 from hsagency.sandbox.api import ROUTES
+from hsagency.sandbox.api.oauth import remove_app
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.damage import damaged
 from hsagency.sandbox.definitions import ObjectType
+from hsagency.sandbox.desk import Desk, redacted
 from hsagency.sandbox.faults import NOTHING, Faults
 from hsagency.sandbox.portals import (
     MAX_PORTALS,
@@ -32,6 +36,8 @@ from hsagency.sandbox.wire import Reply, Request
 
 if TYPE_CHECKING:
     import httpx
+
+Watcher: TypeAlias = Callable[[int | None, LedgerEntry], None]
 
 
 class Sandbox(Screens):
@@ -65,6 +71,11 @@ class Sandbox(Screens):
         self._fleet = made[:-1]
         self._spare = made[-1]
         self._strangers = Ledger(f"{seed}/strangers")
+        self._watchers: tuple[Watcher, ...] = ()
+        self.desk = Desk(
+            fleet=tuple(self._fleet), states=self._states, by_token=self._by_token, seed=seed
+        )
+        self.register_app = self.desk.apps.register
 
     @property
     def portals(self) -> tuple[Portal, ...]:
@@ -89,6 +100,10 @@ class Sandbox(Screens):
         with book.lock:
             return tuple(book.entries)
 
+    def watch(self, watcher: Watcher) -> None:
+        """Have every call told as it is entered in a ledger, with its portal's id or None."""
+        self._watchers = (*self._watchers, watcher)
+
     def counts(self, portal_id: int | None) -> dict[str, int]:
         """Count what a portal received, by status; `dropped` had no effect and no status."""
         found = Counter(
@@ -96,6 +111,27 @@ class Sandbox(Screens):
             for entry in self.ledger(portal_id)
         )
         return dict(sorted(found.items()))
+
+    def uninstall(self, portal_id: int, client_id: str, *, hub_gone: bool = False) -> None:
+        """
+        Take an app out of a portal, as an administrator does.
+
+        From now on its refresh tokens fail with BAD_REFRESH_TOKEN, or BAD_HUB if `hub_gone`.
+        """
+        state, app = self._owned(portal_id), self.desk.apps.find(client_id)
+        with state.lock:
+            gone = app and remove_app(app, state, now=self.clock.now(), hub_gone=hub_gone)
+        if not gone:
+            raise SandboxError(f"Portal {portal_id} has no such app; nothing was removed.")
+
+    def end_access(self, access_token: str) -> None:
+        """End one access token of an app before its time; its refresh token stays good."""
+        state = self._by_token.get(access_token)
+        if state is None or access_token not in state.access_tokens:
+            raise SandboxError("No app has this access token; nothing was ended.")
+        with state.lock:
+            held = state.access_tokens[access_token]
+            state.access_tokens[access_token] = replace(held, revoked=True)
 
     def transport(self) -> httpx.BaseTransport:
         """Return a transport that answers httpx clients in this process."""
@@ -107,8 +143,9 @@ class Sandbox(Screens):
     def handle(self, request: Request) -> Reply:
         """Answer one request; any number of threads may ask at once."""
         match = ROUTES.find(request.segments)
-        token = presented_token(request, match)
-        state = self._by_token.get(token or "")
+        visit = self.desk.visit(request, match)
+        token = None if visit else presented_token(request, match)
+        state = visit.state if visit else self._by_token.get(token or "")
         portal = state.portal if state else None
         strike = self.faults.strike(
             request,
@@ -125,6 +162,8 @@ class Sandbox(Screens):
                 reply = answer_struck(
                     strike.fault, refused, match, meter=state.meter if state else None
                 )
+            elif visit is not None:
+                reply = self.desk.answer(visit, book=book, now=now, id_=id_)
             elif state is None or credential is None:
                 reply = answer_stranger(token, match, id_=id_)
             else:
@@ -142,8 +181,8 @@ class Sandbox(Screens):
             if strike is not NOTHING:
                 refused = Refused(request, now, id_, portal, credential)
                 reply = damaged(reply, strike, refused, other_portal=self._other(state).portal_id)
-            book.enter(
-                request,
+            entry = book.enter(
+                redacted(visit) if visit else request,
                 reply,
                 at=now,
                 id_=id_,
@@ -152,6 +191,8 @@ class Sandbox(Screens):
                 route=match.route.name if match else None,
                 credential=credential,
             )
+            for watcher in self._watchers:
+                watcher(portal.portal_id if portal else None, entry)
         return reply
 
     def _other(self, state: PortalState | None) -> Portal:

@@ -1,13 +1,14 @@
-"""Carries httpx requests to a sandbox in the same process, with its dropped connections."""
+"""Carries httpx requests to a sandbox in the same process, with its broken connections."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import httpx
 
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.wire import Reply, Request
+from hsagency.sandbox.wire import TARGET_MAX, Reply, Request, pieces, target_too_long
 
 
 class SandboxTransport(httpx.BaseTransport):
@@ -23,20 +24,47 @@ class SandboxTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request, or fail as a socket would."""
-        reply = self._sandbox.handle(
-            Request.parse(
-                request.method,
-                request.url.raw_path.decode("ascii"),
-                headers=request.headers.items(),
-                body=request.read(),
-            )
-        )
+        reply = self._reply(request)
         if reply.delay > 0:
             _wait(reply.delay, request)
+        if reply.reset:
+            message = "[Errno 104] Connection reset by peer"
+            raise httpx.ReadError(message, request=request)
         if reply.drop is not None:
             message = "Server disconnected without sending a response."
             raise httpx.RemoteProtocolError(message, request=request)
         return _response(reply, request)
+
+    def _reply(self, request: httpx.Request) -> Reply:
+        target = request.url.raw_path.decode("ascii")
+        if len(target) > TARGET_MAX:
+            return target_too_long()
+        headers = request.headers.items()
+        body = request.read()
+        return self._sandbox.handle(
+            Request.parse(request.method, target, headers=headers, body=body)
+        )
+
+
+class _Body(httpx.SyncByteStream):
+    """A body that comes slowly, in chunks, or not to its end."""
+
+    def __init__(self, reply: Reply, request: httpx.Request) -> None:
+        self._reply, self._request = reply, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        reply, body = self._reply, self._reply.body[: self._reply.cut]
+        parts = pieces(body)
+        for part in parts:
+            if reply.drip > 0:
+                _wait(reply.drip / len(parts), self._request)
+            yield part
+        if reply.cut is not None:
+            message = (
+                "peer closed connection without sending complete message body "
+                f"(received {len(body)} bytes, expected {len(reply.body)})"
+            )
+            raise httpx.RemoteProtocolError(message, request=self._request)
 
 
 def _wait(seconds: float, request: httpx.Request) -> None:
@@ -49,7 +77,10 @@ def _wait(seconds: float, request: httpx.Request) -> None:
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
     headers = list(reply.headers)
-    if reply.status != 204:
+    if reply.framing == "chunked" and reply.body:
+        headers.append(("Transfer-Encoding", "chunked"))
+    elif reply.framing != "none" and reply.status != 204:
         headers.append(("Content-Length", str(len(reply.body))))
-    body = b"" if request.method == "HEAD" else reply.body
-    return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(body))
+    if request.method == "HEAD" or not reply.body:
+        return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(b""))
+    return httpx.Response(reply.status, headers=headers, stream=_Body(reply, request))

@@ -14,6 +14,10 @@ JsonObject: TypeAlias = dict[str, Any]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 # How the body's end is told: by its length, by a last chunk, or by the end of the connection.
 Framing: TypeAlias = Literal["length", "chunked", "none"]
+# The longest request target, in bytes. HubSpot says only that a URL can be too long; this is what
+# the network in front of it takes.
+TARGET_MAX = 16_384
+_PIECES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,18 @@ class Reply:
     drip: float = 0.0
     reset: bool = False
     framing: Framing = "length"
+
+
+def pieces(body: bytes) -> list[bytes]:
+    """Take a body apart, as it comes when it drips or is sent in chunks."""
+    size = max(1, -(-len(body) // _PIECES))
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def target_too_long() -> Reply:
+    """Return the answer to a request whose target is longer than `TARGET_MAX`."""
+    page = b"<html><head><title>414 URI Too Long</title></head><body></body></html>"
+    return Reply(414, headers=(("Content-Type", "text/html;charset=utf-8"),), body=page)
 
 
 class ApiError(Exception):

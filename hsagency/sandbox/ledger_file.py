@@ -1,0 +1,67 @@
+"""
+The ledger as a file: one JSON line for each call, written as it comes.
+
+Only its owner may read it, and no credential is in it: where a path or a query holds one, the
+file says so instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from threading import Lock
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox.state import LedgerEntry
+from hsagency.sandbox.wire import stamp
+
+_HIDDEN = "(hidden)"
+_SECRETS = frozenset(
+    {
+        "access_token", "client_assertion", "client_secret", "code", "code_verifier", "hapikey",
+        "refresh_token", "state", "token",
+    }
+)  # fmt: skip
+_IN_PATH = re.compile(r"(/(?:access|refresh)-tokens/|(?=/pat-)/)[^/]+")
+
+
+class LedgerFile:
+    """A new file that ledger entries are written to; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as error:
+            raise SandboxError(
+                f"{path} exists and was left alone; the sandbox was not started.",
+                hint="Name another file, or remove that one.",
+            ) from error
+        except OSError as error:
+            raise SandboxError(
+                f"{path} cannot be written ({error.strerror}); the sandbox was not started."
+            ) from error
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._lock = Lock()
+
+    def __enter__(self) -> LedgerFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._file.close()
+
+    def write(self, portal_id: int | None, entry: LedgerEntry) -> None:
+        """Write one call of a portal; None: it came with no known token."""
+        line = {"portal_id": portal_id, **asdict(entry)}
+        line["at"] = stamp(entry.at)
+        line["path"] = _IN_PATH.sub(lambda found: found[1] + _HIDDEN, entry.path)
+        line["query"] = [
+            (name, _HIDDEN if name.lower() in _SECRETS else value) for name, value in entry.query
+        ]
+        with self._lock:
+            if not self._file.closed:  # a last call may come while the server closes
+                self._file.write(json.dumps(line) + "\n")
+                self._file.flush()

@@ -1,0 +1,52 @@
+"""What is simulated, as a list: the routes of each family, with their methods and versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from hsagency.sandbox.api import FAMILIES
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One path, whatever its version, and what can be done there."""
+
+    family: str
+    path: str
+    methods: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+def surface() -> tuple[Place, ...]:
+    """Return everything that is simulated, family by family."""
+    return tuple(place for family in FAMILIES for place in _places(family))
+
+
+def surface_as_text(*, as_json: bool = False) -> str:
+    """Write the list for people, or as JSON."""
+    if as_json:
+        return json.dumps([asdict(place) for place in surface()], indent=1)
+    lines: list[str] = []
+    family = ""
+    for place in surface():
+        if place.family != family:
+            family = place.family
+            lines += ["", family] if lines else [family]
+        methods, versions = " ".join(place.methods), " ".join(place.versions)
+        lines.append(
+            f"  {methods:<18} {place.path}  ({versions})"
+            if versions
+            else f"  {methods:<18} {place.path}"
+        )
+    return "\n".join(lines)
+
+
+def _places(family: str) -> Iterator[Place]:
+    versions: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for route in FAMILIES[family]:
+        key = (route.name, tuple(sorted(route.endpoints)))
+        versions.setdefault(key, []).append(route.version)
+    for (name, methods), known in versions.items():
+        yield Place(family, name, methods, tuple(version for version in known if version))
