@@ -286,10 +286,10 @@ class Screens:
         )
 
     def _demand_room(self, state: PortalState, kind: Kind) -> None:
-        if kind == "oauth":
+        if kind not in ("private_app", "service_key", "static_app"):
             raise SandboxError(
-                "An OAuth token cannot be issued; nothing was made.",
-                hint="Register an app and install it.",
+                f"A credential of the kind {kind!r} cannot be issued; nothing was made.",
+                hint="Issue a private_app, service_key or static_app; install an app for OAuth.",
             )
         now = self.clock.now()
         apps = {
