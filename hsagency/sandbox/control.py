@@ -45,6 +45,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from hsagency.errors import SandboxError
+from hsagency.sandbox.app_control import AppControl
 from hsagency.sandbox.asked import Asked
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults import Fault
