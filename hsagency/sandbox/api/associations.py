@@ -19,9 +19,13 @@ from hsagency.sandbox.api.linking import (
 )
 from hsagency.sandbox.api.records import next_page
 from hsagency.sandbox.labels import Label
+from hsagency.sandbox.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
+
+# The report is about all records, so that reading any kind of them is enough.
+USAGE = tuple(f"crm.objects.{name}.read" for name in ("contacts", "companies", "deals"))
 
 
 def list_associations(call: Call) -> Outcome:
@@ -127,6 +131,18 @@ def archive_labels_batch(call: Call) -> Outcome:
     return 204, None
 
 
+def request_usage_report(call: Call) -> Outcome:
+    """Promise a user a report by e-mail on records with many associations."""
+    given = call.values["userId"]
+    if not is_number(given):
+        raise invalid(f"userId must be a whole number, not {given!r}")
+    owner = call.state.part(Owners).find(int(given), by_user=True)
+    if owner is None or owner.archived:
+        raise not_found()
+    person = owner.person
+    return 200, {"userId": person.user_id, "userEmail": person.email, "enqueueTime": call.at}
+
+
 def associations_routes() -> list[Route]:
     """Return the routes of this module."""
     record, batch = "{type}/{id}/associations", "{type}/{other}/batch"
@@ -149,6 +165,11 @@ def associations_routes() -> list[Route]:
         ),
         *_everywhere(
             "associations", f"{batch}/labels/archive", POST=Endpoint(archive_labels_batch, WRITE)
+        ),
+        *_everywhere(
+            "associations",
+            "usage/high-usage-report/{userId}",
+            POST=Endpoint(request_usage_report, USAGE),
         ),
         *label_routes(),
         *old_routes(),

@@ -1,10 +1,52 @@
-"""The owners of records."""
+"""The owners of records: list with paging, and read by the id of the owner or the user."""
 
 from __future__ import annotations
 
-from hsagency.sandbox.routes import Route
+from hsagency.sandbox.api.records import next_page
+from hsagency.sandbox.owners import Owners
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.state import Call
+from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
+
+PAGE_DEFAULT, PAGE_MAX = 100, 500
+READ = ("crm.objects.owners.read",)
+
+
+def list_owners(call: Call) -> Outcome:
+    """Return a page of owners in the order of ids, all or those with one address."""
+    limit = call.number("limit", default=PAGE_DEFAULT, least=1, most=PAGE_MAX)
+    after, email = call.number("after", default=0), call.request.param("email")
+    found = [
+        owner
+        for owner in call.state.part(Owners).all
+        if owner.archived == call.archived
+        and owner.owner_id > after
+        and (email is None or owner.person.email == email.lower())
+    ]
+    content: JsonObject = {"results": [owner.shown() for owner in found[:limit]]}
+    if len(found) > limit:
+        content["paging"] = next_page(call, str(found[limit - 1].owner_id))
+    return 200, content
+
+
+def read_owner(call: Call) -> Outcome:
+    """Return one owner; `idProperty=userId` says that the id is a user's."""
+    kind, given = call.request.param("idProperty") or "id", call.values["id"]
+    if kind not in {"id", "userId"}:
+        raise invalid(f"idProperty must be id or userId, not {kind!r}")
+    if not is_number(given):
+        raise invalid(f"ownerId must be a whole number, not {given!r}")
+    found = call.state.part(Owners).find(int(given), by_user=kind == "userId")
+    if found is None or found.archived != call.archived:
+        raise not_found()
+    return 200, found.shown()
 
 
 def owners_routes() -> list[Route]:
     """Return the routes of this module."""
-    return []
+    return [
+        *forms({"GET": Endpoint(list_owners, READ)}, "/crm/v3/owners", "/crm/owners/{dated}"),
+        *forms(
+            {"GET": Endpoint(read_owner, READ)}, "/crm/v3/owners/{id}", "/crm/owners/{dated}/{id}"
+        ),
+    ]
