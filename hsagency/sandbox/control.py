@@ -40,7 +40,6 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -48,7 +47,8 @@ from hsagency.errors import SandboxError
 from hsagency.sandbox.app_control import AppControl
 from hsagency.sandbox.asked import Asked
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.faults import Fault
+from hsagency.sandbox.fault_files import check_fault
+from hsagency.sandbox.faults import fault_from, fault_shown
 from hsagency.sandbox.screen_calls import ScreenCalls
 from hsagency.sandbox.wire import JsonObject, Reply, Request
 
@@ -56,9 +56,6 @@ PREFIX = "/_sandbox/"
 KEY_HEADER = "X-Sandbox-Key"
 
 _Result: TypeAlias = tuple[int, JsonObject | None]
-_FAULT_KEYS = {
-    "portalId" if field.name == "portal_id" else field.name: field.name for field in fields(Fault)
-}
 
 
 class Control:
@@ -113,21 +110,11 @@ class Control:
         }
 
     def _faults(self, _: JsonObject) -> _Result:
-        outer = {name: key for key, name in _FAULT_KEYS.items()}
-        armed = [
-            {outer[name]: value for name, value in asdict(fault).items()}
-            for fault in self._sandbox.faults.armed()
-        ]
-        return 200, {"faults": armed}
+        return 200, {"faults": [fault_shown(fault) for fault in self._sandbox.faults.armed()]}
 
     def _add_fault(self, content: JsonObject) -> _Result:
-        unknown = sorted(content.keys() - _FAULT_KEYS.keys())
-        if unknown or "kind" not in content:
-            raise SandboxError(
-                f"A fault needs a kind and knows no {', '.join(unknown) or 'other way'}.",
-                hint=f"Known: {', '.join(_FAULT_KEYS)}.",
-            )
-        fault = Fault(**{_FAULT_KEYS[key]: value for key, value in content.items()})
+        fault = fault_from(content)
+        check_fault(fault, sandbox=self._sandbox)
         self._sandbox.faults.add(fault)
         return 201, {"faults": len(self._sandbox.faults)}
 
