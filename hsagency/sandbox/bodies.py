@@ -86,7 +86,7 @@ def complete(
     return 207, content | {"numErrors": len(errors), "errors": errors}
 
 
-def failure(error: ApiError, **context: str) -> JsonObject:
+def failure(error: ApiError, context: dict[str, str]) -> JsonObject:
     """Return what a refusal says as one failure among results."""
     return {
         "status": "error",

@@ -95,7 +95,7 @@ def read_lists_of_records(call: Call) -> Outcome:
             kind = call.state.types.find(type_id)
             record = call.state.store(kind).get(record_id)
         except ApiError as error:
-            errors.append(failure(error, recordId=str(asked.get("recordId"))))
+            errors.append(failure(error, {"recordId": str(asked.get("recordId"))}))
         else:
             if kind.name not in known:
                 known[kind.name] = _lists_of(call, kind)
