@@ -130,7 +130,9 @@ class PortalState(Ledger):
     def credential(self, token: str) -> Credential:
         """Return the credential with this token as it is now."""
         found = self.access_tokens.get(token)
-        return found or next(held for held in self.portal.credentials if held.token == token)
+        return found or next(
+            held for held in reversed(self.portal.credentials) if held.token == token
+        )
 
     def store(self, kind: ObjectType) -> RecordStore:
         """Return the records of one type."""
