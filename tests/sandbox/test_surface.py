@@ -1,0 +1,171 @@
+"""
+Every route of the sandbox is one that the route table knows, in every form of its path.
+
+The sandbox and the table were written apart; where they differ, one of them is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from hsagency.routes import OperationClass, Touched, secret_in_url, touched
+from hsagency.sandbox.api import FAMILIES
+from hsagency.sandbox.routes import Route
+
+VERSION = re.compile(r"/(v\d+|\d{4}-\d{2}(-beta)?)(?=/|$)")
+# What stands for the values in a path: a type, ids, and a name that nobody knows.
+VALUES = {"type": "contacts", "other": "companies", "from": "contacts", "to": "companies"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one route."""
+
+    method: str
+    route: Route
+
+    @property
+    def path(self) -> str:
+        """The path of a call, with values filled in."""
+        return re.sub(r"\{(\w+)\}", lambda found: VALUES.get(found[1], "101"), self.route.template)
+
+    @property
+    def touched(self) -> Touched:
+        return touched(self.method, self.path)
+
+    @property
+    def bare(self) -> str:
+        """The template without its version and without the names of its values."""
+        return re.sub(r"\{\w+\}", "{}", self.route.name)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route.template}"
+
+
+def operations() -> Iterator[Operation]:
+    for family in FAMILIES.values():
+        for route in family:
+            for method in route.endpoints:
+                if not on_a_desk(route) and not secret_in_url(route.template, ""):
+                    yield Operation(method, route)
+
+
+def on_a_desk(route: Route) -> bool:
+    """Whether it is no portal's call: a page for a person, or the token endpoint (facts 6)."""
+    return route.door == "desk"
+
+
+OPERATIONS = tuple(operations())
+
+
+def private(one: Operation) -> str:
+    """Return a path in which every value that is no object type is somebody's address."""
+    return re.sub(
+        r"\{(\w+)\}", lambda found: VALUES.get(found[1], "jane@example.com"), one.route.template
+    )
+
+
+def test_no_operation_of_the_sandbox_is_unclassified() -> None:
+    """Facts 5.2: an unknown path is never a read; so the table has to know these."""
+    unknown = OperationClass.UNCLASSIFIED
+    assert {str(one) for one in OPERATIONS if one.touched.operation_class is unknown} == set()
+
+
+def test_what_is_written_down_of_a_path_is_its_template() -> None:
+    """Facts 5.3: words the table knows and numeric ids stay, anything else becomes a name."""
+    assert {str(one) for one in OPERATIONS if one.touched.template != one.path} == set()
+    for one in OPERATIONS:
+        assert "jane" not in touched(one.method, private(one)).template
+
+
+def test_all_forms_of_a_path_mean_the_same() -> None:
+    """Facts 5.1: the version moved inside the path, and nothing else of it."""
+    meanings: dict[tuple[str, str], set[tuple[object, ...]]] = {}
+    for one in OPERATIONS:
+        mine = one.touched
+        meaning = (
+            mine.operation_class,
+            mine.family,
+            mine.object_type,
+            mine.object_id,
+            VERSION.sub("", mine.template),
+        )
+        meanings.setdefault((one.method, one.bare), set()).add(meaning)
+    assert {form: found for form, found in meanings.items() if len(found) > 1} == {}
+    assert len(meanings) < len(OPERATIONS), "there are such forms"
+
+
+def ends(*tails: str) -> Callable[[Operation], bool]:
+    return lambda one: one.method == "POST" and one.bare.endswith(tails)
+
+
+READS_BY_POST = ends(
+    "/search", "/batch/read", "/idmapping", "/unsubscribe-all/read", "/introspect",
+    "/get/access-token-info", "/links/generate",
+)  # fmt: skip
+DELETES_BY_POST = ends(
+    "/batch/archive", "/labels/archive", "/batch/purge", "/gdpr-delete", "/merge", "/delete"
+)
+
+
+def rules() -> dict[str, tuple[Callable[[Operation], bool], set[OperationClass]]]:
+    """Return the verb rules of facts 5.2: which operations, and what they may be."""
+    does = OperationClass
+    return {
+        "reads by POST": (READS_BY_POST, {does.READ}),
+        "deletes by POST": (DELETES_BY_POST, {does.DELETE}),
+        "deletes by PUT": (
+            lambda one: one.method == "PUT" and "remove" in one.bare.rpartition("/")[2],
+            {does.DELETE},
+        ),
+        "deletes": (lambda one: one.method == "DELETE", {does.DELETE, does.ADMIN}),
+        "exports": (lambda one: "/exports/" in one.bare, {does.EXPORT}),
+        "what reaches people": (
+            lambda one: (
+                (
+                    (one.method == "POST" and one.bare.startswith("/communication-preferences/"))
+                    or (one.method == "PUT" and one.bare == "/automation/flows/{}")
+                )
+                and not READS_BY_POST(one)
+            ),
+            {does.SEND},
+        ),
+        "plain reads": (
+            lambda one: one.method == "GET" and "/exports/" not in one.bare,
+            {does.READ},
+        ),
+        "changes": (lambda one: one.method == "PATCH", {does.WRITE, does.ADMIN}),
+        "other posts": (
+            lambda one: (
+                one.method == "POST" and not READS_BY_POST(one) and not DELETES_BY_POST(one)
+            ),
+            {does.WRITE, does.SEND, does.EXPORT, does.ADMIN},
+        ),
+    }
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_a_method_alone_does_not_say_what_a_call_does(rule: str) -> None:
+    """Facts 5.2, from documents alone."""
+    applies, allowed = rules()[rule]
+    found = [one for one in OPERATIONS if applies(one)]
+    assert found, "the sandbox has such a route"
+    assert {str(one) for one in found if one.touched.operation_class not in allowed} == set()
+
+
+def test_every_family_has_operations_and_is_tried() -> None:
+    tried = {one.route.template for one in OPERATIONS}
+    for name, family in FAMILIES.items():
+        assert family, name
+        left_out = {
+            route.template
+            for route in family
+            if route.template not in tried
+            and not on_a_desk(route)
+            and not secret_in_url(route.template, "")
+        }
+        assert not left_out, name
