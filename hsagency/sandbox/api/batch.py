@@ -7,9 +7,10 @@ an `objectWriteTraceId`; then it is reported beside what was written, with 207 (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from hsagency.sandbox.api.linked import Bond, bind, bonds_of, release
 from hsagency.sandbox.api.views import PAGE_MAX, id_of, id_property_of, objects_of, view_of_body
 from hsagency.sandbox.record import Record
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -63,6 +64,7 @@ def archive_batch(call: Call) -> Outcome:
         record = store.find(id_)
         if record is not None:
             store.archive(record, at=call.now)
+            release(call.state, store.kind, record)
     return 204, None
 
 
@@ -97,7 +99,8 @@ class _Judge:
 
     def created(self, content: JsonObject) -> Writing:
         """Return what adds a record."""
-        return self._creating(judged(self._kind, content))
+        bonds = bonds_of(self._call, self._kind, content)
+        return self._creating(judged(self._kind, content), bonds)
 
     def updated(self, content: JsonObject) -> Writing:
         """Return what changes the record that is named."""
@@ -125,13 +128,14 @@ class _Judge:
             write = self._creating(properties)
         return lambda: {**write(), "new": record is None}
 
-    def _creating(self, properties: Properties) -> Writing:
+    def _creating(self, properties: Properties, bonds: Iterable[Bond] = ()) -> Writing:
         demand_required(self._kind, properties)
         self._store.demand_free(properties)
         self._take_all(properties)
 
         def write() -> JsonObject:
             record = self._store.create(properties, at=self._call.now)
+            bind(self._call.state, self._kind, record, bonds)
             return record.shown(sorted(record.properties))
 
         return write

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hsagency.sandbox.api.linked import release
 from hsagency.sandbox.api.views import id_of, id_property_of
+from hsagency.sandbox.links import Links
 from hsagency.sandbox.record import Record
 from hsagency.sandbox.records import RecordStore
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -20,6 +22,7 @@ def merge_records(call: Call) -> Outcome:
     if merged is survivor:
         raise invalid(f"The record {survivor.record_id} cannot be merged with itself")
     store.merge(merged, survivor, at=call.now)
+    call.state.part(Links).move(store.kind, merged.record_id, into=survivor.record_id)
     return 200, survivor.shown(store.kind.shown)
 
 
@@ -36,6 +39,7 @@ def delete_for_good(call: Call) -> Outcome:
     found = _anywhere(store, id_, id_property)
     if found is not None:
         store.purge(found)
+        release(call.state, store.kind, found)
     elif id_property == "email":
         store.block(id_)
     else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from hsagency.sandbox.api.linked import bind, bonds_of, links_shown, release
 from hsagency.sandbox.api.merging import merging_routes
-from hsagency.sandbox.api.views import view_of_query
+from hsagency.sandbox.api.views import View, known_names
 from hsagency.sandbox.record import Record
 from hsagency.sandbox.records import RecordStore
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -20,7 +21,7 @@ READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
 def list_records(call: Call) -> Outcome:
     """Return a page in the order of ids, with a cursor when there is more."""
     store = _store(call)
-    view = view_of_query(call, store.kind)
+    view = _view(call, store)
     limit = call.number("limit", default=PAGE_DEFAULT, least=1, most=view.most)
     after = call.number("after", default=0)
     page = store.page(after=after, limit=limit, archived=call.archived, as_of=call.as_of)
@@ -31,11 +32,13 @@ def list_records(call: Call) -> Outcome:
 
 
 def create_record(call: Call) -> Outcome:
-    """Add a record; 409 when its unique property is taken."""
-    store = _store(call)
-    properties = judged(store.kind, call.content)
+    """Add a record, and link it; 409 when its unique property is taken."""
+    store, content = _store(call), call.content
+    properties = judged(store.kind, content)
     demand_required(store.kind, properties)
+    bonds = bonds_of(call, store.kind, content)
     record = store.create(properties, at=call.now)
+    bind(call.state, store.kind, record, bonds)
     return 201, record.shown(sorted(record.properties))
 
 
@@ -43,7 +46,7 @@ def read_record(call: Call) -> Outcome:
     """Return one record, by id or by `idProperty`."""
     store = _store(call)
     record = _found(call, store, archived=call.archived)
-    return 200, view_of_query(call, store.kind).of(record)
+    return 200, _view(call, store).of(record)
 
 
 def update_record(call: Call) -> Outcome:
@@ -58,7 +61,9 @@ def update_record(call: Call) -> Outcome:
 def archive_record(call: Call) -> Outcome:
     """Move a record to the recycling bin."""
     store = _store(call)
-    store.archive(_found(call, store), at=call.now)
+    record = _found(call, store)
+    store.archive(record, at=call.now)
+    release(call.state, store.kind, record)
     return 204, None
 
 
@@ -103,4 +108,18 @@ def _found(call: Call, store: RecordStore, *, archived: bool = False) -> Record:
         id_property=call.request.param("idProperty"),
         archived=archived,
         as_of=call.as_of if call.request.method == "GET" else None,
+    )
+
+
+def _view(call: Call, store: RecordStore) -> View:
+    """Return what the query of a GET asks for."""
+    query, kind = call.request, store.kind
+    if not query.query:
+        return View(kind.shown, as_of=call.as_of)
+    others = [call.state.types.find(name) for name in query.params("associations")]
+    return View(
+        kind.wanted(query.params("properties")),
+        history=known_names(kind, query.params("propertiesWithHistory")),
+        as_of=call.as_of,
+        links=(lambda record: links_shown(call.state, kind, record, others)) if others else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hsagency.sandbox.definitions import ObjectType
@@ -19,6 +20,8 @@ class View:
     names: tuple[str, ...]
     history: tuple[str, ...] = ()
     as_of: str | None = None
+    # what a read adds about a record's associations
+    links: Callable[[Record], JsonObject] | None = None
 
     @property
     def most(self) -> int:
@@ -32,26 +35,14 @@ class View:
             shown["propertiesWithHistory"] = {
                 name: record.history(name, as_of=self.as_of) for name in self.history
             }
-        return shown
-
-
-def view_of_query(call: Call, kind: ObjectType) -> View:
-    """Return what the query of a GET asks for."""
-    query = call.request
-    if not query.query:
-        return View(kind.shown, as_of=call.as_of)
-    return View(
-        kind.wanted(query.params("properties")),
-        history=_known(kind, query.params("propertiesWithHistory")),
-        as_of=call.as_of,
-    )
+        return shown if self.links is None else shown | self.links(record)
 
 
 def view_of_body(call: Call, kind: ObjectType, content: JsonObject) -> View:
     """Return what the body of a search or a batch read asks for."""
     return View(
         kind.wanted(texts(content, "properties")),
-        history=_known(kind, texts(content, "propertiesWithHistory")),
+        history=known_names(kind, texts(content, "propertiesWithHistory")),
         as_of=call.as_of,
     )
 
@@ -92,5 +83,6 @@ def id_property_of(content: JsonObject) -> str | None:
     return found
 
 
-def _known(kind: ObjectType, asked: list[str]) -> tuple[str, ...]:
+def known_names(kind: ObjectType, asked: list[str]) -> tuple[str, ...]:
+    """Return those of the names asked for that are properties."""
     return tuple(sorted({name for name in asked if name in kind.properties}))

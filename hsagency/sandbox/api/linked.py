@@ -1,0 +1,94 @@
+"""What records have to do with associations: linked when made, shown when read, let go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hsagency.sandbox.api.linking import Pair, id_in
+from hsagency.sandbox.api.views import objects_of
+from hsagency.sandbox.definitions import ObjectType, fully_qualified
+from hsagency.sandbox.labels import Label, Labels
+from hsagency.sandbox.links import Links
+from hsagency.sandbox.record import Record
+from hsagency.sandbox.state import Call, PortalState
+from hsagency.sandbox.wire import ApiError, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """A link that a new record is to have."""
+
+    other: ObjectType
+    other_id: int
+    labels: tuple[Label, ...]
+
+
+def bonds_of(call: Call, kind: ObjectType, content: JsonObject) -> list[Bond]:
+    """Return the links that the body of a new record asks for, or refuse them."""
+    return [_bond(call, kind, one) for one in objects_of(content, "associations") or []]
+
+
+def bind(state: PortalState, kind: ObjectType, record: Record, bonds: Iterable[Bond]) -> None:
+    """Link a new record."""
+    for bond in bonds:
+        state.part(Links).add(kind, record.record_id, bond.other, bond.other_id, labels=bond.labels)
+
+
+def release(state: PortalState, kind: ObjectType, record: Record) -> None:
+    """Take a record that goes apart from all others."""
+    state.part(Links).remove_all(kind, record.record_id)
+
+
+def links_shown(
+    state: PortalState, kind: ObjectType, record: Record, others: Iterable[ObjectType]
+) -> JsonObject:
+    """Return a record's links as a read shows them: an entry for each way, no empty lists."""
+    links, labels = state.part(Links), state.part(Labels)
+    found: JsonObject = {}
+    for other in others:
+        ways = {way.type_id: way.name for way in labels.between(kind, other)}
+        entries = [
+            {"id": str(id_), "type": ways[type_id]}
+            for id_, types in links.of(kind, record.record_id, other).items()
+            for type_id in sorted(types)
+            if type_id in ways
+        ]
+        if entries:
+            found[_name(state, other)] = {"results": entries}
+    return {"associations": found} if found else {}
+
+
+def _bond(call: Call, kind: ObjectType, content: JsonObject) -> Bond:
+    state, types = call.state, content.get("types")
+    links, labels = state.part(Links), state.part(Labels)
+    other = _other(state, kind, types)
+    pair = Pair(call, kind, other, links, labels)
+    ways = pair.specified(types)
+    given = id_in(content.get("to"))
+    id_ = pair.known(other, given)
+    if id_ is None:
+        raise ApiError(
+            400,
+            "One or more associations are invalid",
+            category="VALIDATION_ERROR",
+            context={"INVALID_OBJECT_IDS": [f"{other.singular.upper()}={given} is not valid"]},
+        )
+    return Bond(other, id_, tuple(ways))
+
+
+def _other(state: PortalState, kind: ObjectType, types: object) -> ObjectType:
+    """Return the type that the first id of an association's types leads to."""
+    first = types[0] if isinstance(types, list) and types else None
+    type_id = first.get("associationTypeId") if isinstance(first, dict) else None
+    if not isinstance(type_id, int):
+        return kind  # the types are refused as what they are
+    labels = state.part(Labels)
+    return next((one for one in state.types if labels.find(kind, one, type_id)), kind)
+
+
+def _name(state: PortalState, kind: ObjectType) -> str:
+    """Return what a read calls a type; HubSpot writes line items with a space."""
+    if kind.scope == "custom":
+        return fully_qualified(state.portal.portal_id, kind)
+    return kind.plural.lower()
