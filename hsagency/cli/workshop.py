@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from hsagency.cli.common import Shared, program, shared
+from hsagency.cli.common import Shared, as_json, program, shared
 from hsagency.errors import UsageError
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(short_help="Run the whole main job against the sandbox.")
@@ -131,37 +134,59 @@ def _lab_settings(folder: Path) -> Path:
 
 @click.command(short_help="Serve a simulated HubSpot on this machine.")
 @click.option("--portals", default=25, show_default=True, help="How many portals to simulate.")
-@click.option("--port", default=0, help="The port on 127.0.0.1; 0 takes a free one.")
-@click.option("--seed", default=0, show_default=True, help="The same seed makes the same portals.")
 @click.option(
-    "--csv",
-    "list_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the client list that onboards them into this file.",
+    "--contacts", default=40, show_default=True, help="How many contacts each portal starts with."
 )
+@click.option("--seed", default=0, show_default=True, help="The same seed makes the same portals.")
+@click.option("--port", default=0, help="The port on 127.0.0.1; 0 takes a free one.")
+@click.option("--csv", type=_FILE, help="Write the client list that onboards them into this file.")
+@click.option("--faults", type=_FILE, help="What goes wrong, as a file of [[fault]] tables.")
+@click.option("--ledger", type=_FILE, help="Write each call into this new file, as JSON lines.")
+@click.option(
+    "--tls",
+    is_flag=False,
+    flag_value="good",
+    type=click.Choice(["good", "expired", "not-yet-valid", "wrong-name", "untrusted"]),
+    help="Speak HTTPS, with this certificate; alone it means a good one.",
+)
+@click.option("--at", metavar="TIME", help="Let its clock stand still at this time.")
+@click.option("--routes", is_flag=True, help="List what is simulated, and stop.")
+@as_json
 @shared
-def sandbox(common: Shared, *, portals: int, port: int, seed: int, list_file: Path | None) -> None:
+def sandbox(common: Shared, *, routes: bool, as_json: bool, **options: Any) -> None:
     """
     Serve a simulated HubSpot on this machine until it is interrupted.
 
-    It answers account details and usage, token information, contacts, companies and deals;
-    any other path is a 404 that says so. While it runs, its control API makes trouble on
-    request, with the key that it prints: for example
-    POST /_sandbox/tokens/rotate {"portalId": N} gives a portal a new token.
+    It answers account information and activity, records, search, batches, associations,
+    properties, pipelines, schemas, lists, owners, forms, workflows, exports, communication
+    preferences and OAuth, in old and dated paths; --routes lists them all, and any other path is
+    a 404 that says so.
+
+    --faults FILE makes trouble from the start (templates/faults.toml is a bad day at HubSpot). The
+    control API does so while it runs, with the key that it prints: for example
+    POST /_sandbox/faults {"kind": "status", "status": 503, "times": 2}.
 
     \b
     Examples:
       hsagency sandbox --portals 25 --csv clients.csv
-      hsagency sandbox --port 8765 --seed 1
+      hsagency sandbox --port 8765 --seed 1 --faults faults.toml --ledger calls.jsonl
+      hsagency sandbox --tls expired --at 2026-11-01T05:00:00+00:00
+      hsagency sandbox --routes --json
     """
     from hsagency.sandbox import run
+    from hsagency.sandbox.surface import surface_as_text
 
     del common
+    if as_json and not routes:
+        raise UsageError("--json goes with --routes. Nothing was started.")
+    if routes:
+        click.echo(surface_as_text(as_json=as_json))
+        return
 
     def announce(line: str) -> None:
         click.echo(line.replace("hsagency onboard", f"{program()} onboard"))
 
-    run(portals=portals, port=port, seed=seed, csv=list_file, announce=announce)
+    run(**options, announce=announce)
 
 
 COMMANDS = (demo, init, lab, sandbox)
