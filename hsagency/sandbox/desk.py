@@ -30,6 +30,7 @@ SECRET = frozenset(
         "code",
         "code_verifier",
         "refresh_token",
+        "signature",
         "state",
         "token",
     }

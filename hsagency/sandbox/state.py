@@ -190,7 +190,11 @@ class Call:
     @property
     def archived(self) -> bool:
         """Whether the recycling bin was asked for."""
-        return self.request.param("archived") == "true"
+        return self.flag("archived")
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter of the query says yes; HubSpot's Python client writes `True`."""
+        return (self.request.param(name) or "").lower() == "true"
 
     def number(self, name: str, *, default: int, least: int = 0, most: int | None = None) -> int:
         """Return a whole number from the query, or refuse what is none or out of range."""
