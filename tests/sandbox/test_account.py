@@ -4,7 +4,9 @@ import pytest
 
 from hsagency.sandbox import Clock, Fault, Sandbox
 
+DAILY = "api-usage/daily/private-apps"
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
+VERSIONS = ["v3", "2025-09", "2026-03", "2026-09", "2027-03-beta"]
 REQUIRED = {
     "portalId",
     "accountType",
@@ -18,15 +20,50 @@ REQUIRED = {
 }
 
 
-@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_details_have_all_required_fields_and_a_name_only_since_2026_09(
     client, sandbox: Sandbox, version: str
 ) -> None:
-    # required fields: account information specification, August 2026
+    """Facts 2.1: the required fields, and two optional ones that rest on documents alone."""
     details = client.get(f"/account-info/{version}/details").json()
-    named = {"portalName", "createdAt"} if version == "2026-09" else set()
+    named = {"portalName", "createdAt"} if version >= "2026-09" and version != "v3" else set()
     assert details.keys() == REQUIRED | named
     assert details["portalId"] == sandbox.portals[0].portal_id
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_details_may_lack_the_name_as_they_do_on_live_portals(
+    client, sandbox: Sandbox, version: str
+) -> None:
+    """Facts 2.1: portalName was not seen in any published live answer."""
+    sandbox.alter(sandbox.portals[0].portal_id, portal_names=False)
+    details = client.get(f"/account-info/{version}/details").json()
+    assert details.keys() == REQUIRED
+
+
+def test_details_follow_what_is_changed_about_an_account(client, sandbox: Sandbox) -> None:
+    """Facts 2.1."""
+    altered = sandbox.alter(
+        sandbox.portals[0].portal_id,
+        name="Acme Holding",
+        account_type="DEVELOPER_TEST",
+        time_zone="Asia/Kolkata",
+        currency="INR",
+        additional_currencies=("EUR", "USD"),
+    )
+    assert altered == sandbox.portals[0]
+    details = client.get("/account-info/2026-09/details").json()
+    assert (
+        details.items()
+        >= {
+            "portalName": "Acme Holding",
+            "accountType": "DEVELOPER_TEST",
+            "timeZone": "Asia/Kolkata",
+            "utcOffset": "+05:30",
+            "companyCurrency": "INR",
+            "additionalCurrencies": ["EUR", "USD"],
+        }.items()
+    )
 
 
 def test_the_offset_of_a_portal_follows_daylight_saving(inside) -> None:
@@ -79,12 +116,62 @@ def test_daily_usage_counts_private_apps_and_leaves_service_keys_out(
             client.get("/crm/objects/2026-09/contacts")
     client = inside(sandbox, key.token)
     for version in ("v3", "2026-03", "2026-09"):
-        path = f"/account-info/{version}/api-usage/daily/private-apps"
+        path = f"/account-info/{version}/{DAILY}"
         (usage,) = client.get(path).json()["results"]
         assert (usage["name"], usage["currentUsage"]) == ("private-apps-api-calls-daily", 3)
     (every,) = client.get("/account-info/v3/api-usage/daily").json()["results"]
     assert (every["name"], every["currentUsage"]) == ("api-calls-daily", 3 + 5 + 4)
     assert every["fetchStatus"] == "SUCCESS"
+
+
+def test_the_beta_counts_all_types_of_app_and_says_which(inside, sandbox: Sandbox) -> None:
+    """Facts 2.3, from documents alone."""
+    portal = sandbox.portals[0]
+    made = {
+        "LEGACY_PRIVATE_APP": (sandbox.issue(portal.portal_id, kind="private_app"), 2),
+        "DEVELOPER_PLATFORM_APP": (sandbox.issue(portal.portal_id, kind="static_app"), 3),
+        "SERVICE_KEY": (sandbox.issue(portal.portal_id, kind="service_key"), 5),
+    }
+    for credential, calls in made.values():
+        for _ in range(calls):
+            inside(sandbox, credential.token).get("/crm/objects/2026-09/contacts")
+    client = inside(sandbox, made["SERVICE_KEY"][0].token)
+    (usage,) = client.get(f"/account-info/2027-03-beta/{DAILY}").json()["results"]
+    counts = {one["appType"]: one["currentUsage"] for one in usage["usageByAppType"]}
+    assert counts == {"LEGACY_PRIVATE_APP": 2, "DEVELOPER_PLATFORM_APP": 3, "SERVICE_KEY": 5 + 1}
+    assert usage["currentUsage"] == sum(counts.values())
+    (older,) = client.get(f"/account-info/2026-09/{DAILY}").json()["results"]
+    assert older.keys() == usage.keys() - {"usageByAppType"}
+
+
+@pytest.mark.parametrize("status", ["FAILURE", "NOTFOUND", "TIMEOUT"])
+def test_a_count_that_failed_says_so_and_means_nothing(
+    client, sandbox: Sandbox, status: str
+) -> None:
+    """Facts 2.3: only SUCCESS and CACHED are to be trusted. That the others say 0 is assumed."""
+    portal_id = sandbox.portals[0].portal_id
+    sandbox.spend(portal_id, 700)
+    sandbox.alter(portal_id, usage_status=status)
+    for path in (f"/account-info/2026-09/{DAILY}", "/account-info/v3/api-usage/daily"):
+        (usage,) = client.get(path).json()["results"]
+        assert (usage["fetchStatus"], usage["currentUsage"]) == (status, 0)
+    (usage,) = client.get(f"/account-info/2027-03-beta/{DAILY}").json()["results"]
+    assert [one["currentUsage"] for one in usage["usageByAppType"]] == [0, 0, 0]
+
+
+def test_a_cached_count_is_the_last_one_that_was_made(client, sandbox: Sandbox) -> None:
+    """Facts 2.3, from documents alone."""
+    portal_id, path = sandbox.portals[0].portal_id, f"/account-info/2026-09/{DAILY}"
+    sandbox.spend(portal_id, 700)
+    (counted,) = client.get(path).json()["results"]
+    sandbox.alter(portal_id, usage_status="CACHED")
+    sandbox.clock.advance(300)
+    sandbox.spend(portal_id, 50)
+    assert client.get(path).json()["results"] == [{**counted, "fetchStatus": "CACHED"}]
+    sandbox.alter(portal_id, usage_status="SUCCESS")
+    (fresh,) = client.get(path).json()["results"]
+    assert fresh["currentUsage"] >= counted["currentUsage"] + 50
+    assert fresh["collectedAt"] > counted["collectedAt"]
 
 
 def test_a_rotated_token_is_dead_at_once_or_after_its_grace(inside, sandbox: Sandbox) -> None:

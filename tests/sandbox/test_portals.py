@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Clock, Request, Sandbox
+from hsagency.sandbox.people import people
 
 TOKEN = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CONTACTS = "/crm/objects/2026-09/contacts"
@@ -86,3 +88,48 @@ def test_an_unknown_portal_is_refused_by_name(sandbox: Sandbox) -> None:
 def test_a_sandbox_with_fewer_than_no_contacts_is_refused() -> None:
     with pytest.raises(SandboxError, match="-1 contacts"):
         Sandbox(contacts=-1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": " "}, "name of an account is a name"),
+        ({"account_type": "REAL"}, "one of STANDARD"),
+        ({"tier": "free"}, "one of starter"),
+        ({"time_zone": "Mars/Olympus"}, "name of a time zone"),
+        ({"time_zone": 7}, "name of a time zone"),
+        ({"currency": "euro"}, "currency's code"),
+        ({"additional_currencies": ("EUR", "x")}, "currencies' codes"),
+        ({"add_ons": 3}, "0, 1 or 2"),
+        ({"add_ons": True}, "0, 1 or 2"),
+        ({"portal_names": "no"}, "true or false"),
+        ({"usage_status": "LATE"}, "one of SUCCESS"),
+        ({"newer_refusals": 1}, "true or false"),
+        ({"hublet": "eu1"}, "no hublet to change"),
+        ({"name": "Acme", "tier": "free"}, "one of starter"),
+    ],
+)
+def test_an_account_is_not_changed_into_what_cannot_be(
+    sandbox: Sandbox, changes: dict[str, Any], words: str
+) -> None:
+    before = sandbox.portals
+    with pytest.raises(SandboxError, match=words):
+        sandbox.alter(before[0].portal_id, **changes)
+    assert sandbox.portals == before
+
+
+def test_an_account_that_is_renamed_keeps_its_slug_and_its_data(sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    contacts = ask(sandbox, portal.token, CONTACTS)
+    sandbox.alter(portal.portal_id, name="Acme Holding", tier="enterprise")
+    assert sandbox.portal("acme-corp").name == "Acme Holding"
+    assert ask(sandbox, portal.token, CONTACTS) == contacts
+
+
+@given(seed=st.integers(0, 10**6))
+def test_every_portal_has_people_and_one_of_them_made_its_credential(seed: int) -> None:
+    for portal in Sandbox(portals=3, seed=seed).portals:
+        staff = people(portal, seed=seed)
+        assert staff[0].user_id == portal.credential.user_id
+        assert len({person.user_id for person in staff}) == len(staff) == 5
+        assert len({person.email for person in staff}) == 5
