@@ -13,34 +13,20 @@ The control calls about OAuth apps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.apps import App
+from hsagency.sandbox.asked import Asked
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.wire import JsonObject
 
 _Result: TypeAlias = tuple[int, JsonObject | None]
 _Calls: TypeAlias = dict[tuple[str, str], Callable[[JsonObject], _Result]]
-_APP_WORDS = {
-    "name": str,
-    "redirectUris": list,
-    "required": list,
-    "optional": list,
-    "distribution": str,
-    "partner": bool,
-    "listed": bool,
-    "appId": int,
-    "clientId": str,
-    "clientSecret": str,
-}
-_NAMES = {
-    "redirectUris": "redirect_uris",
-    "appId": "app_id",
-    "clientId": "client_id",
-    "clientSecret": "client_secret",
-}
+_TEXTS = {"distribution": "distribution", "clientId": "client_id", "clientSecret": "client_secret"}
+_LISTS = {"redirectUris": "redirect_uris", "required": "required", "optional": "optional"}
+_FLAGS = ("partner", "listed")
 
 
 class AppControl:
@@ -64,31 +50,39 @@ class AppControl:
         return 200, {"apps": [_shown(app) for app in self._sandbox.desk.apps]}
 
     def _register(self, content: JsonObject) -> _Result:
-        given = _checked(content, _APP_WORDS, needed=("name", "redirectUris"))
-        app = self._sandbox.register_app(
-            **{_NAMES.get(word, word): value for word, value in given.items()}
-        )
+        asked = Asked(content).only("name", "appId", *_TEXTS, *_LISTS, *_FLAGS)
+        given: dict[str, Any] = {"redirect_uris": asked.names("redirectUris")}
+        given |= {name: _text(asked, word) for word, name in _TEXTS.items() if word in asked}
+        given |= {name: asked.names(word) for word, name in _LISTS.items() if word in asked}
+        given |= {word: asked.flag(word) for word in _FLAGS}
+        if "appId" in asked:
+            given["app_id"] = asked.whole("appId")
+        app = self._sandbox.register_app(_text(asked, "name"), **given)
         return 201, _shown(app) | {"clientSecret": app.client_secret}
 
     def _uninstall(self, content: JsonObject) -> _Result:
-        words = {"portalId": int, "clientId": str, "hubGone": bool}
-        given = _checked(content, words, needed=("portalId", "clientId"))
-        self._sandbox.uninstall(
-            given["portalId"], given["clientId"], hub_gone=given.get("hubGone", False)
-        )
-        return 200, {"portalId": given["portalId"], "clientId": given["clientId"]}
+        asked = Asked(content).only("portalId", "clientId", "hubGone")
+        portal_id, client_id = asked.whole("portalId"), _text(asked, "clientId")
+        self._sandbox.uninstall(portal_id, client_id, hub_gone=asked.flag("hubGone"))
+        return 200, {"portalId": portal_id, "clientId": client_id}
 
     def _end_access(self, content: JsonObject) -> _Result:
-        given = _checked(content, {"accessToken": str}, needed=("accessToken",))
-        self._sandbox.end_access(given["accessToken"])
+        self._sandbox.end_access(_text(Asked(content).only("accessToken"), "accessToken"))
         return 204, None
 
     def _behave(self, content: JsonObject) -> _Result:
-        desk = self._sandbox.desk
-        given = _checked(content, {"rotates": bool, "tells": bool})
-        desk.rotates = given.get("rotates", desk.rotates)
-        desk.tells = given.get("tells", desk.tells)
-        return 200, {"rotates": desk.rotates, "tells": desk.tells}
+        desk, asked = self._sandbox.desk, Asked(content).only("rotates", "tells")
+        rotates = asked.flag("rotates") if "rotates" in asked else desk.rotates
+        tells = asked.flag("tells") if "tells" in asked else desk.tells
+        desk.rotates, desk.tells = rotates, tells
+        return 200, {"rotates": rotates, "tells": tells}
+
+
+def _text(asked: Asked, name: str) -> str:
+    value: Any = asked.value(name)
+    if not isinstance(value, str):
+        raise SandboxError(f"{name} must be a text; nothing was changed.")
+    return value
 
 
 def _shown(app: App) -> JsonObject:
@@ -103,22 +97,3 @@ def _shown(app: App) -> JsonObject:
         "installs": len(app.installs),
         "installsMax": app.installs.cap,
     }
-
-
-def _checked(
-    content: JsonObject, words: Mapping[str, type], *, needed: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Return what a call says, if it says all it must and nothing else."""
-    for word in needed:
-        if word not in content:
-            raise SandboxError(f"{word} is missing; nothing was changed.")
-    for word, value in content.items():
-        if word not in words:
-            raise SandboxError(
-                f"There is no {word!r} here; nothing was changed.",
-                hint=f"Known: {', '.join(words)}.",
-            )
-        texts = not isinstance(value, list) or all(isinstance(one, str) for one in value)
-        if type(value) is not words[word] or not texts:
-            raise SandboxError(f"{word} has the wrong type; nothing was changed.")
-    return content

@@ -26,7 +26,7 @@ _WORDS = {
 }
 _PATTERN = re.compile(r"crm\.(objects|schemas)\.([A-Za-z0-9_-]+)\.(read|write)")
 _VERBS = {"read": "See", "write": "Create, change and delete"}
-_AREAS = {"objects": "{} records", "schemas": "the properties, groups and pipelines of {}"}
+_AREAS = {"objects": "{}", "schemas": "the properties, groups and pipelines of {}"}
 _THINGS = {"custom": "custom objects", "line_items": "line items"}
 
 
@@ -35,7 +35,7 @@ def in_words(scope: str) -> str:
     Say what a scope allows.
 
     >>> in_words("crm.objects.companies.write")
-    'Create, change and delete companies records'
+    'Create, change and delete companies'
     """
     known = _WORDS.get(scope)
     if known is not None:
