@@ -6,7 +6,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 from hsagency.sandbox.api.records import next_page
 from hsagency.sandbox.state import Call
@@ -27,12 +27,14 @@ def page_of(
     """
     limit = call.number("limit", default=default, least=1, most=most)
     after, before = call.request.param("after"), call.request.param("before")
+    if not items:
+        return [], {}
     if after or not before:
-        start = bisect_right(items, _key(after), key=key) if after else 0
+        start = bisect_right(items, _key(after, key(items[0])), key=key) if after else 0
         found = list(items[start : start + limit])
         below, above = start > 0, start + limit < len(items)
     else:
-        end = bisect_left(items, _key(before), key=key)
+        end = bisect_left(items, _key(before, key(items[0])), key=key)
         found = list(items[max(0, end - limit) : end])[::-1]
         below, above = end > limit, end < len(items)
     ends = sorted((key(found[0]), key(found[-1]))) if found else []
@@ -52,17 +54,15 @@ def _cursor(key: Key) -> str:
     return urlsafe_b64encode(json.dumps(key).encode()).decode()
 
 
-def _key(cursor: str) -> Key:
+def _key(cursor: str, example: Key) -> Key:
+    """Return what a cursor stands for, which must be of the same make as the keys here."""
     try:
         found = json.loads(urlsafe_b64decode(cursor.encode()))
     except (ValueError, RecursionError) as error:
         raise _unknown(cursor) from error
-    match found:
-        case [int(number)]:
-            return (number,)
-        case [str(word), int(number)]:
-            return (word, number)
-    raise _unknown(cursor)
+    if not isinstance(found, list) or [*map(type, found)] != [*map(type, example)]:
+        raise _unknown(cursor)
+    return cast("Key", tuple(found))
 
 
 def _unknown(cursor: str) -> Exception:
