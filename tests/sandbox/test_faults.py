@@ -1,3 +1,7 @@
+import json
+import statistics
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
 from hypothesis import given
@@ -5,6 +9,7 @@ from hypothesis import strategies as st
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, Request, Sandbox
+from hsagency.sandbox.faults import fault_from, fault_shown
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 NEW = {"properties": {"email": "new@example.com"}}
@@ -180,6 +185,127 @@ def test_a_probable_fault_falls_the_same_way_for_the_same_seed(
     assert probability not in (0, 1) or set(drawn[0]) == {500 if probability else 200}
 
 
+def test_a_fault_hits_one_route_in_old_and_dated_paths_whatever_it_names_its_values(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.faults.add(Fault(kind="status", status=500, route="get /crm/objects/{any}/{id}"))
+    hit = [
+        sandbox.handle(ask(sandbox, path, method=method)).status == 500
+        for method, path in (
+            ("GET", "/crm/v3/objects/contacts/101"),
+            ("GET", f"{CONTACTS}/101"),
+            ("PATCH", f"{CONTACTS}/101"),
+            ("GET", CONTACTS),
+            ("GET", "/crm/v3/objects/deals/7"),
+        )
+    ]
+    assert hit == [True, True, False, False, True]
+
+
+def test_a_route_without_a_method_is_hit_by_all(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="status", status=500, route="/crm/objects/{type}"))
+    found = [sandbox.handle(ask(sandbox, CONTACTS, method=m)).status for m in ("GET", "POST")]
+    assert found == [500, 500]
+
+
+@pytest.mark.parametrize("by", ["portal_id", "client_slug"])
+def test_a_fault_hits_a_portal_by_its_id_or_its_slug(sandbox: Sandbox, by: str) -> None:
+    one, other = sandbox.portals[:2]
+    sandbox.faults.add(Fault(kind="status", status=500, portal=getattr(one, by)))
+    asked = [ask(sandbox, CONTACTS, token=portal.token) for portal in (one, other)]
+    assert [sandbox.handle(request).status for request in asked] == [500, 200]
+    assert sandbox.handle(Request.parse("GET", CONTACTS)).status == 401
+
+
+def test_a_fault_holds_from_one_time_until_another(sandbox: Sandbox) -> None:
+    now = sandbox.clock.now()
+    window = {"since": now + timedelta(seconds=10), "until": now + timedelta(seconds=20)}
+    sandbox.faults.add(Fault(kind="status", status=500, **window))
+    found = []
+    for _ in range(4):
+        found += statuses(sandbox, 1)
+        sandbox.clock.advance(9.999 if len(found) == 2 else 10)
+    assert found == [200, 500, 500, 200]
+
+
+@given(after=st.integers(0, 12), times=st.integers(1, 3))
+def test_so_many_matching_calls_pass_and_then_so_many_fail(after: int, times: int) -> None:
+    sandbox = Sandbox(portals=1, contacts=0)
+    sandbox.faults.add(Fault(kind="status", status=500, after=after, times=times, method="GET"))
+    sandbox.handle(ask(sandbox, CONTACTS, method="POST"))  # is not among them
+    assert statuses(sandbox, 17) == [200] * after + [500] * times + [200] * (17 - after - times)
+
+
+def test_one_portals_draws_do_not_depend_on_anothers_calls() -> None:
+    drawn = []
+    for others in (0, 7):
+        sandbox = Sandbox(portals=2, contacts=0)
+        sandbox.faults.add(Fault(kind="status", status=500, probability=0.5))
+        for _ in range(others):
+            sandbox.handle(ask(sandbox, CONTACTS, token=sandbox.portals[1].token))
+        drawn.append(statuses(sandbox, 20))
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == {200, 500}
+
+
+def delays(calls: int = 200, **words) -> list[float]:
+    sandbox = Sandbox(portals=1, contacts=0)
+    sandbox.faults.add(Fault(kind="latency", **words))
+    return [sandbox.handle(ask(sandbox, "/nowhere")).delay for _ in range(calls)]
+
+
+def test_latencies_are_fixed_or_drawn_the_same_way_every_time() -> None:
+    assert set(delays(5, seconds=0.25)) == {0.25}
+    for shape in ("uniform", "normal", "lognormal"):
+        drawn = delays(seconds=2.0, spread=0.5, distribution=shape)
+        assert drawn == delays(seconds=2.0, spread=0.5, distribution=shape)
+        assert len(set(drawn)) == 200
+        assert 1.8 < statistics.median(drawn) < 2.2
+
+
+def test_a_uniform_latency_stays_within_its_spread() -> None:
+    drawn = delays(seconds=2.0, spread=0.5, distribution="uniform")
+    assert 1.5 <= min(drawn) < 1.6
+    assert 2.4 < max(drawn) <= 2.5
+
+
+def test_a_normal_latency_is_never_negative_and_a_lognormal_one_has_a_tail() -> None:
+    normal = delays(seconds=0.1, spread=1.0, distribution="normal")
+    assert min(normal) == 0
+    lognormal = delays(seconds=0.1, spread=1.0, distribution="lognormal")
+    assert min(lognormal) > 0
+    assert max(lognormal) > 5 * statistics.median(lognormal)
+
+
+def rules() -> st.SearchStrategy[Fault]:
+    return st.builds(
+        Fault,
+        kind=st.sampled_from(["status"]),
+        status=st.integers(400, 599),
+        portal=st.none() | st.integers(1, 9) | st.text("abc-", max_size=5),
+        since=st.none() | st.datetimes(timezones=st.just(UTC)),
+        scopes=st.lists(st.text("abc.", min_size=1)).map(tuple),
+        retry_after=st.none() | st.integers(0, 99) | st.floats(0, 99),
+        after=st.integers(0, 9),
+        times=st.none() | st.integers(1, 9),
+        probability=st.floats(0, 1),
+        effect=st.booleans(),
+        form=st.sampled_from([None, "json", "html", "empty"]),
+    )
+
+
+@given(fault=rules())
+def test_what_is_shown_of_a_fault_makes_the_same_one_from_json(fault: Fault) -> None:
+    assert fault_from(json.loads(json.dumps(fault_shown(fault)))) == fault
+
+
+def test_words_are_understood_in_both_spellings() -> None:
+    content = {"kind": "status", "status": 429, "retryAfter": 1, "portalId": 7}
+    other = {"kind": "status", "status": 429, "retry_after": 1, "portal_id": 7}
+    assert fault_from(content) == fault_from(other)
+    assert fault_shown(fault_from(other)) == content
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -194,6 +320,27 @@ def test_a_probable_fault_falls_the_same_way_for_the_same_seed(
         {"kind": "burst", "times": 0},
         {"kind": "burst", "path": 7},
         {"kind": "burst", "portal_id": "7"},
+        {"kind": "burst", "portal_id": True},
+        {"kind": "burst", "status": 429},
+        {"kind": "burst", "after": -1},
+        {"kind": "burst", "since": datetime.fromisoformat("2026-01-01")},
+        {"kind": "burst", "until": "2026-01-01"},
+        {"kind": "latency", "seconds": 1e9},
+        {"kind": "latency", "spread": -1},
+        {"kind": "latency", "spread": 6, "distribution": "lognormal"},
+        {"kind": "latency", "distribution": "flat"},
+        {"kind": "drop_after", "seconds": 1},
+        {"kind": "redirect", "status": 200},
+        {"kind": "redirect", "location": "/a\r\nSet-Cookie: b"},
+        {"kind": "status", "status": 429, "marker": "both"},
+        {"kind": "status", "status": 429, "retry_after": "soon", "as_date": True},
+        {"kind": "status", "status": 429, "retry_after": float("nan")},
+        {"kind": "status", "status": 488, "hublet": "e\nu"},
+        {"kind": "status", "status": 403, "scopes": (1,)},
+        {"kind": "headers"},
+        {"kind": "headers", "oddity": "rude"},
+        {"kind": "truncated", "keep": -1},
+        {"kind": "lag", "effect": True},
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(rule: dict) -> None:

@@ -109,6 +109,14 @@ def test_bodies_come_with_a_length_in_chunks_or_after_a_question(sandbox: Sandbo
         b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-9\r\n",
+        b"GET / HTTP/2.0\r\n\r\n",
+        b"GET /",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: cut",
     ],
 )
 def test_what_is_not_http_gets_400(sandbox: Sandbox, nonsense: bytes) -> None:
@@ -116,6 +124,93 @@ def test_what_is_not_http_gets_400(sandbox: Sandbox, nonsense: bytes) -> None:
         answer = raw(server.url, nonsense)
     assert b" 400 " in answer.split(b"\r\n")[0]
     assert b'"status":"error"' in answer
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "status"),
+    [
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b" 414 "),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 201 + b"\r\n", b" 431 "),
+        (b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 9_000_000, b" 400 "),
+    ],
+)
+def test_too_much_is_refused_so_that_who_still_sends_hears_it(
+    sandbox: Sandbox, nonsense: bytes, status: bytes
+) -> None:
+    with serve(sandbox) as server:
+        answer = raw(server.url, nonsense)
+    assert status in answer.split(b"\r\n")[0]
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_target_is_as_long_as_it_may_be_and_not_a_byte_longer(
+    connect, sandbox: Sandbox, more: int
+) -> None:
+    """Facts 4.2: 414, URL too long. That the limit is 16 KiB is an assumption."""
+    client = connect(sandbox, sandbox.portals[0].token)
+    target = f"{CONTACTS}?a="
+    answer = client.get(target + "x" * (16_384 - len(target) + more))
+    assert answer.status_code == (414 if more else 200)
+    assert client.get(CONTACTS).status_code == 200  # over the same connection
+    assert len(sandbox.ledger(sandbox.portals[0].portal_id)) == 2 - more
+
+
+def test_a_stray_line_before_a_request_is_skipped_and_an_old_client_is_let_go(sandbox) -> None:
+    with serve(sandbox) as server:
+        answer = raw(server.url, b"\r\nGET /x HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"Connection: close\r\n" in answer
+
+
+def test_a_connection_stays_until_its_client_asks_for_an_end(sandbox: Sandbox) -> None:
+    request = b"GET /x HTTP/1.1\r\n"
+    with serve(sandbox) as server:
+        answer = raw(
+            server.url, request + b"\r\n" + request + b"Connection: Close\r\n\r\n" + request
+        )
+    assert answer.count(b"HTTP/1.1 401") == 2
+
+
+def test_the_bytes_of_an_answer_are_these(sandbox: Sandbox) -> None:
+    with serve(sandbox) as server:
+        answer = raw(server.url, b"HEAD /x HTTP/1.1\r\n\r\n")
+    lines = answer.decode("ascii").split("\r\n")
+    assert lines[0] == "HTTP/1.1 401 Unauthorized"
+    assert lines[1] == "Content-Type: application/json;charset=utf-8"
+    assert lines[3] == "Date: Wed, 14 Oct 2026 12:00:00 GMT"
+    assert lines[4].startswith("Content-Length: ")
+    assert lines[5:] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("truncated", {}), ("headers", {"oddity": "no_length"}), ("slow_body", {"seconds": 0.02})],
+)
+def test_a_spoilt_answer_says_what_it_does_not_keep(sandbox: Sandbox, kind, words) -> None:
+    path = "/account-info/v3/details"
+    sandbox.faults.add(Fault(kind=kind, path="/account-info", **words))
+    with serve(sandbox) as server:
+        start = f"GET {path} HTTP/1.1\r\n".encode()
+        head, _, body = raw(server.url, start, auth(sandbox), b"\r\n").partition(b"\r\n\r\n")
+    length = [line for line in head.split(b"\r\n") if line.startswith(b"Content-Length")]
+    assert (length == []) == (kind == "headers")
+    said = int(length[0].split()[1]) if length else len(body)
+    assert (said > len(body)) == (kind == "truncated")
+    assert (b"Connection: close" in head) == (kind != "slow_body")
+
+
+def test_a_slow_body_ends_with_the_server(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="slow_body", seconds=600))
+    server = serve(sandbox)
+    where = urlsplit(server.url)
+    with socket.create_connection((where.hostname, where.port)) as connection:
+        connection.sendall(b"GET /x HTTP/1.1\r\n\r\n")
+        assert connection.recv(8) == b"HTTP/1.1"
+        server.close()
+        rest = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert rest.endswith(b"\r\n\r\n")
 
 
 def test_a_client_that_leaves_early_does_no_harm(over_a_socket, sandbox: Sandbox) -> None:

@@ -1,0 +1,222 @@
+"""What becomes of answers on the way: the call took effect, and both carriers show it alike."""
+
+import json
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsagency.sandbox import Fault, Request, Sandbox
+from hsagency.sandbox.faults import NOTHING
+from hsagency.sandbox.wire import pieces
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+NEW = {"properties": {"email": "new@example.com"}}
+LIMITS = "x-hubspot-ratelimit-"
+
+
+@pytest.fixture
+def struck(connect, sandbox: Sandbox):
+    """Create a contact under one fault."""
+    client = connect(sandbox, sandbox.portals[0].token)
+
+    def create(kind: str, *, timeout: float = 5, **words) -> httpx.Response:
+        sandbox.faults.add(Fault(kind=kind, times=1, **words))
+        return client.post(CONTACTS, json=NEW, timeout=timeout)
+
+    return create
+
+
+def made(sandbox: Sandbox) -> bool:
+    """Look for the contact in the process, past every fault."""
+    request = Request.parse(
+        "GET",
+        f"{CONTACTS}/new@example.com?idProperty=email",
+        headers=[("authorization", f"Bearer {sandbox.portals[0].token}")],
+    )
+    return sandbox.handle(request).status == 200
+
+
+def first(sandbox: Sandbox):
+    return sandbox.ledger(sandbox.portals[0].portal_id)[0]
+
+
+@pytest.mark.parametrize(("kind", "effect"), [("reset_before", False), ("reset_after", True)])
+def test_a_reset_connection_is_a_read_error(struck, sandbox: Sandbox, kind, effect) -> None:
+    with pytest.raises(httpx.ReadError):
+        struck(kind)
+    assert made(sandbox) == effect
+    entry = first(sandbox)
+    assert (entry.fault, entry.sent, entry.dropped) == (kind, None, kind.removeprefix("reset_"))
+    assert entry.status == (201 if effect else None)
+
+
+@pytest.mark.parametrize("keep", [None, 0, 10])
+def test_a_truncated_body_is_a_protocol_error(struck, sandbox: Sandbox, keep) -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
+        struck("truncated", keep=keep)
+    assert made(sandbox)
+    assert (first(sandbox).status, first(sandbox).fault) == (201, "truncated")
+
+
+def arrived(answer: httpx.Response) -> bytes:
+    """Return what comes of a body until it breaks off."""
+    came = b""
+    try:
+        for part in answer.iter_raw():
+            came += part
+    except httpx.RemoteProtocolError:
+        return came
+    raise AssertionError("the body came to its end")
+
+
+def test_a_truncated_body_comes_as_far_as_it_goes(connect, sandbox: Sandbox) -> None:
+    client = connect(sandbox, sandbox.portals[0].token)
+    whole = client.get(f"{CONTACTS}/101").content
+    sandbox.faults.add(Fault(kind="truncated", keep=20, times=1))
+    with client.stream("GET", f"{CONTACTS}/101") as answer:
+        assert answer.headers["content-length"] == str(len(whole))
+        came = arrived(answer)
+    assert came == whole[:20]
+    assert client.get(f"{CONTACTS}/101").content == whole
+
+
+def test_what_has_no_body_cannot_be_truncated(connect, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="truncated", method="DELETE"))
+    client = connect(sandbox, sandbox.portals[0].token)
+    assert client.delete(f"{CONTACTS}/101").status_code == 204
+    assert client.get(CONTACTS).status_code == 200
+
+
+def test_a_slow_body_comes_to_who_waits_for_each_part(struck, sandbox: Sandbox) -> None:
+    answer = struck("slow_body", seconds=0.5, timeout=0.4)  # in parts, each well before that
+    assert (answer.status_code, first(sandbox).fault) == (201, "slow_body")
+    assert answer.json()["properties"]["email"] == "new@example.com"
+
+
+def test_a_body_that_is_too_slow_is_a_timeout(struck, sandbox: Sandbox) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        struck("slow_body", seconds=60, timeout=0.05)
+    assert made(sandbox)
+
+
+def test_an_empty_body_comes_with_a_good_status(struck, sandbox: Sandbox) -> None:
+    answer = struck("empty")
+    assert (answer.status_code, answer.content) == (201, b"")
+    assert made(sandbox)
+
+
+@pytest.mark.parametrize("body", [None, "", "{", "null", "<html>", "{'a': 1}"])
+def test_a_malformed_body_comes_with_a_good_status(struck, sandbox: Sandbox, body) -> None:
+    answer = struck("malformed", body=body)
+    assert (answer.status_code, answer.headers["content-type"][:16]) == (201, "application/json")
+    if body is None:
+        with pytest.raises(json.JSONDecodeError):
+            answer.json()
+    else:
+        assert answer.text == body
+    assert made(sandbox)
+
+
+def limits(answer: httpx.Response) -> list[str]:
+    return [value for name, value in answer.headers.multi_items() if name.startswith(LIMITS)]
+
+
+def test_rate_headers_come_twice_with_two_values(struck) -> None:
+    headers = struck("headers", oddity="duplicate").headers
+    both = headers.get_list("x-hubspot-ratelimit-daily")
+    assert (len(both), len(set(both))) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("oddity", "holds"),
+    [
+        ("not_a_number", lambda value: not value.isdigit()),
+        ("negative", lambda value: int(value) <= 0),
+        ("very_long", lambda value: len(value) > 4300),
+    ],
+)
+def test_rate_headers_hold_what_they_should_not(struck, oddity, holds) -> None:
+    values = limits(struck("headers", oddity=oddity))
+    assert len(values) == 7
+    assert all(map(holds, values))
+
+
+def test_rate_headers_may_be_missing(struck) -> None:
+    """Facts 3.2: treat every header as optional, per response."""
+    answer = struck("headers", oddity="no_limits")
+    assert (limits(answer), answer.status_code) == ([], 201)
+
+
+def test_header_names_come_in_odd_case(struck) -> None:
+    answer = struck("headers", oddity="odd_case")
+    assert b"x-hUBsPOT-rATElIMIT-dAILY" in [name for name, _ in answer.headers.raw]
+    assert answer.headers["x-hubspot-ratelimit-daily"].isdigit()
+
+
+def test_json_may_be_said_to_be_text(struck) -> None:
+    answer = struck("headers", oddity="content_type")
+    assert answer.headers["content-type"] == "text/plain"
+    assert answer.json()["properties"]["email"] == "new@example.com"
+
+
+def test_what_is_said_to_be_gzip_and_is_not_cannot_be_decoded(struck, sandbox: Sandbox) -> None:
+    with pytest.raises(httpx.DecodingError):
+        struck("headers", oddity="gzip")
+    assert made(sandbox)
+
+
+@pytest.mark.parametrize(("oddity", "how"), [("no_length", None), ("chunked", "chunked")])
+def test_a_body_comes_without_a_length(struck, connect, sandbox, oddity, how) -> None:
+    answer = struck("headers", oddity=oddity)
+    assert "content-length" not in answer.headers
+    assert answer.headers.get("transfer-encoding") == how
+    assert answer.json()["properties"]["email"] == "new@example.com"
+    again = connect(sandbox, sandbox.portals[0].token).get(CONTACTS)
+    assert "content-length" in again.headers
+
+
+def test_the_wrong_portal_is_named_by_introspection_where_that_is_asked_for(
+    connect, sandbox: Sandbox
+) -> None:
+    """Facts 1.5: hubId. Without path or route only account details are struck."""
+    portal = sandbox.portals[0]
+    client = connect(sandbox, portal.token)
+    path = "/oauth/v2/private-apps/get/access-token-info"
+    sandbox.faults.add(Fault(kind="wrong_portal", times=1))
+    assert client.post(path, json={"tokenKey": portal.token}).json()["hubId"] == portal.portal_id
+    assert client.get("/account-info/v3/details").json()["portalId"] == sandbox.spare.portal_id
+    sandbox.faults.add(Fault(kind="wrong_portal", path="/oauth/", claims=999, times=1))
+    answer = client.post(path, json={"tokenKey": portal.token}).json()
+    assert answer["hubId"] == 999
+    assert sorted(answer["scopes"]) == sorted(portal.scopes)
+
+
+def test_a_read_lags_behind_a_write(connect, sandbox: Sandbox) -> None:
+    """Facts 4.3: read-after-write lag; that records have it too is an assumption."""
+    client = connect(sandbox, sandbox.portals[0].token)
+    before = client.get(f"{CONTACTS}/101").json()
+    sandbox.clock.advance(60)
+    client.patch(f"{CONTACTS}/101", json={"properties": {"firstname": "Zora"}})
+    sandbox.faults.add(Fault(kind="lag", seconds=30, method="GET"))
+    lagging = client.get(f"{CONTACTS}/101").json()
+    assert lagging["properties"]["firstname"] == before["properties"]["firstname"]
+    sandbox.clock.advance(31)
+    assert client.get(f"{CONTACTS}/101").json()["properties"]["firstname"] == "Zora"
+    entries = sandbox.ledger(sandbox.portals[0].portal_id)
+    assert [entry.fault for entry in entries] == [None, None, "lag", "lag"]
+
+
+@given(body=st.binary(max_size=200))
+def test_the_pieces_of_a_body_are_the_body(body: bytes) -> None:
+    parts = pieces(body)
+    assert b"".join(parts) == body
+    assert len(parts) <= 10
+    assert all(parts)
+
+
+def test_where_nothing_is_armed_nothing_is_noted(sandbox: Sandbox) -> None:
+    assert made(sandbox) is False
+    assert first(sandbox).fault is None
+    assert NOTHING.name is None

@@ -1,0 +1,124 @@
+"""Faults from a file: the same words, and messages that say where the mistake is."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Fault, Request, Sandbox
+from hsagency.sandbox.fault_files import read_faults
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "templates" / "faults.toml"
+
+
+@pytest.fixture
+def written(tmp_path: Path, sandbox: Sandbox):
+    """Read faults from a text."""
+
+    def read(text: str) -> tuple[Fault, ...]:
+        path = tmp_path / "faults.toml"
+        path.write_text(text, "utf-8")
+        return read_faults(path, sandbox=sandbox)
+
+    return read
+
+
+def test_a_file_says_the_same_as_python(written, sandbox: Sandbox) -> None:
+    slug = sandbox.portals[1].client_slug
+    (one, other) = written(
+        f"""
+        [[fault]]
+        kind = "status"
+        status = 429
+        policy = "DAILY"
+        portal = "{slug}"
+        route = "POST /crm/objects/{{type}}/search"
+        from = 2026-10-14T12:00:00Z
+        until = "2026-10-14T13:00:00+00:00"
+        after = 9
+
+        [[fault]]
+        kind = "latency"
+        seconds = 0.5
+        """
+    )
+    now = sandbox.clock.now()
+    assert one == Fault(
+        kind="status",
+        status=429,
+        policy="DAILY",
+        portal=slug,
+        route="POST /crm/objects/{type}/search",
+        since=now,
+        until=now.replace(hour=13),
+        after=9,
+    )
+    assert other == Fault(kind="latency", seconds=0.5)
+
+
+def test_an_empty_file_has_no_faults(written) -> None:
+    assert written("# nothing goes wrong\n") == ()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "word", "why"),
+    [
+        ('kind = "flood"', "kind", "does not exist"),
+        ("status = 503", "kind", "is missing"),
+        ('kind = "status"\nstatus = 200', "status", "from 400 to 599"),
+        ('kind = "status"\nstatus = "503"', "status", "wrong type"),
+        ('kind = "burst"\ncolour = 1', "colour", "is unknown"),
+        ('kind = "burst"\nseconds = 1', "seconds", "means nothing to kind burst"),
+        ('kind = "burst"\nfrom = 2026-10-14T12:00:00', "from", "must name its zone"),
+        ('kind = "burst"\nfrom = "noon"', "from", "cannot be read"),
+        ('kind = "burst"\nretry_after = inf', "retryAfter", "finite"),
+        ('kind = "burst"\nportal = "nobody"', "portal", "no portal 'nobody'"),
+        ('kind = "burst"\nportalId = 7', "portal", "no portal 7"),
+        ('kind = "burst"\nroute = "GET /crm/nothing"', "route", "no route 'GET /crm/nothing'"),
+    ],
+)
+def test_a_mistake_is_named_by_file_entry_and_word(written, mistake, word, why) -> None:
+    with pytest.raises(SandboxError) as raised:
+        written(f'[[fault]]\nkind = "burst"\n\n[[fault]]\n{mistake}\n')
+    said = str(raised.value)
+    assert f"faults.toml, fault 2, {word}: " in said
+    assert why in said
+    assert "nothing was added" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[fault]\n", "faults = 1\n", "fault = 1\n", "[fault]\nkind = 'burst'\n", "fault = [1]"],
+)
+def test_what_is_no_list_of_faults_is_refused(written, text: str) -> None:
+    with pytest.raises(SandboxError, match="no fault was added"):
+        written(text)
+
+
+def test_a_file_that_is_not_there_or_is_not_text_is_refused(tmp_path: Path, sandbox) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name in ("missing", "binary"):
+        with pytest.raises(SandboxError, match="cannot be read"):
+            read_faults(tmp_path / name, sandbox=sandbox)
+
+
+def test_the_example_is_a_bad_day(sandbox: Sandbox) -> None:
+    for fault in read_faults(EXAMPLE, sandbox=sandbox):
+        sandbox.faults.add(fault)
+    portal = sandbox.portals[0]
+    headers = [("authorization", f"Bearer {portal.token}")]
+    for number in range(300):
+        sandbox.clock.advance(1)
+        body = b'{"properties": {"email": "%d@example.com"}}' % number
+        for method, path in (
+            ("GET", "/crm/objects/2026-09/contacts"),
+            ("POST", "/crm/v3/objects/contacts"),
+            ("POST", "/crm/objects/2026-09/contacts/search"),
+        ):
+            sandbox.handle(Request.parse(method, path, headers=headers, body=body))
+    struck = Counter((entry.fault, entry.sent) for entry in sandbox.ledger(portal.portal_id))
+    kinds = {kind for kind, _ in struck}
+    assert kinds == {"latency", "status", "drop_after", "reset_before", "truncated", "headers"}
+    assert {429, 502, 524, None} <= {sent for _, sent in struck}
+    assert struck["drop_after", None] == 1
