@@ -84,7 +84,7 @@ def main(kind: str, portals: int, contacts: int) -> None:
         stub = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
         stub.daemon_threads = True
         Thread(target=stub.serve_forever, daemon=True).start()
-        say(f"http://127.0.0.1:{stub.server_address[1]}", [""], started)
+        say(f"http://127.0.0.1:{stub.server_address[1]}", ["none"], started)
         return
     sandbox = Sandbox(portals=portals, contacts=contacts, limits=False)
     with serve(sandbox) as server:
