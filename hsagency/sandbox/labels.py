@@ -7,6 +7,7 @@ HubSpot's; a pair with a custom type gets one of its own when it is first asked 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -81,7 +82,7 @@ class Labels:
 
     def between(self, kind: ObjectType, other: ObjectType) -> tuple[Label, ...]:
         """Return all ways from one type to another, the plain one first."""
-        if "custom" in (kind.scope, other.scope) and self._plain(kind, other) is None:
+        if (kind.custom or other.custom) and self._plain(kind, other) is None:
             self._add_custom(kind, other)
         found = self._by_pair.get((kind.type_id, other.type_id), {})
         return tuple(sorted(found.values(), key=lambda one: (one.label is not None, one.type_id)))
@@ -166,6 +167,36 @@ class Labels:
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id - 1
+
+
+class Limits:
+    """To how many records of another type one may be linked, where the portal has said so."""
+
+    def __init__(self, state: PortalState) -> None:
+        self._labels = state.part(Labels)
+        self._state = state
+        self._most: dict[tuple[str, str, int], int] = {}
+
+    def of(self, kind: ObjectType, other: ObjectType, label: Label) -> int | None:
+        """Return the limit of one way in one direction; None: there is none."""
+        return self._most.get((kind.type_id, other.type_id, label.type_id))
+
+    def set(self, kind: ObjectType, other: ObjectType, label: Label, most: int) -> None:
+        """Set a limit; what is linked already stays linked."""
+        self._most[kind.type_id, other.type_id, label.type_id] = most
+
+    def lift(self, kind: ObjectType, other: ObjectType, label: Label) -> None:
+        """Let any number be linked again."""
+        self._most.pop((kind.type_id, other.type_id, label.type_id), None)
+
+    def all(self) -> Iterator[tuple[Label, int]]:
+        """Yield all limits, with what they limit."""
+        types = {one.type_id: one for one in self._state.types}
+        for (kind, other, type_id), most in self._most.items():
+            if kind in types and other in types:
+                label = self._labels.find(types[kind], types[other], type_id)
+                if label is not None:
+                    yield label, most
 
 
 def invalid_pair(kind: ObjectType, other: ObjectType) -> ApiError:

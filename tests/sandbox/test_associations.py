@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.sandbox import Clock, Sandbox
-from hsagency.sandbox.definitions import FIRST_CUSTOM, ObjectType, Property
-from hsagency.sandbox.labels import LABELS_MAX
+from hsagency.sandbox import Clock, Fault, Sandbox
+from hsagency.sandbox.labels import LABELS_MAX, Labels
 from hsagency.sandbox.links import Links
 from hsagency.sandbox.state import PortalState
 from tests.sandbox.conftest import NOON, Client, Connect
@@ -37,21 +34,6 @@ def types(client: Client, contact: int, company: int) -> set[int]:
 
 def state_of(sandbox: Sandbox, index: int = 0) -> PortalState:
     return sandbox._fleet[index]
-
-
-def boats(state: PortalState) -> ObjectType:
-    kind = ObjectType(
-        name="boats",
-        type_id=f"2-{FIRST_CUSTOM}",
-        singular="Boat",
-        plural="Boats",
-        shown=("name",),
-        properties={"name": Property("name", "Name")},
-        groups={},
-        scope="custom",
-    )
-    state.types.add(kind)
-    return kind
 
 
 def test_a_seeded_contact_works_at_a_company_and_its_deal_is_with_that_company(
@@ -365,15 +347,64 @@ def test_a_label_between_records_of_one_type_may_have_one_id(client: Client) -> 
 
 def test_custom_records_are_linked_too(sandbox: Sandbox, inside: Connect) -> None:
     """That a pair with a custom type needs no definition first is a simplification."""
-    state = state_of(sandbox)
-    boat = state.store(boats(state)).create({"name": "Ada"}, at=NOON).record_id
-    client = inside(sandbox, sandbox.portals[0].token)
-    made = client.put(f"/crm/v4/objects/boats/{boat}/associations/default/contacts/101")
+    state = state_of(sandbox, 1)
+    (kind,) = state.types.custom()
+    record = next(iter(state.store(kind))).record_id
+    client = inside(sandbox, sandbox.portals[1].token)
+    made = client.put(f"/crm/v4/objects/{kind.name}/{record}/associations/default/contacts/101")
     assert [one["associationSpec"]["associationCategory"] for one in made.json()["results"]] == [
         "USER_DEFINED"
     ] * 2
-    found = client.get(f"{CONTACTS}/101/associations/2-{FIRST_CUSTOM}").json()["results"]
-    assert [one["toObjectId"] for one in found] == [boat]
+    found = client.get(f"{CONTACTS}/101/associations/{kind.type_id}").json()["results"]
+    assert [one["toObjectId"] for one in found] == [record]
+    names = [
+        client.get(f"/crm/v3/associations/{path}/types").json()["results"][0]["name"]
+        for path in (f"contacts/{kind.type_id}", f"{kind.name}/contacts")
+    ]
+    assert names == [f"contacts_to_{kind.name}", f"{kind.name}_to_contacts"]
+
+
+LIMITS = "/crm/v4/associations/definitions/configurations"
+
+
+def test_a_portal_may_limit_its_links(client: Client) -> None:
+    """From documents alone; what the refusal says is an assumption."""
+    pair = f"{LIMITS}/contacts/companies"
+    wish = {"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 1}
+    made = client.post(f"{pair}/batch/create", json={"inputs": [wish]})
+    assert made.status_code == 201
+    limit = {
+        "category": "HUBSPOT_DEFINED",
+        "typeId": 279,
+        "label": None,
+        "userEnforcedMaxToObjectIds": 1,
+    }
+    assert made.json()["results"] == [limit]
+    for path in (pair, f"{LIMITS}/all"):
+        assert client.get(path).json()["results"] == [limit]
+    for link in (
+        f"{CONTACTS}/101/associations/default/companies/151",
+        "/crm/v4/objects/companies/151/associations/default/contacts/101",
+    ):
+        refused = client.put(link)
+        assert (refused.status_code, refused.json()["category"]) == (400, "VALIDATION_ERROR")
+    again = client.put(f"{CONTACTS}/101/associations/default/companies/101")
+    assert again.status_code == 200
+    wish["maxToObjectIds"] = 2
+    changed = client.post(f"{pair}/batch/update", json={"inputs": [wish]})
+    assert changed.json()["results"][0]["userEnforcedMaxToObjectIds"] == 2
+    assert client.put(f"{CONTACTS}/101/associations/default/companies/151").status_code == 200
+    assert client.post(f"{pair}/batch/purge", json={"inputs": [wish]}).status_code == 204
+    assert client.get(pair).json() == {"results": []}
+
+
+@pytest.mark.parametrize("change", [{"maxToObjectIds": 0}, {"maxToObjectIds": "9"}, {"typeId": 4}])
+def test_a_limit_needs_a_number_and_a_type_of_the_pair(
+    client: Client, change: dict[str, object]
+) -> None:
+    wish = {"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 1} | change
+    answer = client.post(f"{LIMITS}/contacts/companies/batch/create", json={"inputs": [wish]})
+    assert (answer.status_code, answer.json()["numErrors"]) == (207, 1)
 
 
 def test_version_three_names_its_types(client: Client) -> None:
@@ -422,10 +453,13 @@ def test_linking_needs_the_scope_to_write(sandbox: Sandbox, inside: Connect) -> 
     assert (refused.status_code, refused.json()["category"]) == (403, "MISSING_SCOPES")
 
 
+Step = tuple[str, tuple[str, str], int, int]
+Edge = frozenset[tuple[str, int]]
+PAIRS = [("contacts", "companies"), ("companies", "contacts"), ("deals", "deals")]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["add", "remove", "remove_all", "move"]),
-        st.sampled_from([("contacts", "companies"), ("companies", "contacts"), ("deals", "deals")]),
+        st.sampled_from(PAIRS),
         st.sampled_from([101, 151, 201]),
         st.sampled_from([101, 151, 201]),
     ),
@@ -434,64 +468,94 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_both_directions_agree_with_a_plain_set(
-    steps: list[tuple[str, tuple[str, str], int, int]],
-) -> None:
+def test_both_directions_agree_with_a_plain_set(steps: list[Step]) -> None:
     state = state_of(Sandbox(portals=1, contacts=12, clock=Clock(NOON)))
-    links, find = state.part(Links), state.types.find
     plain = {
         frozenset({("contacts", 101 + 50 * n), ("companies", 101 + 50 * (n % 3))})
         for n in range(12)
     }
-    for verb, (name, other), id_, other_id in steps:
-        edge = frozenset({(name, id_), (other, other_id)})
-        if len(edge) == 1:
-            continue
-        if verb == "add":
-            links.add(find(name), id_, find(other), other_id)
-            plain.add(edge)
-        elif verb == "remove":
-            links.remove(find(name), id_, find(other), other_id)
-            plain.discard(edge)
-        elif verb == "remove_all":
-            links.remove_all(find(name), id_)
-            plain = {one for one in plain if (name, id_) not in one}
-        elif id_ != other_id:
-            links.move(find(name), id_, into=other_id)
-            moved = {
-                one - {(name, id_)} | {(name, other_id)} for one in plain if (name, id_) in one
-            }
-            plain = {one for one in plain if (name, id_) not in one}
-            plain |= {one for one in moved if len(one) == 2}
-    for name, other in (("contacts", "companies"), ("companies", "contacts"), ("deals", "deals")):
-        kind, to = find(name), find(other)
-        for record in state.store(kind):
-            found = links.of(kind, record.record_id, to)
-            expected = {
-                end[1]
-                for one in plain
-                if (name, record.record_id) in one
-                for end in one - {(name, record.record_id)}
-                if end[0] == other
-            }
-            assert set(found) == expected
-            for id_, type_ids in found.items():
-                back = links.of(to, id_, kind)[record.record_id]
-                labels = [links._labels.find(kind, to, one) for one in type_ids]
-                assert back == {label.inverse_id for label in labels if label}
-            if (name, other) == ("contacts", "companies"):
-                assert sum(1 in type_ids for type_ids in found.values()) <= 1
+    for step in steps:
+        _, (name, other), id_, other_id = step
+        if (name, id_) != (other, other_id):
+            take(state, step)
+            plain = taken(plain, step)
+    for name, other in PAIRS:
+        assert_agreed(state, plain, name, other)
+
+
+def take(state: PortalState, step: Step) -> None:
+    """Do a step with what is tested."""
+    verb, (name, other), id_, other_id = step
+    links, kind, to = state.part(Links), state.types.find(name), state.types.find(other)
+    if verb == "add":
+        links.add(kind, id_, to, other_id)
+    elif verb == "remove":
+        links.remove(kind, id_, to, other_id)
+    elif verb == "remove_all":
+        links.remove_all(kind, id_)
+    elif id_ != other_id:
+        links.move(kind, id_, into=other_id)
+
+
+def taken(plain: set[Edge], step: Step) -> set[Edge]:
+    """Do the same step with a set of pairs."""
+    verb, (name, other), id_, other_id = step
+    edge, own = frozenset({(name, id_), (other, other_id)}), (name, id_)
+    if verb == "add":
+        return plain | {edge}
+    if verb == "remove":
+        return plain - {edge}
+    if verb == "move" and id_ == other_id:
+        return plain
+    kept = {one for one in plain if own not in one}
+    moved = {one - {own} | {(name, other_id)} for one in plain - kept}
+    return kept if verb == "remove_all" else kept | {one for one in moved if len(one) == 2}
+
+
+def assert_agreed(state: PortalState, plain: set[Edge], name: str, other: str) -> None:
+    links, labels = state.part(Links), state.part(Labels)
+    kind, to = state.types.find(name), state.types.find(other)
+    for record in state.store(kind):
+        own = (name, record.record_id)
+        ends = {end for one in plain if own in one for end in one - {own}}
+        found = links.of(kind, record.record_id, to)
+        assert set(found) == {id_ for word, id_ in ends if word == other}
+        for id_, type_ids in found.items():
+            ways = [labels.find(kind, to, one) for one in type_ids]
+            back = links.of(to, id_, kind)[record.record_id]
+            assert back == {way.inverse_id for way in ways if way}
+        if name == "contacts":  # which have one primary company at most
+            assert sum(1 in type_ids for type_ids in found.values()) <= 1
 
 
 def test_a_label_is_seen_later_by_a_reader_that_lags_behind(
     sandbox: Sandbox, client: Client
 ) -> None:
     """Facts 4.3: label names were seen about five minutes after they were written."""
+    sandbox.faults.add(Fault(kind="lag", seconds=300))
+    (there, _) = add_label(client, "boss")
+    spec = [{"associationCategory": "USER_DEFINED", "associationTypeId": there}]
+    client.put(f"{CONTACTS}/101/associations/companies/101", json=spec)
+
+    def seen() -> tuple[bool, str | None]:
+        listed = client.get(f"{V4}/labels").json()["results"]
+        (link,) = client.get(f"{CONTACTS}/101/associations/companies").json()["results"]
+        own = next(one for one in link["associationTypes"] if one["typeId"] == there)
+        return there in {one["typeId"] for one in listed}, own["label"]
+
+    assert seen() == (False, None)
+    sandbox.clock.advance(301)
+    assert seen() == (True, "Boss")
+    client.put(f"{V4}/labels", json={"associationTypeId": there, "label": "Chief"})
+    assert seen() == (True, "Boss")
+    sandbox.clock.advance(301)
+    assert seen() == (True, "Chief")
+
+
+def test_ten_thousand_contacts_are_linked_without_being_written_down() -> None:
+    sandbox = Sandbox(portals=1, contacts=10_000, clock=Clock(NOON))
     state = state_of(sandbox)
-    labels = state.part(Links)._labels
-    (type_id, _) = add_label(client, "boss")
-    kind, other = state.types.find("contacts"), state.types.find("companies")
-    label = labels.find(kind, other, type_id)
-    assert label is not None
-    earlier = (NOON - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    assert (label.seen(None), label.seen(earlier)) == ("Boss", None)
+    links, find = state.part(Links), state.types.find
+    assert len(links.of(find("companies"), 101, find("contacts"))) == 4
+    links.add(find("contacts"), 101, find("companies"), 151)
+    assert len(links._known) == 2

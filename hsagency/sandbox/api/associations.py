@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from hsagency.sandbox.api.association_labels import label_routes
+from hsagency.sandbox.api.association_limits import limit_routes
 from hsagency.sandbox.api.associations_v3 import old_routes
 from hsagency.sandbox.api.linking import (
     PAGE_MAX,
@@ -172,6 +173,7 @@ def associations_routes() -> list[Route]:
             POST=Endpoint(request_usage_report, USAGE),
         ),
         *label_routes(),
+        *limit_routes(),
         *old_routes(),
     ]
 
@@ -218,7 +220,7 @@ def _put_default(pair: Pair, given: str, other_given: str) -> list[JsonObject]:
     """Link two records, and say so from both sides."""
     plain = pair.labels.plain(pair.kind, pair.other)
     ids = pair.ids(given, other_given)
-    pair.links.add(pair.kind, ids[0], pair.other, ids[1])
+    pair.link(*ids)
     back = pair.labels.inverse(pair.kind, pair.other, plain)
     return [
         {

@@ -49,7 +49,7 @@ def create_batch(call: Call) -> Outcome:
     def one(given: JsonObject) -> list[JsonObject]:
         label = _named(pair, given.get("type"))
         id_, other_id = pair.ids(id_in(given.get("from")), id_in(given.get("to")))
-        pair.links.add(pair.kind, id_, pair.other, other_id, labels=(label,))
+        pair.link(id_, other_id, label)
         return [{"from": {"id": str(id_)}, "to": {"id": str(other_id)}, "type": label.name}]
 
     return answer_batch(call, one, status=201)
@@ -83,7 +83,7 @@ def put_association(call: Call) -> Outcome:
     pair = Pair.named_by(call)
     label = _named(pair, call.values["name"])
     id_, other_id = pair.ids(call.values["id"], call.values["otherId"])
-    pair.links.add(pair.kind, id_, pair.other, other_id, labels=(label,))
+    pair.link(id_, other_id, label)
     record = call.state.store(pair.kind).get(str(id_))
     linked = {pair.other.name: {"results": _rows(pair, id_)}}
     return 200, record.shown(pair.kind.shown) | {"associations": linked}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hsagency.sandbox.definitions import ObjectType
-from hsagency.sandbox.labels import Label, Labels
+from hsagency.sandbox.labels import Label, Labels, Limits
 from hsagency.sandbox.links import Linked, Links
 from hsagency.sandbox.routes import Outcome
 from hsagency.sandbox.state import Call
@@ -28,13 +28,15 @@ class Pair:
     other: ObjectType
     links: Links
     labels: Labels
+    limits: Limits
 
     @classmethod
     def named_by(cls, call: Call) -> Pair:
         """Return the pair of a call."""
         state = call.state
         other = state.types.find(call.values["other"])
-        return cls(call, call.kind, other, state.part(Links), state.part(Labels))
+        links, labels, limits = state.part(Links), state.part(Labels), state.part(Limits)
+        return cls(call, call.kind, other, links, labels, limits)
 
     def ids(self, given: object, other_given: object) -> tuple[int, int]:
         """Return the ids of two live records, or refuse as HubSpot does."""
@@ -68,16 +70,35 @@ class Pair:
             raise invalid("Invalid input JSON: association types must be a list that is not empty")
         return [self._specified(one) for one in given]
 
+    def link(self, id_: int, other_id: int, *labels: Label) -> frozenset[int]:
+        """Link two records, or refuse where one has as many links as the portal allows."""
+        for label in (self.labels.plain(self.kind, self.other), *labels):
+            back = self.labels.inverse(self.kind, self.other, label)
+            self._demand_room(self.kind, id_, self.other, other_id, label)
+            self._demand_room(self.other, other_id, self.kind, id_, back)
+        return self.links.add(self.kind, id_, self.other, other_id, labels=labels)
+
     def set_labels(self, id_: int, other_id: int, labels: list[Label]) -> None:
         """Link two records; of a portal's own labels they have only these afterwards."""
-        types = self.links.add(self.kind, id_, self.other, other_id, labels=labels)
         stale = [
             one
-            for one in self.types(types)
+            for one in self.types(self.link(id_, other_id, *labels))
             if one.category == "USER_DEFINED" and one.label and one not in labels
         ]
         if stale:
             self.links.remove_labels(self.kind, id_, self.other, other_id, labels=stale)
+
+    def _demand_room(
+        self, kind: ObjectType, id_: int, other: ObjectType, other_id: int, label: Label
+    ) -> None:
+        most = self.limits.of(kind, other, label)
+        if most is None:
+            return
+        linked = self.links.of(kind, id_, other)
+        if sum(label.type_id in types for one, types in linked.items() if one != other_id) >= most:
+            raise _invalid_association(
+                MAX_ASSOCIATIONS=[f"{word(kind)}={id_} may have {most} of {label.type_id}"],
+            )
 
     def _specified(self, given: object) -> Label:
         if not isinstance(given, dict) or not isinstance(given.get("associationTypeId"), int):
@@ -95,7 +116,7 @@ class Pair:
 
 def word(kind: ObjectType) -> str:
     """Return what refusals call a type."""
-    return kind.type_id if kind.scope == "custom" else kind.singular.upper().replace(" ", "_")
+    return kind.type_id if kind.custom else kind.singular.upper().replace(" ", "_")
 
 
 def nothing_linked(pair: Pair, given: str) -> ApiError:

@@ -28,8 +28,14 @@ from hubspot.crm.associations.v4 import (
 )
 from hubspot.crm.associations.v4.schema import ApiException as LabelException
 from hubspot.crm.associations.v4.schema import (
+    BatchInputPublicAssociationDefinitionConfigurationCreateRequest,
+    BatchInputPublicAssociationDefinitionConfigurationUpdateRequest,
+    BatchInputPublicAssociationSpec,
+    PublicAssociationDefinitionConfigurationCreateRequest,
+    PublicAssociationDefinitionConfigurationUpdateRequest,
     PublicAssociationDefinitionCreateRequest,
     PublicAssociationDefinitionUpdateRequest,
+    PublicAssociationSpec,
 )
 
 from hsagency.sandbox import Sandbox
@@ -191,6 +197,52 @@ def test_hubspots_labels_cannot_be_removed(hubspot: HubSpot) -> None:
     with pytest.raises(LabelException) as caught:
         hubspot.crm.associations.v4.schema.definitions_api.remove(*PAIR, 1)
     assert caught.value.status == 400
+
+
+def test_limits_are_set_changed_listed_and_lifted(hubspot: HubSpot) -> None:
+    limits = hubspot.crm.associations.v4.schema.definition_configurations_api
+    wish = {"category": "HUBSPOT_DEFINED", "type_id": 279}
+    made = limits.batch_create(
+        *PAIR,
+        BatchInputPublicAssociationDefinitionConfigurationCreateRequest(
+            inputs=[
+                PublicAssociationDefinitionConfigurationCreateRequest(max_to_object_ids=1, **wish)
+            ]
+        ),
+    )
+    assert made.results[0].user_enforced_max_to_object_ids == 1
+    with pytest.raises(ApiException) as caught:
+        hubspot.crm.associations.v4.basic_api.create_default("contacts", "101", "companies", "201")
+    assert caught.value.status == 400
+    changed = limits.batch_update(
+        *PAIR,
+        BatchInputPublicAssociationDefinitionConfigurationUpdateRequest(
+            inputs=[
+                PublicAssociationDefinitionConfigurationUpdateRequest(max_to_object_ids=5, **wish)
+            ]
+        ),
+    )
+    assert changed.results[0].user_enforced_max_to_object_ids == 5
+    assert limits.get_all().results == limits.get_all_between_two_object_types(*PAIR).results
+    limits.batch_remove(
+        *PAIR, BatchInputPublicAssociationSpec(inputs=[PublicAssociationSpec(**wish)])
+    )
+    assert limits.get_all().results == []
+
+
+def test_a_limit_of_another_pair_fails_in_part(hubspot: HubSpot) -> None:
+    limits = hubspot.crm.associations.v4.schema.definition_configurations_api
+    made = limits.batch_create(
+        *PAIR,
+        BatchInputPublicAssociationDefinitionConfigurationCreateRequest(
+            inputs=[
+                PublicAssociationDefinitionConfigurationCreateRequest(
+                    max_to_object_ids=1, category="HUBSPOT_DEFINED", type_id=4
+                )
+            ]
+        ),
+    )
+    assert (made.results, made.num_errors) == ([], 1)
 
 
 def test_a_report_on_usage_is_asked_for(hubspot: HubSpot, sandbox: Sandbox) -> None:
