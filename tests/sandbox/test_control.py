@@ -139,3 +139,135 @@ def test_the_control_api_is_not_part_of_the_simulated_hubspot(inside, sandbox: S
 def test_an_unknown_control_call_is_404(control) -> None:
     answers: list[httpx.Response] = [control.get("secrets"), control.put("faults")]
     assert [answer.status_code for answer in answers] == [404, 404]
+
+
+def portal_of(server: SandboxServer) -> int:
+    return server.sandbox.portals[0].portal_id
+
+
+def test_a_rotation_is_begun_cancelled_and_ended_by_control_calls(
+    control, server, over_a_socket
+) -> None:
+    portal_id, old = portal_of(server), server.sandbox.portals[0].token
+    rotation = {"portalId": portal_id, "later": True}
+
+    def statuses(*tokens: str) -> list[int]:
+        return [over_a_socket(server.sandbox, token).get(CONTACTS).status_code for token in tokens]
+
+    fresh = control.post("tokens/rotate", json=rotation).json()["token"]
+    assert statuses(old, fresh) == [200, 200]
+    kept = control.post("tokens/cancel", json={"portalId": portal_id}).json()
+    assert kept["token"] == old
+    assert statuses(old, fresh) == [200, 401]
+    second = control.post("tokens/rotate", json=rotation).json()["token"]
+    assert control.post("tokens/expire", json={"portalId": portal_id}).status_code == 200
+    assert statuses(old, second) == [401, 200]
+    assert "rotation" in control.post("tokens/expire", json={"portalId": portal_id}).json()["error"]
+
+
+def test_credentials_are_issued_and_revealed_by_control_calls(
+    control, server, over_a_socket
+) -> None:
+    portal_id = portal_of(server)
+    body = {"portalId": portal_id, "kind": "static_app", "scopes": ["forms"]}
+    made = control.post("tokens/issue", json=body).json()
+    held = server.sandbox.portals[0].credential
+    assert made == {"portalId": portal_id, "appId": held.app_id, "token": held.token}
+    assert (held.kind, held.scopes) == ("static_app", {"forms", "oauth"})
+    control.post("tokens/issue", json={"portalId": portal_id})
+    named = {"portalId": portal_id, "appId": held.app_id}
+    assert control.post("tokens/reveal", json=named).json()["token"] == held.token
+    control.post("tokens/revoke", json=named)
+    assert over_a_socket(server.sandbox, held.token).get(CONTACTS).status_code == 401
+
+
+def test_portals_are_suspended_and_users_removed_by_control_calls(
+    control, server, over_a_socket
+) -> None:
+    portal_id = portal_of(server)
+    token = control.post("tokens/issue", json={"portalId": portal_id}).json()["token"]
+    client = over_a_socket(server.sandbox, token)
+    control.post("portals/suspend", json={"portalId": portal_id, "status": 401})
+    assert client.get(CONTACTS).status_code == 401
+    control.post("portals/unsuspend", json={"portalId": portal_id})
+    assert client.get(CONTACTS).status_code == 200
+    left = control.post("users/remove", json={"portalId": portal_id}).json()
+    assert client.get(CONTACTS).json()["category"] == "USER_DOES_NOT_HAVE_PERMISSIONS"
+    control.post("users/restore", json=left)
+    assert client.get(CONTACTS).status_code == 200
+
+
+def test_an_account_is_changed_by_a_control_call(control, server, sandbox: Sandbox) -> None:
+    changes = {
+        "name": "Acme Holding",
+        "accountType": "SANDBOX",
+        "tier": "starter",
+        "timeZone": "Asia/Kolkata",
+        "currency": "INR",
+        "additionalCurrencies": ["EUR"],
+        "addOns": 2,
+        "portalNames": False,
+        "usageStatus": "CACHED",
+        "newerRefusals": True,
+    }
+    assert control.post(
+        "portals/alter", json={"portalId": portal_of(server), **changes}
+    ).json() == {"portalId": portal_of(server)}
+    portal = sandbox.portals[0]
+    assert (portal.name, portal.account_type, portal.tier) == ("Acme Holding", "SANDBOX", "starter")
+    assert (portal.time_zone, portal.currency, portal.add_ons) == ("Asia/Kolkata", "INR", 2)
+    assert portal.additional_currencies == ("EUR",)
+    assert (portal.portal_names, portal.usage_status, portal.newer_refusals) == (
+        False,
+        "CACHED",
+        True,
+    )
+
+
+def test_other_apps_are_let_in_and_each_portals_day_is_told(control, server) -> None:
+    portal_id = portal_of(server)
+    body = {"portalId": portal_id, "callsPerDay": 48_000, "shape": "flat", "kind": "static_app"}
+    day = control.post("others", json=body).json()
+    assert day["theirs"] > 0
+    assert day["ours"] + day["theirs"] + day["left"] == day["limit"] == 625_000
+    days = control.get("usage").json()["portals"]
+    assert [one["portalId"] for one in days] == [p.portal_id for p in server.sandbox.portals]
+    assert days[0] == day
+    assert day["resetsAt"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("tokens/issue", {"kind": "oauth"}, "install an app"),
+        ("tokens/issue", {"kind": ["x"]}, "cannot be issued"),
+        ("tokens/issue", {"scopes": [7]}, "scopes must be a list of names"),
+        ("tokens/issue", {"scope": []}, "knows no scope"),
+        ("tokens/reveal", {"appId": "7"}, "appId must be a whole number"),
+        ("tokens/reveal", {"appId": 7}, "has no app 7"),
+        ("tokens/rotate", {"later": "yes"}, "later must be true or false"),
+        ("tokens/rotate", {"expireIn": "now"}, "expireIn must be a number"),
+        ("tokens/expire", {}, "No rotation is under way"),
+        ("tokens/cancel", {}, "No rotation is under way"),
+        ("users/restore", {"userId": 7}, "has not left"),
+        ("users/restore", {}, "userId must be a whole number"),
+        ("portals/suspend", {"status": 500}, "401 or 403"),
+        ("portals/alter", {}, "Nothing to change"),
+        ("portals/alter", {"hublet": "eu1"}, "knows no hublet"),
+        ("portals/alter", {"tier": "free"}, "one of starter"),
+        ("portals/alter", {"tier": []}, "one of starter"),
+        ("portals/alter", {"additionalCurrencies": "EUR"}, "must be a list of names"),
+        ("others", {}, "callsPerDay must be a whole number"),
+        ("others", {"callsPerDay": 5, "shape": "round"}, "shapes: office, flat"),
+        ("others", {"callsPerDay": 5, "kind": {}}, "Kinds: "),
+        ("usage", {"calls": None}, "calls must be a number"),
+    ],
+)
+def test_an_impossible_step_on_a_screen_is_explained(
+    control, server, path: str, body, words: str
+) -> None:
+    before = server.sandbox.portals
+    answer = control.post(path, json={"portalId": portal_of(server), **body})
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+    assert server.sandbox.portals == before

@@ -1,12 +1,18 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.sandbox import Clock, Portal, Request, Sandbox
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Clock, Portal, Reply, Request, Sandbox
 from hsagency.sandbox.limits import next_midnight
+from hsagency.sandbox.others import Others, Shape
+from hsagency.sandbox.portals import Distribution
+from tests.sandbox.apps import CALLBACK, READ, Developer
+from tests.sandbox.conftest import NOON
 
 DEALS = "/crm/objects/2026-09/deals"
 # zones whose clocks change at midnight are among them: there a day may begin at one o'clock
@@ -16,9 +22,20 @@ ZONES = (
 )  # fmt: skip
 
 
-def send(sandbox: Sandbox, token: str, times: int = 1) -> list[int]:
-    request = Request.parse("GET", DEALS, headers=[("authorization", f"Bearer {token}")])
-    return [sandbox.handle(request).status for _ in range(times)]
+def send(sandbox: Sandbox, token: str, times: int = 1, path: str = DEALS) -> list[int]:
+    return [ask(sandbox, token, path).status for _ in range(times)]
+
+
+def ask(sandbox: Sandbox, token: str, path: str = DEALS) -> Reply:
+    method = "POST" if path.endswith("/search") else "GET"
+    headers = [("authorization", f"Bearer {token}")]
+    return sandbox.handle(Request.parse(method, path, headers=headers, body=b"{}"))
+
+
+def limits(reply: Reply) -> dict[str, str]:
+    """Return what the headers say of limits, by the last part of their names."""
+    start = "X-HubSpot-RateLimit-"
+    return {name[len(start) :]: text for name, text in reply.headers if name.startswith(start)}
 
 
 @pytest.fixture
@@ -142,3 +159,293 @@ def test_a_clock_set_back_begins_a_new_window(sandbox: Sandbox) -> None:
     send(sandbox, token, 190)
     sandbox.clock.advance(-86_400)
     assert send(sandbox, token) == [200]
+
+
+SEARCHES = (
+    "/crm/v3/objects/contacts/search",
+    "/crm/objects/2026-09/contacts/search",
+    "/crm/v3/objects/deals/search",
+)
+LINKS = "/crm/v4/objects/contacts/{}/associations/companies"
+
+
+def first_contact(sandbox: Sandbox, portal: Portal) -> str:
+    """Return the path of a contact's companies, without a call that any limit of it counts."""
+    token = sandbox.issue(portal.portal_id, kind="service_key").token
+    body = ask(sandbox, token, "/crm/v3/objects/contacts?limit=1").body
+    return LINKS.format(body.split(b'"id":"')[1].split(b'"')[0].decode())
+
+
+@pytest.mark.parametrize(
+    ("tier", "daily", "links"),
+    [("starter", 250_000, 100), ("professional", 625_000, 150), ("enterprise", 1_000_000, 150)],
+)
+def test_an_add_on_raises_the_burst_once_and_the_day_each_time(
+    tier: str, daily: int, links: int
+) -> None:
+    """Facts 3.1, from documents alone; two documents disagree about the burst."""
+    sandbox = Sandbox(portals=5, contacts=1, clock=Clock(NOON))
+    portal = next(portal for portal in sandbox.portals if portal.tier == tier)
+    path = first_contact(sandbox, portal)
+    assert limits(ask(sandbox, portal.token, path))["Max"] == str(links)
+    for bought in (1, 2):
+        sandbox.alter(portal.portal_id, add_ons=bought)
+        said = limits(ask(sandbox, portal.token))
+        assert (said["Max"], said["Daily"]) == ("250", str(daily + bought * 1_000_000))
+        assert limits(ask(sandbox, portal.token, path))["Max"] == "200"
+    sandbox.clock.advance(10)
+    assert send(sandbox, portal.token, 251) == [200] * 250 + [429]
+    sandbox.alter(portal.portal_id, add_ons=0)
+    assert limits(ask(sandbox, portal.token))["Daily"] == str(daily)
+
+
+def test_a_portal_that_changes_its_tier_keeps_what_it_used(sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    sandbox.spend(portal.portal_id, 300_000)
+    sandbox.alter(portal.portal_id, tier="starter")
+    assert send(sandbox, portal.token) == [429]
+    sandbox.alter(portal.portal_id, tier="enterprise")
+    assert limits(ask(sandbox, portal.token))["Daily-Remaining"] == str(700_000 - 1)
+
+
+def test_associations_have_ten_seconds_of_their_own(sandbox: Sandbox) -> None:
+    """Facts 3.1; that the window is apart from the app's own and reported is an assumption."""
+    portal = sandbox.portals[0]
+    path = first_contact(sandbox, portal)
+    assert send(sandbox, portal.token, 151, path) == [200] * 150 + [429]
+    assert send(sandbox, portal.token, 191) == [200] * 190 + [429]
+    other = sandbox.issue(portal.portal_id, kind="service_key")
+    assert send(sandbox, other.token, 1, path) == [200]
+    sandbox.clock.advance(10)
+    assert send(sandbox, portal.token, 1, path) == [200]
+
+
+def test_searches_are_five_a_second_for_all_apps_of_a_portal(sandbox: Sandbox) -> None:
+    """Facts 3.1 and 3.3."""
+    portal = sandbox.portals[0]
+    other = sandbox.issue(portal.portal_id)
+    for path in SEARCHES:
+        assert send(sandbox, portal.token, 3, path) == [200] * 3
+        assert send(sandbox, other.token, 3, path) == [200, 200, 429]
+        sandbox.clock.advance(1)
+    assert send(sandbox, sandbox.portals[1].token, 5, SEARCHES[0]) == [200] * 5
+
+
+def test_an_answer_to_a_search_says_nothing_of_limits(sandbox: Sandbox) -> None:
+    """Facts 3.2: documented to carry none; old recordings show otherwise."""
+    portal = sandbox.portals[0]
+    replies = [ask(sandbox, portal.token, SEARCHES[0]) for _ in range(6)]
+    assert [reply.status for reply in replies] == [200] * 5 + [429]
+    assert [limits(reply) for reply in replies] == [{}] * 6
+    body = replies[-1].body
+    assert b'"message":"You have reached your secondly limit."' in body
+    assert b'"policyName":"SECONDLY"' in body
+    # that a search counts for the day, but not for the ten seconds, is an assumption
+    said = limits(ask(sandbox, portal.token))
+    assert (said["Remaining"], said["Daily-Remaining"]) == ("189", str(625_000 - 6))
+
+
+@pytest.mark.parametrize(
+    ("newer", "word", "absent"),
+    [
+        (False, b'"errorType":"RATE_LIMIT"', b"RATE_LIMITS"),
+        (True, b'"category":"RATE_LIMITS"', b"errorType"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["TEN_SECONDLY_ROLLING", "SECONDLY", "DAILY"])
+def test_a_refusal_is_worded_in_one_of_two_ways(
+    sandbox: Sandbox, policy: str, newer, word: bytes, absent: bytes
+) -> None:
+    """Facts 3.3."""
+    portal = sandbox.portals[0]
+    sandbox.alter(portal.portal_id, newer_refusals=newer)
+    if policy == "DAILY":
+        sandbox.spend(portal.portal_id, 625_000)
+    path = SEARCHES[0] if policy == "SECONDLY" else DEALS
+    send(sandbox, portal.token, 190, path)
+    refusal = ask(sandbox, portal.token, path)
+    assert refusal.status == 429
+    assert f'"policyName":"{policy}"'.encode() in refusal.body
+    assert word in refusal.body
+    assert absent not in refusal.body
+
+
+def developer(sandbox: Sandbox, inside, distribution: Distribution) -> Developer:
+    app = sandbox.register_app(
+        "Planner", redirect_uris=[CALLBACK], required=[READ], distribution=distribution
+    )
+    return Developer(app, inside(sandbox, None), sandbox)
+
+
+def test_an_answer_to_an_oauth_token_says_nothing_of_the_day(sandbox: Sandbox, inside) -> None:
+    """Facts 3.2, from documents alone."""
+    token = developer(sandbox, inside, "private").install()["access_token"]
+    said = limits(ask(sandbox, token, "/crm/v3/objects/contacts"))
+    assert said.keys() == {
+        "Interval-Milliseconds", "Max", "Remaining", "Secondly", "Secondly-Remaining",
+    }  # fmt: skip
+
+
+def test_a_private_oauth_app_is_limited_as_private_apps_are(sandbox: Sandbox, inside) -> None:
+    """Facts 3.1, from documents alone."""
+    contacts, portal = "/crm/v3/objects/contacts", sandbox.portals[0]
+    token = developer(sandbox, inside, "private").install()["access_token"]
+    assert send(sandbox, token, 191, contacts) == [200] * 190 + [429]
+    assert send(sandbox, portal.token) == [200]
+    assert sandbox.usage(portal.portal_id).ours == 191
+    sandbox.spend(portal.portal_id, 625_000)
+    sandbox.clock.advance(10)
+    assert b'"DAILY"' in ask(sandbox, token, contacts).body
+
+
+def test_a_marketplace_app_has_110_calls_in_each_portal_and_no_day(
+    sandbox: Sandbox, inside
+) -> None:
+    """Facts 3.1, from documents alone: no daily limit, and no use of an add-on."""
+    contacts, app = "/crm/v3/objects/contacts", developer(sandbox, inside, "marketplace")
+    tokens = [app.install(portal)["access_token"] for portal in (0, 1)]
+    portal_id = sandbox.portals[0].portal_id
+    sandbox.alter(portal_id, add_ons=2)
+    sandbox.spend(portal_id, 10_000_000)
+    for token in tokens:
+        assert send(sandbox, token, 111, contacts) == [200] * 110 + [429]
+    # another access token is the same app
+    again = app.install()["access_token"]
+    assert send(sandbox, again, 1, contacts) == [429]
+    assert limits(ask(sandbox, again, contacts))["Max"] == "110"
+    assert sandbox.usage(portal_id).ours == 0
+    assert send(sandbox, sandbox.portals[0].token) == [429]
+
+
+def test_a_sandbox_without_limits_counts_and_refuses_nothing() -> None:
+    sandbox = Sandbox(portals=1, contacts=1, clock=Clock(NOON), limits=False)
+    portal = sandbox.portals[0]
+    sandbox.spend(portal.portal_id, 625_000)
+    assert set(send(sandbox, portal.token, 200)) == {200}
+    assert set(send(sandbox, portal.token, 6, SEARCHES[0])) == {200}
+    said = limits(ask(sandbox, portal.token))
+    assert (said["Remaining"], said["Daily-Remaining"]) == ("0", "0")
+    assert sandbox.usage(portal.portal_id).ours == 207
+
+
+def test_what_we_use_and_what_others_use_are_told_apart(sandbox: Sandbox) -> None:
+    """Facts 2.3 and 3.1: headers count everybody, our ledger us, and one endpoint some of them."""
+    portal = sandbox.portals[0]
+    key = sandbox.issue(portal.portal_id, kind="service_key")
+    sandbox.others(portal.portal_id, calls_per_day=100_000, kind="private_app", shape="flat")
+    sandbox.others(portal.portal_id, calls_per_day=50_000, kind="service_key", shape="flat")
+    left = int(limits(ask(sandbox, key.token))["Daily-Remaining"])
+    usage = sandbox.usage(portal.portal_id)
+    assert (usage.ours, usage.left, usage.limit) == (1, left, 625_000)
+    assert usage.ours + usage.theirs + usage.left == usage.limit
+    assert len(sandbox.ledger(portal.portal_id)) == usage.ours
+    path = "/account-info/2026-09/api-usage/daily/private-apps"
+    counted = int(ask(sandbox, key.token, path).body.split(b'"currentUsage":')[1].split(b",")[0])
+    assert counted == usage.theirs - (usage.theirs + 1) // 3  # the service keys' third is left out
+
+
+@pytest.mark.parametrize("shape", get_args(Shape))
+def test_others_begin_anew_at_the_portals_midnight(sandbox: Sandbox, shape: Shape) -> None:
+    portal = sandbox.portals[0]
+    sandbox.others(portal.portal_id, calls_per_day=700_000, shape=shape)
+    midnight = sandbox.usage(portal.portal_id).resets_at
+    sandbox.clock.set(midnight - timedelta(seconds=1))
+    assert sandbox.usage(portal.portal_id).left == 0
+    assert send(sandbox, portal.token) == [429]
+    sandbox.clock.set(midnight)
+    assert sandbox.usage(portal.portal_id).theirs == 0
+    assert send(sandbox, portal.token) == [200]
+    sandbox.clock.advance(12 * 3600)
+    assert 200_000 < sandbox.usage(portal.portal_id).theirs < 500_000
+
+
+def test_others_that_make_no_calls_any_more_are_gone_by_tomorrow(sandbox: Sandbox) -> None:
+    portal_id = sandbox.portals[0].portal_id
+    sandbox.others(portal_id, calls_per_day=100_000, shape="flat")
+    before = sandbox.usage(portal_id).theirs
+    sandbox.others(portal_id, calls_per_day=0)
+    sandbox.clock.advance(3600)
+    assert sandbox.usage(portal_id).theirs == before > 0
+    sandbox.clock.advance(86_400)
+    assert sandbox.usage(portal_id).theirs == 0
+
+
+@pytest.mark.parametrize("wrong", [{"calls_per_day": -1}, {"shape": "round"}, {"kind": "password"}])
+def test_impossible_others_are_refused(sandbox: Sandbox, wrong) -> None:
+    portal_id = sandbox.portals[0].portal_id
+    with pytest.raises(SandboxError, match="nothing was changed"):
+        sandbox.others(portal_id, **({"calls_per_day": 5} | wrong))
+    assert sandbox.usage(portal_id).theirs == 0
+
+
+@given(
+    calls=st.integers(0, 3_000_000),
+    shape=st.sampled_from(get_args(Shape)),
+    day=st.dates(date(2026, 1, 1), date(2027, 12, 31)),
+    parts=st.lists(st.floats(0, 1), min_size=2, max_size=20),
+)
+def test_the_calls_of_others_grow_with_the_day_to_what_was_said(
+    calls: int, shape: Shape, day: date, parts: list[float]
+) -> None:
+    others = Others(calls, kind="private_app", shape=shape, seed="0")
+    others.begin(day)
+    made = [others.by(part) for part in sorted(parts)]
+    assert made == sorted(made)
+    weekend = shape == "office" and day.weekday() >= 5
+    whole = calls // 10 if weekend else calls
+    assert (others.by(0), whole - others.by(1) in (0, 1)) == (0, True)
+
+
+def test_an_office_calls_by_day_and_sleeps_by_night() -> None:
+    others = Others(100_000, kind="private_app", shape="office", seed="0")
+    others.begin(date(2026, 10, 14))
+    assert others.by(18 / 24) - others.by(8 / 24) > 60_000
+    assert others.by(6 / 24) < 15_000
+
+
+@given(
+    traffic=st.lists(
+        st.tuples(
+            st.integers(0, 900_000),
+            st.sampled_from(["private_app", "service_key", "static_app", "oauth"]),
+            st.sampled_from(get_args(Shape)),
+        ),
+        max_size=3,
+    ),
+    steps=st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 3)), min_size=1, max_size=30),
+)
+def test_theirs_and_ours_and_what_is_left_are_the_limit(
+    traffic: list[tuple[int, str, Shape]], steps: list[tuple[int, int]]
+) -> None:
+    """Whatever happens, and when: all three add up, and within a day nobody's use shrinks."""
+    sandbox = Sandbox(portals=1, contacts=0, clock=Clock(NOON))
+    portal = sandbox.portals[0]
+    for calls, kind, shape in traffic:
+        sandbox.others(portal.portal_id, calls_per_day=calls, kind=kind, shape=shape)
+    before = sandbox.usage(portal.portal_id)
+    ours = 0
+    for seconds, calls in steps:
+        sandbox.clock.advance(seconds)
+        now = sandbox.usage(portal.portal_id)
+        if now.resets_at != before.resets_at:
+            ours = 0
+        else:
+            assert now.theirs >= before.theirs
+        assert (now.ours, now.ours + now.theirs + now.left) == (ours, now.limit)
+        answered = send(sandbox, portal.token, calls)
+        ours += answered.count(200)
+        assert answered.count(200) == min(calls, now.left)
+        before = sandbox.usage(portal.portal_id)
+        assert before.ours == ours
+
+
+def test_a_portal_that_moves_to_another_zone_keeps_its_count_and_gets_a_new_midnight(
+    sandbox: Sandbox,
+) -> None:
+    portal = sandbox.portals[0]
+    sandbox.spend(portal.portal_id, 500)
+    sandbox.alter(portal.portal_id, time_zone="Asia/Kolkata")
+    usage = sandbox.usage(portal.portal_id)
+    assert (usage.theirs, usage.resets_at) == (500, datetime(2026, 10, 14, 18, 30, tzinfo=UTC))
+    sandbox.clock.set(usage.resets_at)
+    assert sandbox.usage(portal.portal_id).theirs == 0
