@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.sandbox import Request, Sandbox
+from hsagency.sandbox import Fault, Request, Sandbox
+from tests.sandbox.asking import Asking
 
 OLD, DATED = "/crm/v3/objects/contacts", "/crm/objects/2026-09/contacts"
 
@@ -167,3 +168,195 @@ def test_a_deal_has_no_unique_property_and_takes_plain_values(client) -> None:
     path = f"/crm/objects/2026-09/0-3/{made[1].json()['id']}"
     assert client.patch(path, json={"properties": {"amount": None}}).status_code == 200
     assert client.delete(path).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("tickets", "subject"), ("0-5", "subject"), ("ticket", "subject"), ("TICKET", "subject"),
+        ("products", "price"), ("0-7", "price"), ("product", "price"),
+        ("line_items", "quantity"), ("0-8", "quantity"), ("line_item", "quantity"),
+        ("0-1", "email"), ("contact", "email"), ("Company", "domain"), ("deal", "dealname"),
+    ],
+)  # fmt: skip
+def test_a_type_has_several_names(client, kind: str, name: str) -> None:
+    """Facts 5.1: a name or an id; that the singular and capitals do too is an assumption."""
+    for path in (f"/crm/v3/objects/{kind}", f"/crm/objects/2026-09/{kind}"):
+        first = client.get(path).json()["results"][0]
+        assert (first["id"], bool(first["properties"][name])) == ("101", True)
+
+
+@pytest.mark.parametrize("version", ["v3/objects", "objects/2026-03", "objects/2026-09"])
+def test_a_custom_object_has_several_names(sandbox: Sandbox, version: str) -> None:
+    """Facts 5.1."""
+    ask, portal_id = Asking(sandbox, index=1), sandbox.portals[1].portal_id
+    new = {"properties": {"name": "Depot in Ulm", "code": "ULM-1"}}
+    status, made = ask("POST", f"/crm/{version}/locations", new)
+    assert status == 201
+    qualified = f"p{portal_id}_locations"
+    for name in ("locations", "2-2000001", qualified, "p_locations"):
+        path = f"/crm/{version}/{name}"
+        assert ask("GET", f"{path}/{made['id']}")[1]["id"] == made["id"]
+        assert ask("GET", f"{path}/ulm-1?idProperty=code")[1]["id"] == made["id"]
+        assert ask("GET", path)[1]["results"][-1]["id"] == made["id"]
+        assert ask("POST", f"{path}/search", {"query": "depot"})[1]["total"] == 1
+    other = Asking(sandbox, index=0)  # a professional portal has no custom objects
+    assert other("GET", f"/crm/{version}/locations")[0] == 400
+    assert other("GET", f"/crm/{version}/{qualified}")[0] == 400
+
+
+def test_a_record_needs_its_required_and_its_own_values(sandbox: Sandbox) -> None:
+    """Facts 4.2; the answer to a value that is taken is an assumption but for e-mail."""
+    ask, path = Asking(sandbox, index=1), "/crm/v3/objects/locations"
+    status, answer = ask("POST", path, {"properties": {"code": "ULM-1"}})
+    assert (status, answer["errors"][0]["code"]) == (400, "MISSING_REQUIRED_PROPERTY")
+    for code in ("LOC-0002", "loc-0002"):
+        status, answer = ask("POST", path, {"properties": {"name": "Depot", "code": code}})
+        assert (status, answer["errors"][0]["code"]) == (400, "CONFLICTING_UNIQUE_VALUE")
+    both = {"inputs": [{"properties": {"name": "Depot", "code": "ULM-1"}}] * 2}
+    assert ask("POST", f"{path}/batch/create", both)[0] == 400
+    bare = {"inputs": [{"id": "ULM-1", "idProperty": "code", "properties": {}}]}
+    assert ask("POST", f"{path}/batch/upsert", bare)[0] == 400
+    bare["inputs"][0]["properties"] = {"name": "Depot"}
+    assert ask("POST", f"{path}/batch/upsert", bare)[1]["results"][0]["new"] is True
+
+
+@pytest.mark.parametrize("path", [OLD, DATED])
+def test_a_record_is_changed_and_archived_by_a_unique_property(client, path: str) -> None:
+    """Facts 5.3: idProperty names the property whose value is in the path."""
+    email = client.get(f"{path}/151").json()["properties"]["email"]
+    record, by = f"{path}/{email}", {"idProperty": "email"}
+    changed = client.patch(record, params=by, json={"properties": {"city": "Ulm"}})
+    assert (changed.status_code, changed.json()["id"]) == (200, "151")
+    assert client.delete(record).status_code == 404
+    assert client.delete(record, params=by).status_code == 204
+    assert client.get(record, params=by).status_code == 404
+    gone = client.get(record, params={**by, "archived": "true"})
+    assert (gone.status_code, gone.json()["id"]) == (200, "151")
+
+
+def test_a_record_has_a_history(sandbox: Sandbox) -> None:
+    """From the specification alone: newest first, each with its time and its source."""
+    ask = Asking(sandbox)
+    stamps = []
+    for city in ("Ulm", "Bern", "Bern", ""):
+        answer = ask("PATCH", f"{OLD}/151", {"properties": {"city": city}})[1]
+        stamps.append(answer["updatedAt"])
+    path = f"{OLD}/151?propertiesWithHistory=city,email,nonsense"
+    found = ask("GET", path)[1]
+    history = found["propertiesWithHistory"]
+    assert set(history) == {"city", "email"}
+    assert [(one["value"], one["timestamp"]) for one in history["city"]] == [
+        ("", stamps[3]),
+        ("Bern", stamps[1]),
+        ("Ulm", stamps[0]),
+    ]
+    assert [one["value"] for one in history["email"]] == [found["properties"]["email"]]
+    assert history["email"][0]["timestamp"] == found["createdAt"]
+    assert {one["sourceType"] for one in history["city"]} == {"INTEGRATION"}
+    listed = ask("GET", f"{OLD}?propertiesWithHistory=city")[1]["results"]
+    assert listed[1]["propertiesWithHistory"]["city"] == history["city"]
+    assert listed[0]["propertiesWithHistory"]["city"] == []
+
+
+def test_a_history_keeps_the_newest_values(sandbox: Sandbox) -> None:
+    """From documents alone: 45 values of a contact's property."""
+    ask = Asking(sandbox)
+    for number in range(50):
+        ask("PATCH", f"{OLD}/151", {"properties": {"city": str(number)}})
+    history = ask("GET", f"{OLD}/151?propertiesWithHistory=city")[1]["propertiesWithHistory"]
+    assert [one["value"] for one in history["city"]] == [str(n) for n in range(49, 4, -1)]
+
+
+def test_a_read_that_lags_behind_sees_records_as_they_were(sandbox: Sandbox) -> None:
+    """Facts 4.3: reads may lag behind writes."""
+    ask = Asking(sandbox)
+    ask("PATCH", f"{OLD}/151", {"properties": {"city": "Ulm"}})
+    before = ask("GET", f"{OLD}?limit=50&properties=city&propertiesWithHistory=city")[1]
+    sandbox.clock.advance(100)
+    for city in ("Bern", "Rom"):
+        ask("PATCH", f"{OLD}/151", {"properties": {"city": city}})
+    ask("DELETE", f"{OLD}/201")
+    made = ask("POST", OLD, {"properties": {"email": "new@example.com"}})[1]["id"]
+    sandbox.faults.add(Fault(kind="lag", seconds=50))
+    assert ask("GET", f"{OLD}?limit=50&properties=city&propertiesWithHistory=city")[1] == before
+    assert ask("GET", f"{OLD}/151?properties=city")[1]["properties"]["city"] == "Ulm"
+    assert ask("GET", f"{OLD}/201")[1]["archived"] is False
+    assert ask("GET", f"{OLD}/{made}")[0] == 404
+    assert ask("GET", f"{OLD}/new@example.com?idProperty=email")[0] == 404
+    sandbox.clock.advance(45)
+    assert ask("GET", f"{OLD}/151?properties=city")[1]["properties"]["city"] == "Rom"
+    assert ask("GET", f"{OLD}/201")[0] == 404
+    assert ask("GET", f"{OLD}/{made}")[0] == 200
+
+
+PLAIN = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 4}]
+
+
+@pytest.mark.parametrize("path", [OLD, DATED])
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_record_is_linked_when_it_is_made(sandbox: Sandbox, path: str, *, batch: bool) -> None:
+    """From the specification alone; the names of the lists are from other people's code."""
+    ask = Asking(sandbox)
+    primary = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 1}]
+    links = [{"to": {"id": "151"}, "types": PLAIN}, {"to": {"id": "201"}, "types": primary}]
+    new = {"properties": {"email": "new@example.com"}, "associations": links}
+    if batch:
+        made = ask("POST", f"{path}/batch/create", {"inputs": [new]})[1]["results"][0]["id"]
+    else:
+        made = ask("POST", path, new)[1]["id"]
+    asked = "associations=deals,companies&associations=tickets"
+    assert ask("GET", f"{path}/{made}?{asked}")[1]["associations"] == {
+        "deals": {"results": [{"id": "151", "type": "contact_to_deal"}]},
+        "companies": {
+            "results": [
+                {"id": "201", "type": "contact_to_company"},
+                {"id": "201", "type": "contact_to_company_unlabeled"},
+            ]
+        },
+    }
+    listed = ask("GET", f"{path}?limit=100&associations=deals")[1]["results"][-1]
+    assert listed["associations"]["deals"]["results"][0]["id"] == "151"
+    back = ask("GET", "/crm/v3/objects/deals/151?associations=contacts")[1]["associations"]
+    assert made in {one["id"] for one in back["contacts"]["results"]}
+    assert ask("DELETE", f"{path}/{made}")[0] == 204
+    back = ask("GET", "/crm/v3/objects/deals/151?associations=contacts")[1]["associations"]
+    assert made not in {one["id"] for one in back["contacts"]["results"]}
+    assert "associations" not in ask("GET", f"{path}/101")[1]
+    assert ask("GET", f"{path}/101?associations=unicorns")[0] == 400
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        7,
+        [7],
+        [{}],
+        [{"to": {"id": "151"}}],
+        [{"to": {"id": "151"}, "types": []}],
+        [{"to": {"id": "151"}, "types": [7]}],
+        [{"to": {"id": "151"}, "types": [{"associationTypeId": "4"}]}],
+        [{"to": {"id": "151"}, "types": [{"associationTypeId": 99_999}]}],
+        [{"to": {"id": "7"}, "types": PLAIN}],
+        [{"to": "151", "types": PLAIN}],
+    ],
+)
+def test_a_record_with_a_bad_link_is_not_made(sandbox: Sandbox, links: object) -> None:
+    """An assumption: the specification names no refusal."""
+    ask = Asking(sandbox)
+    new = {"properties": {"email": "new@example.com"}, "associations": links}
+    for target, body in ((OLD, new), (f"{OLD}/batch/create", {"inputs": [new]})):
+        status, answer = ask("POST", target, body)
+        assert (status, answer["category"]) == (400, "VALIDATION_ERROR")
+    assert len(ask("GET", f"{OLD}?limit=100")[1]["results"]) == 12
+
+
+def test_an_archived_record_is_linked_to_nothing(sandbox: Sandbox) -> None:
+    """An assumption."""
+    ask = Asking(sandbox)
+    before = ask("GET", "/crm/v3/objects/deals/101?associations=line_items")[1]["associations"]
+    ids = [one["id"] for one in before["line items"]["results"]]
+    body = {"inputs": [{"id": id_} for id_ in ids]}
+    assert ask("POST", "/crm/v3/objects/line_items/batch/archive", body)[0] == 204
+    after = ask("GET", "/crm/v3/objects/deals/101?associations=line_items")[1]
+    assert "associations" not in after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsagency.sandbox.api.linking import Pair, id_in
 from hsagency.sandbox.api.views import objects_of
@@ -60,10 +60,9 @@ def links_shown(
 
 
 def _bond(call: Call, kind: ObjectType, content: JsonObject) -> Bond:
-    state, types = call.state, content.get("types")
-    links, labels = state.part(Links), state.part(Labels)
-    other = _other(state, kind, types)
-    pair = Pair(call, kind, other, links, labels)
+    types = content.get("types")
+    other = _other(call.state, kind, types)
+    pair = Pair.named_by(replace(call, values={**call.values, "other": other.type_id}))
     ways = pair.specified(types)
     given = id_in(content.get("to"))
     id_ = pair.known(other, given)
@@ -89,6 +88,6 @@ def _other(state: PortalState, kind: ObjectType, types: object) -> ObjectType:
 
 def _name(state: PortalState, kind: ObjectType) -> str:
     """Return what a read calls a type; HubSpot writes line items with a space."""
-    if kind.scope == "custom":
+    if kind.custom:
         return fully_qualified(state.portal.portal_id, kind)
     return kind.plural.lower()
