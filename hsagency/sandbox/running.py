@@ -54,7 +54,7 @@ def run(
             write_clients_csv(sandbox, csv)
             announce(f"Client list: {csv}")
         announce(f"{portals} simulated portals at {server.url}")
-        if csv is not None:
+        if csv is not None and tls is None:
             announce(f"Onboard them: hsagency onboard {csv} --api {server.url}")
         again = f"--port {server.url.rpartition(':')[2]} --seed {seed}"
         announce(f"To come back to this address later: {again}")
@@ -68,7 +68,8 @@ def run(
 
 def _extras(server: SandboxServer, *, tls: Variant | None, ledger: Path | None) -> Iterator[str]:
     if tls is not None:
-        yield f"Certificate: {tls}; trust its authority with SSL_CERT_FILE={server.ca_file}"
+        # hsagency itself cannot be told to trust anybody, so that nobody is told to onboard
+        yield f"Certificate: {tls}; to trust its authority: SSL_CERT_FILE={server.ca_file}"
     if len(server.sandbox.faults):
         yield f"Faults in force: {len(server.sandbox.faults)}"
     if ledger is not None:

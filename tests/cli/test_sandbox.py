@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import ssl
 import subprocess
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.commands import run_cli, running_cli
@@ -47,3 +51,55 @@ def test_a_list_that_may_be_a_real_one_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "clients.csv exists and holds something else; it was left alone." in done.stderr
     assert (tmp_path / "clients.csv").read_text("utf-8") == "real"
+
+
+def test_it_lists_what_it_simulates(tmp_path: Path) -> None:
+    text = run_cli(["sandbox", "--routes"], cwd=tmp_path)
+    assert "/crm/objects/{type}/search" in text.stdout
+    document = json.loads(run_cli(["sandbox", "--routes", "--json"], cwd=tmp_path).stdout)
+    assert {"family", "path", "methods", "versions"} == set(document[0])
+    refused = run_cli(["sandbox", "--json"], cwd=tmp_path)
+    assert (refused.returncode, "goes with --routes" in refused.stderr) == (2, True)
+
+
+def test_it_breaks_things_from_a_file_and_writes_what_it_got(tmp_path: Path) -> None:
+    faults = "[[fault]]\nkind = 'status'\nstatus = 401\nportal = 'nobody'\n"
+    (tmp_path / "faults.toml").write_text(faults, "utf-8")
+    args = ["sandbox", "--portals", "2", "--faults", "faults.toml", "--ledger", "calls.jsonl"]
+    refused = run_cli(args, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "faults.toml, fault 1, portal: The sandbox has no portal 'nobody'" in refused.stderr
+    assert not (tmp_path / "calls.jsonl").exists()
+
+
+@pytest.mark.parametrize("variant", ["good", "expired"])
+def test_over_https_its_authority_is_in_a_file_and_our_own_clients_trust_nobody(
+    tmp_path: Path, variant: str
+) -> None:
+    args = ["sandbox", "--portals", "2", "--csv", "clients.csv", "--tls", variant]
+    run_cli(["init", "workspace", "--store", "age:credentials"], cwd=tmp_path)
+    with running_cli(args, cwd=tmp_path) as process:
+        said = started(process)
+        url = said[1].removeprefix("2 simulated portals at ")
+        assert url.startswith("https://127.0.0.1:")
+        assert not any(line.startswith("Onboard them") for line in said)
+        trust = next(line for line in said if line.startswith(f"Certificate: {variant}"))
+        file = trust.partition("SSL_CERT_FILE=")[2]
+        context = ssl.create_default_context(cafile=file)
+        with httpx.Client(verify=context, trust_env=False) as client:
+            asked = partial(client.get, f"{url}/account-info/v3/details")
+            if variant == "good":
+                assert asked().status_code == 401
+            else:
+                with pytest.raises(httpx.ConnectError, match="expired"):
+                    asked()
+        done = run_cli(
+            ["onboard", "../clients.csv", "--api", url],
+            cwd=tmp_path / "workspace",
+            env={"SSL_CERT_FILE": file},
+        )
+        assert "2 refused." in done.stdout
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+        assert (process.returncode, out.decode().strip(), errors) == (0, "Stopped.", b"")
+    assert not Path(file).exists()

@@ -1,0 +1,203 @@
+"""The sandbox from a command line of its own: without click, and without anything installed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import httpx
+import pytest
+
+from hsagency.cli.workshop import sandbox as command
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Sandbox
+from hsagency.sandbox.__main__ import VARIANTS, main, parser
+from hsagency.sandbox.api import ROUTES
+from hsagency.sandbox.ledger_file import LedgerFile
+from hsagency.sandbox.surface import surface, surface_as_text
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def bare(*args: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Run the module with the standard library only; yield what it says until it serves."""
+    program = (
+        "import runpy, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "runpy.run_module('hsagency.sandbox', run_name='__main__', alter_sys=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-W", "error", "-c", program, *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    with process:
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line.strip())
+            if "Stop it with" in line:
+                break
+        try:
+            yield process, lines
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_with_nothing_but_python_and_stops_cleanly(tmp_path: Path, number) -> None:
+    faults = tmp_path / "faults.toml"
+    faults.write_text('[[fault]]\nkind = "status"\nstatus = 503\nafter = 1\ntimes = 1\n', "utf-8")
+    args = ["--portals", "2", "--contacts", "7", "--at", "2026-11-01T05:00:00+00:00"]
+    args += ["--csv", "clients.csv", "--faults", "faults.toml", "--ledger", "calls.jsonl"]
+    with bare(*args, folder=tmp_path) as (process, lines):
+        url = lines[1].rpartition(" ")[2]
+        assert "Faults in force: 1" in lines
+        assert "Ledger: calls.jsonl" in lines
+        token = (tmp_path / "clients.csv").read_text("utf-8").splitlines()[1].split(",")[1]
+        with httpx.Client(
+            base_url=url, headers={"authorization": f"Bearer {token}"}, trust_env=False
+        ) as client:
+            answers = [client.get(CONTACTS, params={"limit": 100}) for _ in range(3)]
+            client.get(f"/oauth/v1/access-tokens/{token}")
+        assert [answer.status_code for answer in answers] == [200, 503, 200]
+        assert len(answers[0].json()["results"]) == 7
+        assert answers[0].headers["date"] == "Sun, 01 Nov 2026 05:00:00 GMT"
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=20)
+    assert (process.returncode, out, errors) == (0, "Stopped.\n", "")
+    ledger = tmp_path / "calls.jsonl"
+    assert ledger.stat().st_mode & 0o777 == 0o600
+    written = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()]
+    assert [(call["sent"], call["fault"]) for call in written][:3] == [
+        (200, None),
+        (503, "status"),
+        (200, None),
+    ]
+    assert {call["at"] for call in written} == {"2026-11-01T05:00:00.000Z"}
+    assert len(written) == 4
+    assert token not in ledger.read_text("utf-8")
+    assert token not in "".join(lines)
+
+
+def test_calls_are_written_as_they_come_and_without_credentials(
+    connect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path, portal = tmp_path / "calls.jsonl", sandbox.portals[0]
+    with LedgerFile(path) as ledger:
+        sandbox.watch(ledger.write)
+        client = connect(sandbox, portal.token)
+        client.get(CONTACTS, params={"limit": 3, "hapikey": "secret-1"})
+        (one,) = map(json.loads, path.read_text("utf-8").splitlines())
+        (entry,) = sandbox.ledger(portal.portal_id)
+        assert one["correlation_id"] == entry.correlation_id
+        assert (one["portal_id"], one["path"]) == (portal.portal_id, CONTACTS)
+        assert one["query"] == [["limit", "3"], ["hapikey", "(hidden)"]]
+        connect(sandbox, None).get(f"/oauth/v1/refresh-tokens/{portal.token}?client_secret=s2")
+        client.get(f"{CONTACTS}/{portal.token}")
+    client.get(CONTACTS)  # after the file was closed: not an error, and not written
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) == 3
+    assert "secret-1" not in text
+    assert "s2" not in text
+    assert portal.token not in text
+
+
+def test_an_existing_file_and_one_that_cannot_be_written_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_text("real", "utf-8")
+    for refused in (path, tmp_path / "missing" / "calls.jsonl"):
+        with pytest.raises(SandboxError, match="was not started"):
+            LedgerFile(refused)
+    assert path.read_text("utf-8") == "real"
+
+
+def test_everything_that_is_simulated_is_listed_once() -> None:
+    listed = {
+        (method, place.path, version)
+        for place in surface()
+        for method in place.methods
+        for version in place.versions or ("",)
+    }
+    routed = {(method, route.name, route.version) for route in ROUTES for method in route.endpoints}
+    assert listed == routed
+    text = surface_as_text()
+    assert all(place.path in text and place.family in text for place in surface())
+    document = json.loads(surface_as_text(as_json=True))
+    assert [place["path"] for place in document] == [place.path for place in surface()]
+
+
+def test_the_list_is_printed_and_nothing_is_started(capsys) -> None:
+    assert main(["--routes"]) == 0
+    assert "POST               /crm/objects/{type}/search" in capsys.readouterr().out
+    assert main(["--routes", "--json"]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), list)
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--at", "noon"], "'noon' is not a time"),
+        (["--at", "2026-11-01T05:00:00"], "needs a time with its zone"),
+        (["--portals", "0"], "not 0"),
+        (["--faults", "/nowhere/faults.toml"], "cannot be read"),
+        (["--ledger", "/nowhere/calls.jsonl"], "cannot be written"),
+        (["--port", "99999"], "cannot be used"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_exit_code_1(capsys, args, why) -> None:
+    assert main(args) == 1
+    said = capsys.readouterr()
+    assert why in said.err
+    assert said.out == ""
+
+
+def test_both_command_lines_have_the_same_options_and_defaults() -> None:
+    own = {
+        action.dest: (tuple(action.option_strings), action.default)
+        for action in parser()._actions
+        if action.dest != "help"
+    }
+    shared = {"workspace", "store", "quiet", "debug"}
+    made = command.make_context("sandbox", []).params
+    spelled = {
+        "json" if option.name == "as_json" else option.name: tuple(option.opts)
+        for option in command.params
+        if isinstance(option, click.Option) and option.name not in shared
+    }
+    assert {name: options for name, (options, _) in own.items()} == spelled
+    for name, (_, default) in own.items():
+        assert default == made["as_json" if name == "json" else name]
+    tls = next(option for option in command.params if option.name == "tls")
+    assert tuple(tls.type.choices) == VARIANTS
+
+
+def test_https_without_its_library_says_what_to_install(tmp_path: Path) -> None:
+    with bare("--portals", "1", "--tls", folder=tmp_path) as (process, lines):
+        _, errors = process.communicate(timeout=20)
+    assert lines == []
+    assert process.returncode == 1
+    assert errors == (
+        "HTTPS needs the library trustme, which is not installed; the sandbox was not started. "
+        "Install it: pip install trustme.\n"
+    )
+
+
+def test_the_module_is_a_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hsagency.sandbox", "--help"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "python -m hsagency.sandbox --portals 3 --csv clients.csv" in done.stdout
