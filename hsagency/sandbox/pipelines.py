@@ -133,7 +133,7 @@ class Pipelines:
         return found
 
     def note(self, call: Call, *key: str, action: str, made: JsonObject | None) -> None:
-        """Record a change of what `key` names: type id, pipeline id and, of a stage, its id."""
+        """Record a change of what `key` names: type id and pipeline id, or `stages` and its id."""
         what = "stage" if len(key) > 2 else "pipeline"
         self._audits.setdefault(key, []).insert(
             0,

@@ -153,15 +153,19 @@ def delete_stage(call: Call) -> Outcome:
     refuse_none_closed(_kind(call), rest, held.pipeline_id)
     _refuse_used(call, [stage.stage_id])
     _known(call).put(_kind(call), replace(held, stages=rest, updated_at=call.at))
-    _note(call, held.pipeline_id, stage.stage_id, action="DELETE", made=None)
+    _note(call, "stages", stage.stage_id, action="DELETE", made=None)
     return 204, None
 
 
 def stage_audit(call: Call) -> Outcome:
-    """Return all changes of a stage, newest first; they outlive it."""
-    values = call.values
-    found = _known(call).audit(_kind(call).type_id, values["pipeline"], values["stage"])
-    if found is None and _stage(call, _pipeline(call)) is None:
+    """
+    Return all changes of a stage, newest first; they outlive it.
+
+    The pipeline in the path does not matter: HubSpot's own client leaves it out.
+    """
+    stage_id = call.values["stage"]
+    found = _known(call).audit(_kind(call).type_id, "stages", stage_id)
+    if found is None and not any(one.stage(stage_id) for one in _held(call).values()):
         return _nothing(call)
     return 200, {"results": found or []}
 
@@ -234,7 +238,7 @@ def _refuse_used(call: Call, stage_ids: list[str]) -> None:
     """Protect stages that records are in; older versions do so only when they are told to."""
     kind = _kind(call)
     named = "validateReferencesBeforeDelete", "validateDealStageUsagesBeforeDelete"
-    asked = any(call.request.param(name) == "true" for name in named)
+    asked = any(call.flag(name) for name in named)
     if asked or (call.version[:1].isdigit() and call.version >= PROTECTED_SINCE):
         refuse_used(_known(call).users(kind, stage_ids))
 
@@ -269,7 +273,7 @@ def _put_stage(  # what is answered is what was sent, whatever HubSpot made of i
     changed = replace(held, stages=placed(rest, made), updated_at=call.at)
     _known(call).put(_kind(call), changed)
     kept = changed.stage(made.stage_id) or made
-    _note(call, held.pipeline_id, made.stage_id, action=action, made=kept.shown())
+    _note(call, "stages", made.stage_id, action=action, made=kept.shown())
     return kept.shown(sent)
 
 

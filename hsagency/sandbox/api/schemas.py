@@ -36,7 +36,7 @@ LABEL_MAX, SECONDARY_MAX = 50, 2
 def list_schemas(call: Call) -> Outcome:
     """Return the portal's own types; with `archived`, those in the recycling bin as well."""
     known = _known(call)
-    bare = call.request.param("includePropertyDefinitions") == "false"
+    bare = (call.request.param("includePropertyDefinitions") or "").lower() == "false"
     seen = [one for held in known.custom() if (one := held.seen(call.as_of))]
     results = [_shown(call, one) for one in (*seen, *(known.archived() if call.archived else ()))]
     return 200, {"results": [one | {"properties": []} for one in results] if bare else results}
