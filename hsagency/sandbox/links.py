@@ -148,12 +148,10 @@ class Links:
         """Take a single label off the record that has it until now."""
         if not label.primary:
             return
-        kept = other_id
         if not label.single:
-            kept = record_id
             kind, record_id, other, label = self._turned(kind, other, other_id, label)
         for id_, types in self.of(kind, record_id, other).items():
-            if label.type_id in types and id_ != kept:
+            if label.type_id in types:
                 self.remove_labels(kind, record_id, other, id_, labels=(label,))
 
     def _turned(

@@ -364,6 +364,16 @@ def test_custom_records_are_linked_too(sandbox: Sandbox, inside: Connect) -> Non
     assert names == [f"contacts_to_{kind.name}", f"{kind.name}_to_contacts"]
 
 
+def test_labels_of_what_is_not_linked_are_taken_off_in_vain(client: Client) -> None:
+    """An assumption, as is that a report goes to users only."""
+    one = {"from": {"id": "101"}, "to": {"id": "201"}, "types": [{"associationTypeId": 1}]}
+    none = one | {"to": {"id": "999"}}
+    gone = client.post(f"{V4}/batch/labels/archive", json={"inputs": [one, none]})
+    assert gone.status_code == 204
+    report = client.post("/crm/v4/associations/usage/high-usage-report/me")
+    assert report.status_code == 400
+
+
 LIMITS = "/crm/v4/associations/definitions/configurations"
 
 
@@ -550,6 +560,21 @@ def test_a_label_is_seen_later_by_a_reader_that_lags_behind(
     assert seen() == (True, "Boss")
     sandbox.clock.advance(301)
     assert seen() == (True, "Chief")
+
+
+def test_a_record_created_later_has_no_links(client: Client) -> None:
+    made = client.post("/crm/v3/objects/contacts", json={"properties": {"firstname": "Ann"}})
+    assert company_ids(client, int(made.json()["id"])) == []
+
+
+def test_an_inverse_label_is_renamed_too(client: Client) -> None:
+    (there, back) = add_label(client, "boss", inverseLabel="Led by")
+    wish = {"associationTypeId": there, "label": "Boss", "inverseLabel": "Follows"}
+    assert client.put(f"{V4}/labels", json=wish).status_code == 204
+    found = client.get("/crm/v4/associations/companies/contacts/labels").json()["results"]
+    assert {one["typeId"]: one["label"] for one in found}[back] == "Follows"
+    bad = wish | {"inverseLabel": ""}
+    assert client.put(f"{V4}/labels", json=bad).status_code == 400
 
 
 def test_ten_thousand_contacts_are_linked_without_being_written_down() -> None:
