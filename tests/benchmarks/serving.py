@@ -78,11 +78,20 @@ class Stub(BaseHTTPRequestHandler):
         return
 
 
+class StubServer(ThreadingHTTPServer):
+    """Serves the stub; wrk hangs up without a word."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, *_: object) -> None:
+        return
+
+
 def main(kind: str, portals: int, contacts: int) -> None:
     started = time.perf_counter()
     if kind == "stub":
-        stub = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-        stub.daemon_threads = True
+        stub = StubServer(("127.0.0.1", 0), Stub)
         Thread(target=stub.serve_forever, daemon=True).start()
         say(f"http://127.0.0.1:{stub.server_address[1]}", ["none"], started)
         return
