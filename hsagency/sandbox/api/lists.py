@@ -193,7 +193,7 @@ def _found(call: Call) -> CrmList:
 
 
 def _with_filters(call: Call) -> bool:
-    return call.request.param("includeFilters") == "true"
+    return call.flag("includeFilters")
 
 
 def _shown(call: Call, one: CrmList, *, filters: bool) -> JsonObject:

@@ -202,7 +202,7 @@ def _opt_outs(call: Call, email: str) -> list[JsonObject]:
 
 def _opted_out(call: Call, email: str) -> list[JsonObject]:
     _book(call).unsubscribe_from_all(email, at=call.at, source=_source(call))
-    if call.request.param("verbose") != "true":
+    if not call.flag("verbose"):
         return []
     reason = {"setStatusSuccessReason": "UNSUBSCRIBE_FROM_ALL_OCCURRED"}
     return [one | reason for one in _statuses(call, email)]
