@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from hsagency.sandbox.api import FAMILIES
+from hsagency.sandbox.desk import DeskRoute
+from hsagency.sandbox.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +36,23 @@ def surface_as_text(*, as_json: bool = False) -> str:
         if place.family != family:
             family = place.family
             lines += ["", family] if lines else [family]
-        methods, versions = " ".join(place.methods), " ".join(place.versions)
+        verbs, versions = " ".join(place.methods), " ".join(place.versions)
         lines.append(
-            f"  {methods:<18} {place.path}  ({versions})"
+            f"  {verbs:<20} {place.path}  ({versions})"
             if versions
-            else f"  {methods:<18} {place.path}"
+            else f"  {verbs:<20} {place.path}"
         )
     return "\n".join(lines)
 
 
+def methods(route: Route) -> tuple[str, ...]:
+    """Return what can be done at a route, whoever answers it."""
+    return tuple(sorted(route.answers if isinstance(route, DeskRoute) else route.endpoints))
+
+
 def _places(family: str) -> Iterator[Place]:
-    versions: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    versions: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
     for route in FAMILIES[family]:
-        key = (route.name, tuple(sorted(route.endpoints)))
-        versions.setdefault(key, []).append(route.version)
-    for (name, methods), known in versions.items():
-        yield Place(family, name, methods, tuple(version for version in known if version))
+        versions.setdefault((route.name, methods(route)), {})[route.version] = None
+    for (name, known), found in versions.items():
+        yield Place(family, name, known, tuple(version for version in found if version))

@@ -1,5 +1,6 @@
 """Faults from a file: the same words, and messages that say where the mistake is."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, Request, Sandbox
 from hsagency.sandbox.fault_files import read_faults
+from hsagency.sandbox.portals import make_portal
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "templates" / "faults.toml"
 
@@ -122,3 +124,20 @@ def test_the_example_is_a_bad_day(sandbox: Sandbox) -> None:
     assert kinds == {"latency", "status", "drop_after", "reset_before", "truncated", "headers"}
     assert {429, 502, 524, None} <= {sent for _, sent in struck}
     assert struck["drop_after", None] == 1
+
+
+def test_what_the_readme_shows_is_what_works(written, sandbox: Sandbox) -> None:
+    readme = (EXAMPLE.parents[1] / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    slug = sandbox.portals[0].client_slug
+    (fault,) = written(example.replace("acme-corp", slug))
+    assert (fault.policy, fault.after, fault.times) == ("SECONDLY", 9, 1)
+    assert make_portal(0, seed=0).client_slug == "acme-corp"  # so that it can be tried as it is
+    (program,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+        if "from hsagency.sandbox import" in block
+    )
+    names: dict[str, object] = {}
+    exec(program, names)
+    assert len(names["server"].sandbox.faults) == 1

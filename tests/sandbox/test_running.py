@@ -19,7 +19,7 @@ from hsagency.sandbox import Sandbox
 from hsagency.sandbox.__main__ import VARIANTS, main, parser
 from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.ledger_file import LedgerFile
-from hsagency.sandbox.surface import surface, surface_as_text
+from hsagency.sandbox.surface import methods, surface, surface_as_text
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,8 +127,9 @@ def test_everything_that_is_simulated_is_listed_once() -> None:
         for method in place.methods
         for version in place.versions or ("",)
     }
-    routed = {(method, route.name, route.version) for route in ROUTES for method in route.endpoints}
+    routed = {(method, route.name, route.version) for route in ROUTES for method in methods(route)}
     assert listed == routed
+    assert all(place.methods for place in surface())
     text = surface_as_text()
     assert all(place.path in text and place.family in text for place in surface())
     document = json.loads(surface_as_text(as_json=True))
@@ -137,7 +138,7 @@ def test_everything_that_is_simulated_is_listed_once() -> None:
 
 def test_the_list_is_printed_and_nothing_is_started(capsys) -> None:
     assert main(["--routes"]) == 0
-    assert "POST               /crm/objects/{type}/search" in capsys.readouterr().out
+    assert "POST                 /crm/objects/{type}/search" in capsys.readouterr().out
     assert main(["--routes", "--json"]) == 0
     assert isinstance(json.loads(capsys.readouterr().out), list)
 
