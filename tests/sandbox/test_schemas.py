@@ -288,6 +288,34 @@ def test_a_read_lags_behind_a_write_when_it_is_told_to(client, sandbox: Sandbox)
     assert names(client) == ["locations", "cars", "bikes"]
 
 
+def test_the_name_of_a_new_label_comes_late_to_the_schema(client, sandbox: Sandbox) -> None:
+    """Facts 4.3: about five minutes."""
+    sandbox.faults.add(Fault("lag", seconds=300, path="/crm-object-schemas"))
+    path = "/crm/associations/2026-09/contacts/companies/labels"
+    client.post(path, json={"label": "Adviser", "name": "adviser"})
+    seen = client.get(f"{DATED}/contacts").json()["associations"]
+    assert [one for one in seen if one.get("name") == "adviser"] == []
+    assert len([one for one in seen if "name" not in one]) == 2
+    sandbox.clock.advance(300)
+    seen = client.get(f"{DATED}/contacts").json()["associations"]
+    assert len([one for one in seen if one["name"] == "adviser"]) == 2
+
+
+def test_a_type_that_is_archived_is_no_longer_what_another_is_associated_with(client) -> None:
+    """An assumption."""
+    first = client.post(DATED, json=CARS | {"name": "trips"}).json()["objectTypeId"]
+    client.post(DATED, json=CARS | {"associatedObjects": ["trips", "cars"]})
+    ends = {one["toObjectTypeId"] for one in links(client)}
+    assert first in ends
+    assert len(links(client)) == 3
+    client.delete(f"{DATED}/trips")
+    assert first not in {one["toObjectTypeId"] for one in links(client)}
+
+
+def links(client) -> list[dict]:
+    return client.get(f"{DATED}/cars").json()["associations"]
+
+
 def test_properties_and_pipelines_lag_behind_as_well(client, sandbox: Sandbox) -> None:
     """An assumption: facts 4.3 name schemas and labels only."""
     sandbox.faults.add(Fault("lag", seconds=70))
@@ -383,6 +411,20 @@ def test_every_enterprise_portal_starts_with_the_same_type_and_records_of_its_ow
     assert third["id"] == found[0][0][2]["id"]
 
 
+def test_a_seeded_record_is_found_by_its_unique_value_before_anything_else_was_asked() -> None:
+    """Facts 5.3."""
+    sandbox = Sandbox(portals=2, contacts=12, clock=Clock(NOON))
+    path = "/crm/v3/objects/locations/{}?idProperty=code"
+    assert send(sandbox, "GET", path.format("loc-0002"))["id"] == "151"
+    for code in ("LOC-0000", "LOC-0004", "LOC-", "depot"):
+        assert send(sandbox, "GET", path.format(code))["category"] == "OBJECT_NOT_FOUND"
+
+
+def test_a_portal_without_contacts_has_a_type_without_records() -> None:
+    sandbox = Sandbox(portals=2, contacts=0, clock=Clock(NOON))
+    assert send(sandbox, "GET", "/crm/v3/objects/locations") == {"results": []}
+
+
 def test_a_type_gets_its_stage_properties_with_its_first_pipeline(client) -> None:
     """Observed elsewhere; they stay when the pipeline goes."""
     client.post(DATED, json=CARS)
@@ -398,6 +440,9 @@ def test_a_type_gets_its_stage_properties_with_its_first_pipeline(client) -> Non
     }
     assert [one["value"] for one in client.get(properties).json()["options"]] == ["new"]
     assert client.patch(f"{one}/stages/new", json={"metadata": {"state": "?"}}).status_code == 400
+    second = {"label": "Sales", "stages": [stage | {"stageId": "sold"}]}
+    assert client.post(pipelines, json=second).status_code == 201
+    assert len(client.get(properties).json()["options"]) == 2
     assert client.delete(one).status_code == 204
     assert client.get(properties).status_code == 200
 
