@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 from hsagency.sandbox.definitions import ObjectType, Property
 from hsagency.sandbox.record import Record
+from hsagency.sandbox.schemas import Schemas
+from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.values import Properties
 from hsagency.sandbox.wire import JsonObject, invalid
 
@@ -41,10 +43,11 @@ _SEARCHED = {
 }
 
 
-def test_of(kind: ObjectType, content: JsonObject) -> Test:
+def fitting(state: PortalState, kind: ObjectType, content: JsonObject) -> Test:
     """Return what tells whether a record fits the groups and the free text of a search."""
     groups = _groups(kind, content)
-    words = _words(kind, content)
+    names = state.part(Schemas).of(kind).searchable if kind.custom else _SEARCHED[kind.name]
+    words = _words(content, names=names)
     if words is None:
         return _any_of(groups) if groups else lambda _: True
     if not groups:
@@ -172,7 +175,7 @@ def _containing(value: str) -> ValueTest:
     return test
 
 
-def _words(kind: ObjectType, content: JsonObject) -> Test | None:
+def _words(content: JsonObject, *, names: tuple[str, ...]) -> Test | None:
     """Return what looks for records with words that begin as the words of the query do."""
     query = content.get("query")
     if query is None:
@@ -184,9 +187,6 @@ def _words(kind: ObjectType, content: JsonObject) -> Test | None:
     begins = [re.compile(rf"\b{re.escape(one)}") for one in _WORD.findall(query.lower())]
     if not begins:
         return None
-    names = _SEARCHED.get(kind.name) or tuple(
-        name for name, one in kind.properties.items() if one.type == "string"
-    )
 
     def test(properties: Properties) -> bool:
         text = " ".join([value for name in names if (value := properties.get(name))]).lower()

@@ -179,6 +179,18 @@ def test_a_query_looks_for_words_that_begin_so(deals: Asking, query: str, found:
     assert ids(deals, {"query": query}, f"{DEALS}/search") == found
 
 
+def test_a_custom_object_is_searched_by_what_its_schema_says(sandbox: Sandbox) -> None:
+    """From documents alone: searchableProperties of the schema."""
+    ask, path = Asking(sandbox, index=1), "/crm/v3/objects/locations"
+    new = {"properties": {"name": "Depot", "code": "ULM-1"}}
+    assert ask("POST", path, new)[0] == 201
+    found = {query: ask("POST", f"{path}/search", {"query": query})[1] for query in ("dep", "ulm")}
+    assert [one["total"] for one in found.values()] == [1, 0]
+    schema = {"searchableProperties": ["code"]}
+    assert ask("PATCH", "/crm-object-schemas/v3/schemas/locations", schema)[0] == 200
+    assert ask("POST", f"{path}/search", {"query": "ulm"})[1]["total"] == 1
+
+
 def test_a_query_and_filters_must_both_fit(deals: Asking) -> None:
     body = {"query": "annual", "filterGroups": where(("amount", "GT", 9))}
     assert ids(deals, body, f"{DEALS}/search") == [301]
@@ -294,6 +306,8 @@ def test_all_pages_of_a_search_are_all_results_exactly_once(
         body = {"limit": limit, "after": after, "sorts": [sort] if sort else []}
         page = ask("POST", DATED, body)[1]
         assert page["total"] == contacts
+        assert len(page["results"]) == min(limit, contacts - len(found))
+        assert ("paging" in page) == (len(found) + limit < contacts)
         found += [int(one["id"]) for one in page["results"]]
         after = page.get("paging", {}).get("next", {}).get("after")
     assert found == [101 + 50 * n for n in range(contacts)]

@@ -12,7 +12,7 @@ from hsagency.sandbox.exporting import Columns, Exports
 from hsagency.sandbox.list_book import ListBook
 from hsagency.sandbox.record import Record
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.searching import in_order, test_of
+from hsagency.sandbox.searching import fitting, in_order
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, Reply, invalid, not_found
 
@@ -125,7 +125,7 @@ def _records(call: Call, kind: ObjectType, content: JsonObject) -> Iterable[Reco
     store = call.state.store(kind)
     if one_of(content, "exportType", ("LIST", "VIEW")) == "VIEW":
         search = _search(content.get("publicCrmSearchRequest") or {})
-        test = test_of(kind, search)
+        test = fitting(call.state, kind, search)
         found = [record for record in store if test(record.properties)]
         in_order(kind, search, found, None)
         return found

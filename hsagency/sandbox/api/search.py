@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsagency.sandbox.api.views import view_of_body
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.searching import in_order, test_of
+from hsagency.sandbox.searching import fitting, in_order
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number
 
@@ -22,7 +22,7 @@ def search_records(call: Call) -> Outcome:
     if after + limit > RESULTS_MAX:
         raise invalid(f"A search pages through {RESULTS_MAX} results, and after {after} ends there")
     view = view_of_body(call, store.kind, content)
-    fits, as_of = test_of(store.kind, content), call.as_of
+    fits, as_of = fitting(call.state, store.kind, content), call.as_of
     found = [one for one in store.visible(as_of=as_of) if fits(one.seen(as_of))]
     in_order(store.kind, content, found, as_of)
     end = after + limit

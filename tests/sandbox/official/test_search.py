@@ -65,9 +65,10 @@ def test_custom_objects_are_searched(enterprise: HubSpot) -> None:
     from hubspot.crm import objects as models
 
     api = enterprise.crm.objects.search_api
-    request = models.PublicObjectSearchRequest(query="loc 0002", properties=["code"])
-    found = api.do_search("locations", request)
-    assert [one.properties["code"] for one in found.results] == ["LOC-0002"]
+    first = enterprise.crm.objects.basic_api.get_page("locations", properties=["name"]).results[0]
+    request = models.PublicObjectSearchRequest(query=first.properties["name"], properties=["code"])
+    found = api.do_search("p_locations", request)
+    assert [one.properties["code"] for one in found.results] == ["LOC-0001"]
     with pytest.raises(models.ApiException) as caught:
         api.do_search("unicorns", request)
     assert caught.value.status == 400
