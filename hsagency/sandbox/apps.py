@@ -102,19 +102,19 @@ class Apps:
         A private app may be installed in 10 portals, or 100 when its developer is a solutions
         `partner`; a marketplace app in 25 until it is `listed`.
         """
-        app = App(
-            name=name,
-            app_id=self._rng.randrange(10_000_000, 99_999_999) if app_id is None else app_id,
-            client_id=self._uuid() if client_id is None else client_id,
-            client_secret=self._uuid() if client_secret is None else client_secret,
-            redirect_uris=tuple(redirect_uris),
-            required=frozenset(required) | {"oauth"},
-            optional=frozenset(optional) - frozenset(required),
-            distribution=distribution,
-            installs=Installs(_cap(distribution, partner=partner, listed=listed)),
-        )
-        _check(app)
         with self._lock:
+            app = App(
+                name=name,
+                app_id=self._rng.randrange(10_000_000, 99_999_999) if app_id is None else app_id,
+                client_id=self._uuid() if client_id is None else client_id,
+                client_secret=self._uuid() if client_secret is None else client_secret,
+                redirect_uris=tuple(redirect_uris),
+                required=frozenset(required) | {"oauth"},
+                optional=frozenset(optional) - frozenset(required),
+                distribution=distribution,
+                installs=Installs(_cap(distribution, partner=partner, listed=listed)),
+            )
+            _check(app)
             for held in self._by_client.values():
                 if app.client_id == held.client_id or app.app_id == held.app_id:
                     raise SandboxError(

@@ -55,8 +55,11 @@ button { min-height: 2.75rem; padding: .5rem 1.25rem; border: 1px solid var(--ac
   cursor: pointer; }
 button[value=connect] { background: var(--accent); color: var(--on-accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.accounts label:has(:focus-visible) { outline: 3px solid var(--accent); outline-offset: -2px; }
+.accounts label:has(:focus-visible) input { outline: none; }
 .problem { margin: 0 0 1.25rem; padding: .75rem 1rem; border-left: 4px solid var(--bad);
   border-radius: .25rem; background: var(--bad-page); color: var(--bad); font-weight: 600; }
+main > :last-child { margin-bottom: 0; }
 footer { margin-top: 1rem; }
 @media (max-width: 30rem) { main { padding: 1.25rem; } .actions button { flex: 1 1 100%; } }
 """

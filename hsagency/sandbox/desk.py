@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from hsagency.sandbox.apps import App, Apps
-from hsagency.sandbox.grants import Grants, OAuthError
+from hsagency.sandbox.grants import Grants
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Match, Route
 from hsagency.sandbox.state import Ledger, PortalState
@@ -73,13 +73,6 @@ class Visit:
     book: Ledger = field(init=False)
     now: datetime = field(init=False)
     id_: str = field(init=False, default="")
-
-    @property
-    def portal(self) -> PortalState:
-        """The portal that the visit is bound to, once something named one."""
-        if self.state is None:
-            raise OAuthError("BAD_HUB")
-        return self.state
 
     def given(self, name: str) -> str:
         """Return a field of the form, or nothing; only v1 read the query as well (facts 1.7)."""
@@ -153,7 +146,8 @@ class Desk:
     def _owner(self, visit: Visit) -> PortalState | None:
         """Find the portal that a visit names: in the path, by a secret, or in the form."""
         token = visit.values.get("token")
-        secrets = (token, *(visit.given(name) for name in ("code", "refresh_token", "token")))
+        traded = "code" if visit.given("grant_type") == "authorization_code" else "refresh_token"
+        secrets = (token, visit.given(traded), visit.given("token"))
         for secret in secrets:
             state = self._by_secret.get(secret or "") or self._by_token.get(secret or "")
             if state is not None:

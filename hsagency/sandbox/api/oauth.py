@@ -17,7 +17,6 @@ from hsagency.sandbox.apps import App, is_secret_of
 from hsagency.sandbox.desk import FORM, DeskRoute, OwnToken, Visit, grants
 from hsagency.sandbox.grants import ACCESS_SECONDS, Grant, OAuthError, access_token
 from hsagency.sandbox.people import people
-from hsagency.sandbox.permissions import out_of_reach
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import DATED, Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call, PortalState
@@ -38,15 +37,24 @@ def token(visit: Visit) -> Reply:
     app = _app(visit)
     if visit.given("grant_type") == "client_credentials":
         return _own_token(visit, app)
-    kinds = {"authorization_code": _exchange, "refresh_token": _refresh}
-    trade = kinds.get(visit.given("grant_type"))
-    if trade is None:
+    trades = {
+        "authorization_code": (_exchange, "BAD_AUTH_CODE"),
+        "refresh_token": (_refresh, "BAD_REFRESH_TOKEN"),
+    }
+    if visit.given("grant_type") not in trades:
         raise OAuthError("BAD_GRANT_TYPE")
-    grant = trade(visit, app)
-    credential = grants(visit.portal).access(grant, scopes=_scopes(visit, grant), now=visit.now)
-    visit.desk.bind(grant.token, visit.portal)
-    visit.desk.hand_out(credential, visit.portal)
-    return visit.json(_issued(visit, grant, credential))
+    trade, unknown = trades[visit.given("grant_type")]
+    state = visit.state
+    if state is None:
+        raise OAuthError(unknown)
+    if state.portal.suspended is not None:
+        # That a suspended portal is refused in these words is an assumption.
+        raise OAuthError("BAD_HUB")
+    grant = trade(visit, state, app)
+    credential = grants(state).access(grant, scopes=_scopes(visit, grant), now=visit.now)
+    visit.desk.bind(grant.token, state)
+    visit.desk.hand_out(credential, state)
+    return visit.json(_issued(visit, state, credential, refresh_token=grant.token))
 
 
 def introspect(visit: Visit) -> Reply:
@@ -178,11 +186,8 @@ def _app(visit: Visit) -> App:
     return app
 
 
-def _exchange(visit: Visit, app: App) -> Grant:
-    if visit.state is None:
-        raise OAuthError("BAD_AUTH_CODE")
-    _must_be_open(visit.state)
-    held = grants(visit.state)
+def _exchange(visit: Visit, state: PortalState, app: App) -> Grant:
+    held = grants(state)
     known = app.app_id in held.installs
     grant = held.exchange(
         visit.given("code"),
@@ -192,51 +197,41 @@ def _exchange(visit: Visit, app: App) -> Grant:
         now=visit.now,
     )
     if not known:
-        log = visit.state.part(Activity)
-        log.note(
-            "INSTALL_INTEGRATION", at=visit.now, user_id=grant.user_id, object_id=str(app.app_id)
-        )
+        log, number = state.part(Activity), str(app.app_id)
+        log.note("INSTALL_INTEGRATION", at=visit.now, user_id=grant.user_id, object_id=number)
     return grant
 
 
-def _refresh(visit: Visit, app: App) -> Grant:
-    if visit.state is None:
-        raise OAuthError("BAD_REFRESH_TOKEN")
-    _must_be_open(visit.state)
-    held, text = grants(visit.state), visit.given("refresh_token")
+def _refresh(visit: Visit, state: PortalState, app: App) -> Grant:
+    held, text = grants(state), visit.given("refresh_token")
     found = held.find(text)
     if found is not None and not found.scopes.issuperset(visit.given("scope").split()):
         raise OAuthError("BAD_SCOPES")
     return held.refresh(text, app=app, rotate=visit.desk.rotates)
 
 
-def _must_be_open(state: PortalState) -> None:
-    """Refuse a portal that is suspended; that it is refused in these words is an assumption."""
-    if state.portal.suspended is not None:
-        raise OAuthError("BAD_HUB")
-
-
 def _scopes(visit: Visit, grant: Grant) -> frozenset[str]:
     """Return what the access token may do: less, if the app asked for less."""
     asked = frozenset(visit.given("scope").split())
-    wanted = (asked | {"oauth"}) & grant.scopes if asked else grant.scopes
-    return wanted - out_of_reach(wanted, visit.portal.portal.tier)
+    return (asked | {"oauth"}) & grant.scopes if asked else grant.scopes
 
 
-def _issued(visit: Visit, grant: Grant, credential: Credential) -> JsonObject:
+def _issued(
+    visit: Visit, state: PortalState, credential: Credential, *, refresh_token: str
+) -> JsonObject:
     answer: JsonObject = {
         "access_token": credential.token,
         "expires_in": ACCESS_SECONDS,
-        "refresh_token": grant.token,
+        "refresh_token": refresh_token,
         "token_type": "bearer",
     }
     if visit.route.version == "v1":
         return answer
     return answer | {
         "token_use": "access_token",
-        "hub_id": visit.portal.portal.portal_id,
+        "hub_id": state.portal.portal_id,
         "scopes": sorted(credential.scopes),
-        "user_id": grant.user_id,
+        "user_id": credential.user_id,
     }
 
 
