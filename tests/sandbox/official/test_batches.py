@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from hubspot import HubSpot
+from hubspot.crm.properties import PropertyCreate
 
-from hsagency.sandbox import Sandbox
-from hsagency.sandbox.definitions import Property
 from tests.sandbox.official.test_records import KINDS, Family
 
 
@@ -84,9 +83,24 @@ def test_a_bad_input_refuses_all_or_is_told_with_its_trace_id(family: Family) ->
     assert error.errors[0].code == "PROPERTY_DOESNT_EXIST"
 
 
-def test_an_upsert_says_what_is_new(family: Family, sandbox: Sandbox) -> None:
-    kind = sandbox._fleet[0].types.find(family.kind)
-    kind.properties["reference"] = Property("reference", "Reference", unique=True)
+def add_reference(hubspot: HubSpot, kind: str) -> None:
+    """Give a type a property whose values belong to one record each."""
+    group = hubspot.crm.properties.groups_api.get_all(kind).results[0].name
+    hubspot.crm.properties.core_api.create(
+        kind,
+        PropertyCreate(
+            name="reference",
+            label="Reference",
+            type="string",
+            field_type="text",
+            group_name=group,
+            has_unique_value=True,
+        ),
+    )
+
+
+def test_an_upsert_says_what_is_new(hubspot: HubSpot, family: Family) -> None:
+    add_reference(hubspot, family.kind)
     models = family.models
 
     def upsert(id_property: str) -> list[bool]:
