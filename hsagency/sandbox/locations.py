@@ -21,6 +21,7 @@ from hsagency.sandbox.portals import FOUNDED, Portal
 from hsagency.sandbox.records import NoSeeds, Seeds
 from hsagency.sandbox.stages import DEFAULT_PIPELINES
 from hsagency.sandbox.values import Properties
+from hsagency.sandbox.wire import is_number
 
 _CITIES = ("Ghent", "Porto", "Lund", "Graz", "Utrecht", "Leeds", "Malmö", "Basel", "Turku")
 _TYPE_ID = f"2-{FIRST_CUSTOM}"
@@ -89,7 +90,7 @@ class SeededLocations:
     def number_of(self, name: str, value: str) -> int | None:
         """Return which record may hold a value of `code`, the unique property."""
         number = value.lower().removeprefix("loc-")
-        return int(number) - 1 if name == "code" and number.isdecimal() and number != "0" else None
+        return int(number) - 1 if name == "code" and is_number(number) and number != "0" else None
 
 
 def _locations() -> ObjectType:
