@@ -359,6 +359,20 @@ def test_others_begin_anew_at_the_portals_midnight(sandbox: Sandbox, shape: Shap
     assert 200_000 < sandbox.usage(portal.portal_id).theirs < 500_000
 
 
+def test_a_used_up_day_refuses_the_others_too(sandbox: Sandbox) -> None:
+    portal = sandbox.portals[0]
+    for kind in ("private_app", "service_key"):
+        sandbox.others(portal.portal_id, calls_per_day=1_000_000, kind=kind, shape="flat")
+    assert send(sandbox, portal.token, 3) == [200] * 3
+    sandbox.clock.advance(14 * 3600)
+    assert send(sandbox, portal.token) == [429]
+    usage = sandbox.usage(portal.portal_id)
+    assert (usage.ours, usage.theirs, usage.left) == (3, 625_000 - 3, 0)
+    # what the day refused is not made good when there is room again
+    sandbox.alter(portal.portal_id, add_ons=1)
+    assert sandbox.usage(portal.portal_id).left == 1_000_000
+
+
 def test_others_that_make_no_calls_any_more_are_gone_by_tomorrow(sandbox: Sandbox) -> None:
     portal_id = sandbox.portals[0].portal_id
     sandbox.others(portal_id, calls_per_day=100_000, shape="flat")
@@ -406,7 +420,7 @@ def test_an_office_calls_by_day_and_sleeps_by_night() -> None:
 @given(
     traffic=st.lists(
         st.tuples(
-            st.integers(0, 900_000),
+            st.sampled_from([0, 1, 300_000, 700_000, 2_000_000]) | st.integers(0, 900_000),
             st.sampled_from(["private_app", "service_key", "static_app", "oauth"]),
             st.sampled_from(get_args(Shape)),
         ),
