@@ -356,9 +356,7 @@ def test_only_the_scopes_of_custom_types_open_their_schemas(client, sandbox: San
     assert client.post(DATED, json=CARS).status_code == 201
 
 
-@pytest.mark.parametrize(
-    "path", ["/crm/v3/limits", "/crm/limits/v3", "/crm/limits/2026-03", "/crm/limits/2026-09"]
-)
+@pytest.mark.parametrize("path", ["/crm/v3/limits", "/crm/limits/2026-03", "/crm/limits/2026-09"])
 def test_the_limit_of_custom_types_tells_enterprise_from_the_rest(sandbox, inside, path) -> None:
     """Facts 2.2; that portals without Enterprise get 0 is an assumption."""
     first, second = (inside(sandbox, portal.token) for portal in sandbox.portals[:2])

@@ -182,7 +182,6 @@ def schemas_routes() -> list[Route]:
         *forms(
             {"GET": Endpoint(custom_type_limit, LIMIT_READ)},
             "/crm/v3/limits/custom-object-types",
-            "/crm/limits/v3/custom-object-types",
             "/crm/limits/{dated}/custom-object-types",
         ),
     ]
