@@ -3,6 +3,7 @@ An audited call through our portal client beside the same call through the offic
 
 Both call one sandbox in a process of its own, so that CPU is this process's alone, and both
 end with Python objects: ours with what the JSON holds, the official client's with its models.
+A bare httpx client is the floor below which ours cannot go.
 Ours also proves the portal and writes two records a call, durably where `fsync` says so.
 """
 
@@ -85,8 +86,11 @@ def main() -> None:
         server = stack.enter_context(serving("sandbox"))
         agency = stack.enter_context(connect(folder, server))
         plain = stack.enter_context(unsynced(agency, folder))
+        bearer = {"Authorization": f"Bearer {server.tokens[0]}"}
+        bare = httpx.Client(base_url=server.url, headers=bearer, trust_env=False)
         ways = {
             "official": official_calls(server),
+            "bare httpx": calls_of(stack.enter_context(bare)),
             "ours, fsync": calls_of(agency.client("acme", purpose="benchmark")),
             "ours, no fsync": calls_of(plain.client("acme", purpose="benchmark")),
         }
