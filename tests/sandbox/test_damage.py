@@ -90,14 +90,14 @@ def test_what_has_no_body_cannot_be_truncated(connect, sandbox: Sandbox) -> None
 
 
 def test_a_slow_body_comes_to_who_waits_for_each_part(struck, sandbox: Sandbox) -> None:
-    answer = struck("slow_body", seconds=0.5, timeout=0.4)  # in parts, each well before that
+    answer = struck("slow_body", seconds=0.9, timeout=0.8)  # in parts, each well before that
     assert (answer.status_code, first(sandbox).fault) == (201, "slow_body")
     assert answer.json()["properties"]["email"] == "new@example.com"
 
 
 def test_a_body_that_is_too_slow_is_a_timeout(struck, sandbox: Sandbox) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        struck("slow_body", seconds=60, timeout=0.05)
+        struck("slow_body", seconds=600, timeout=0.5)
     assert made(sandbox)
 
 

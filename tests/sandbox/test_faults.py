@@ -120,10 +120,10 @@ def test_a_connection_dropped_after_leaves_the_contact_created(connect, sandbox:
 def test_a_late_answer_is_a_timeout_to_who_cannot_wait_and_had_its_effect(
     connect, sandbox: Sandbox
 ) -> None:
-    sandbox.faults.add(Fault(kind="latency", seconds=0.6, method="POST"))
+    sandbox.faults.add(Fault(kind="latency", seconds=60, method="POST"))
     client = connect(sandbox, sandbox.portals[0].token)
     with pytest.raises(httpx.ReadTimeout):
-        client.post(CONTACTS, json=NEW, timeout=0.05)
+        client.post(CONTACTS, json=NEW, timeout=0.5)
     assert "new@example.com" in addresses(client)
 
 
@@ -226,6 +226,12 @@ def test_a_fault_holds_from_one_time_until_another(sandbox: Sandbox) -> None:
         found += statuses(sandbox, 1)
         sandbox.clock.advance(9.999 if len(found) == 2 else 10)
     assert found == [200, 500, 500, 200]
+
+
+def test_calls_that_another_fault_struck_are_counted_too(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault(kind="status", status=500, times=2))
+    sandbox.faults.add(Fault(kind="status", status=503, after=3, times=1))
+    assert statuses(sandbox, 5) == [500, 500, 200, 503, 200]
 
 
 @given(after=st.integers(0, 12), times=st.integers(1, 3))

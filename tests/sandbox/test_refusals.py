@@ -159,6 +159,13 @@ def test_a_token_of_another_data_centre_is_told_where_it_belongs(
     assert set(body) == {"status", "message", "correlationId", "correctHublet"}
 
 
+@pytest.mark.parametrize("status", [401, 403, 414, 423, 429, 477, 488, 500])
+def test_only_what_the_portal_itself_refuses_says_what_is_left(connect, sandbox, status) -> None:
+    """An assumption: nobody has shown the headers of 414, 477 and 488."""
+    answer, _ = refused(connect, sandbox, status=status)
+    assert ("x-hubspot-ratelimit-max" in answer.headers) == (status in {403, 423, 429})
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_leads_to_another_host_and_has_no_effect(connect, sandbox, status) -> None:
     """An assumption: HubSpot documents no redirect; facts 1.8 know other hosts."""
