@@ -259,6 +259,18 @@ def test_a_record_that_goes_is_in_no_list(ask: Asking) -> None:
     refused(ask("GET", f"{OLD}/records/{CONTACTS}/101/memberships"), 404)
 
 
+def test_a_record_that_was_merged_is_in_the_list_under_its_new_id(ask: Asking) -> None:
+    """An assumption: HubSpot's documents do not say so of lists."""
+    id_ = create(ask, "VIP")
+    ask("PUT", f"{OLD}/{id_}/memberships/add", ["151", "201"])
+    body = {"primaryObjectId": "101", "objectIdToMerge": "151"}
+    assert ask("POST", "/crm/v3/objects/contacts/merge", body)[0] == 200
+    assert members(ask, id_) == ["101", "201"]
+    status, answer = ask("PUT", f"{OLD}/{id_}/memberships/remove", ["101"])
+    assert (status, answer["recordIdsRemoved"]) == (200, ["101"])
+    assert members(ask, id_) == ["201"]
+
+
 changes = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.lists(st.sampled_from(IDS))),
