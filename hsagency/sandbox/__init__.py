@@ -12,13 +12,13 @@ from __future__ import annotations
 from hsagency.sandbox.clients_csv import bad_rows, write_clients_csv
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.faults import Fault
-from hsagency.sandbox.history import History, PastCall
+from hsagency.sandbox.faults.armed import Fault
+from hsagency.sandbox.history.stories import Story
+from hsagency.sandbox.history.traffic import History, PastCall
 from hsagency.sandbox.portals import Credential, Portal
-from hsagency.sandbox.running import run
-from hsagency.sandbox.server import SandboxServer, serve
+from hsagency.sandbox.serving.running import run
+from hsagency.sandbox.serving.server import SandboxServer, serve
 from hsagency.sandbox.state import LedgerEntry
-from hsagency.sandbox.stories import Story
 from hsagency.sandbox.wire import Reply, Request
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.running import run
+from hsagency.sandbox.serving.running import run
 from hsagency.sandbox.surface import surface_as_text
 
 VARIANTS = ("good", "expired", "not-yet-valid", "wrong-name", "untrusted")

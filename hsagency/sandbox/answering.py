@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hsagency.sandbox.api.account import unauthenticated
-from hsagency.sandbox.faults import Fault
-from hsagency.sandbox.limits import Budget, Meter
-from hsagency.sandbox.refusals import (
+from hsagency.sandbox.faults.armed import Fault
+from hsagency.sandbox.faults.refusals import (
     MISSING_SCOPES,
     Refused,
     limited_by,
@@ -15,6 +14,7 @@ from hsagency.sandbox.refusals import (
     refusal,
     shows_limits,
 )
+from hsagency.sandbox.limits import Budget, Meter
 from hsagency.sandbox.routes import Endpoint, Match, Outcome
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid, stamp

@@ -18,19 +18,19 @@ from hsagency.sandbox.answering import answer, answer_stranger, answer_struck, p
 from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.api.oauth import remove_app
 from hsagency.sandbox.clock import Clock
-from hsagency.sandbox.damage import damaged
-from hsagency.sandbox.definitions import ObjectType
-from hsagency.sandbox.desk import Desk, redacted
-from hsagency.sandbox.faults import NOTHING, Faults
+from hsagency.sandbox.contents.definitions import ObjectType
+from hsagency.sandbox.contents.records import Seeds
+from hsagency.sandbox.contents.seeding import seeds_for
+from hsagency.sandbox.faults.armed import NOTHING, Faults
+from hsagency.sandbox.faults.damage import damaged
+from hsagency.sandbox.faults.refusals import Refused
+from hsagency.sandbox.oauth.desk import Desk, redacted
 from hsagency.sandbox.portals import (
     MAX_PORTALS,
     Portal,
     make_portal,
 )
-from hsagency.sandbox.records import Seeds
-from hsagency.sandbox.refusals import Refused
 from hsagency.sandbox.screens import Screens
-from hsagency.sandbox.seeding import seeds_for
 from hsagency.sandbox.state import Call, Ledger, LedgerEntry, PortalState
 from hsagency.sandbox.wire import Reply, Request
 
@@ -136,7 +136,7 @@ class Sandbox(Screens):
     def transport(self) -> httpx.BaseTransport:
         """Return a transport that answers httpx clients in this process."""
         # imported here: the sandbox itself needs no httpx
-        from hsagency.sandbox.transport import SandboxTransport
+        from hsagency.sandbox.serving.transport import SandboxTransport
 
         return SandboxTransport(self)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from hsagency.sandbox.definitions import ObjectType
+from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject
 

@@ -16,9 +16,9 @@ from hsagency.errors import SandboxError
 from hsagency.sandbox.altering import Changes, demand_changes
 from hsagency.sandbox.api.activity import Activity
 from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.contents.people import people
 from hsagency.sandbox.limits import Usage
 from hsagency.sandbox.others import Others, Shape
-from hsagency.sandbox.people import people
 from hsagency.sandbox.portals import FULL_SCOPES, Credential, Kind, Portal, make_token
 from hsagency.sandbox.state import PortalState
 

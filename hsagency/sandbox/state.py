@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from hsagency.sandbox.definitions import ObjectType, ObjectTypes
-from hsagency.sandbox.faults import Strike
+from hsagency.sandbox.contents.definitions import ObjectType, ObjectTypes
+from hsagency.sandbox.contents.locations import own_types
+from hsagency.sandbox.contents.records import RecordStore, Seeds
+from hsagency.sandbox.faults.armed import Strike
 from hsagency.sandbox.limits import Meter
-from hsagency.sandbox.locations import own_types
 from hsagency.sandbox.portals import Credential, Portal
-from hsagency.sandbox.records import RecordStore, Seeds
 from hsagency.sandbox.wire import (
     Drop,
     JsonObject,

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page
 
 from hsagency.sandbox import Sandbox, SandboxServer, serve
-from hsagency.sandbox.apps import App
+from hsagency.sandbox.oauth.apps import App
 
 pytestmark = pytest.mark.needs("chromium")
 

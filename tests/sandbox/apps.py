@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import httpx
 
 from hsagency.sandbox import Sandbox
-from hsagency.sandbox.apps import App
+from hsagency.sandbox.oauth.apps import App
 
 CALLBACK = "http://localhost:8085/callback"
 READ = "crm.objects.contacts.read"

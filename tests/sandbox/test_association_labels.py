@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hsagency.sandbox import Fault, Sandbox
-from hsagency.sandbox.labels import LABELS_MAX
+from hsagency.sandbox.contents.labels import LABELS_MAX
 from tests.sandbox.conftest import Client
 from tests.sandbox.test_associations import CONTACTS, V4, types
 

@@ -9,7 +9,7 @@ import pytest
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Sandbox
-from hsagency.sandbox.permissions import in_words
+from hsagency.sandbox.oauth.permissions import in_words
 from hsagency.sandbox.portals import FULL_SCOPES
 from tests.sandbox.apps import CALLBACK, CHALLENGE, CUSTOM, READ, Developer, answered
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.sandbox import Fault, Reply, Request, Sandbox
-from hsagency.sandbox.damage import damaged
-from hsagency.sandbox.faults import NOTHING, Strike
-from hsagency.sandbox.refusals import Refused
+from hsagency.sandbox.faults.armed import NOTHING, Strike
+from hsagency.sandbox.faults.damage import damaged
+from hsagency.sandbox.faults.refusals import Refused
 from hsagency.sandbox.wire import pieces
 
 CONTACTS = "/crm/objects/2026-09/contacts"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hsagency.sandbox import Sandbox
-from hsagency.sandbox.exporting import DAY_MAX
+from hsagency.sandbox.contents.exports import DAY_MAX
 from tests.sandbox.conftest import Client, Connect
 
 V3 = "/crm/v3/exports/export/async"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, Request, Sandbox
-from hsagency.sandbox.faults import fault_from, fault_shown
+from hsagency.sandbox.faults.armed import fault_from, fault_shown
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 NEW = {"properties": {"email": "new@example.com"}}

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from hsagency.errors import SandboxError
 from hsagency.routes import OperationClass, touched
 from hsagency.sandbox.api import ROUTES
-from hsagency.sandbox.history import MOST_ATTEMPTS, History, PastCall
+from hsagency.sandbox.history.stories import Story, plan_stories
+from hsagency.sandbox.history.traffic import MOST_ATTEMPTS, History, PastCall
 from hsagency.sandbox.limits import DAILY, limits_of, next_midnight
 from hsagency.sandbox.portals import Portal, make_portal
-from hsagency.sandbox.stories import Story, plan_stories
 from hsagency.sandbox.wire import Request
 
 FLEET = tuple(make_portal(index, seed=7) for index in range(6))

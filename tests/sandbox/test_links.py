@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.sandbox import Clock, Sandbox
-from hsagency.sandbox.labels import Labels
-from hsagency.sandbox.links import Links
+from hsagency.sandbox.contents.labels import Labels
+from hsagency.sandbox.contents.links import Links
 from hsagency.sandbox.state import PortalState
 from tests.sandbox.conftest import NOON
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Clock, Request, Sandbox
-from hsagency.sandbox.people import people
+from hsagency.sandbox.contents.people import people
 
 TOKEN = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CONTACTS = "/crm/objects/2026-09/contacts"

@@ -18,7 +18,7 @@ from hsagency.errors import SandboxError
 from hsagency.sandbox import Sandbox
 from hsagency.sandbox.__main__ import VARIANTS, main, parser
 from hsagency.sandbox.api import ROUTES
-from hsagency.sandbox.ledger_file import LedgerFile
+from hsagency.sandbox.serving.ledger_file import LedgerFile
 from hsagency.sandbox.surface import methods, surface, surface_as_text
 
 CONTACTS = "/crm/objects/2026-09/contacts"

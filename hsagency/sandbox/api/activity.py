@@ -15,7 +15,7 @@ from random import Random
 from typing import Literal, TypeAlias
 
 from hsagency.sandbox.api.records import next_page
-from hsagency.sandbox.people import Person, people
+from hsagency.sandbox.contents.people import Person, people
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call, PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, stamp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.linking import Pair, answer_batch, inputs
-from hsagency.sandbox.labels import Label, Limits
+from hsagency.sandbox.contents.labels import Label, Limits
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid

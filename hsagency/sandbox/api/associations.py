@@ -19,8 +19,8 @@ from hsagency.sandbox.api.linking import (
     nothing_linked,
 )
 from hsagency.sandbox.api.records import next_page
-from hsagency.sandbox.labels import Label
-from hsagency.sandbox.owners import Owners
+from hsagency.sandbox.contents.labels import Label
+from hsagency.sandbox.contents.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found

@@ -14,7 +14,7 @@ from hsagency.sandbox.api.linking import (
     nothing_linked,
 )
 from hsagency.sandbox.api.records import next_page
-from hsagency.sandbox.labels import Label
+from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, not_found

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote, urlencode
 
-from hsagency.sandbox.apps import App
-from hsagency.sandbox.consent import Consent, notice, shown
-from hsagency.sandbox.desk import DeskRoute, Visit, grants
-from hsagency.sandbox.grants import CODE_SECONDS, Challenge, Code
-from hsagency.sandbox.people import people
-from hsagency.sandbox.permissions import out_of_reach
+from hsagency.sandbox.contents.people import people
+from hsagency.sandbox.oauth.apps import App
+from hsagency.sandbox.oauth.consent import Consent, notice, shown
+from hsagency.sandbox.oauth.desk import DeskRoute, Visit, grants
+from hsagency.sandbox.oauth.grants import CODE_SECONDS, Challenge, Code
+from hsagency.sandbox.oauth.permissions import out_of_reach
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.routes import Route
 from hsagency.sandbox.state import PortalState

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from hsagency.sandbox.api.activity import Activity
 from hsagency.sandbox.bodies import demand, one_of, text, texts
-from hsagency.sandbox.definitions import ObjectType
-from hsagency.sandbox.desk import DeskRoute, Visit
-from hsagency.sandbox.exporting import Columns, Exports
-from hsagency.sandbox.list_book import ListBook
-from hsagency.sandbox.record import Record
+from hsagency.sandbox.contents.definitions import ObjectType
+from hsagency.sandbox.contents.exports import Columns, Exports
+from hsagency.sandbox.contents.lists import ListBook
+from hsagency.sandbox.contents.record import Record
+from hsagency.sandbox.contents.searching import fitting, in_order
+from hsagency.sandbox.oauth.desk import DeskRoute, Visit
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.searching import fitting, in_order
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, Reply, invalid, not_found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsagency.sandbox.api.paging import page_of
 from hsagency.sandbox.bodies import demand, objects, one_of, text
-from hsagency.sandbox.form_book import PARTS, Form, FormBook
+from hsagency.sandbox.contents.forms import PARTS, Form, FormBook
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid

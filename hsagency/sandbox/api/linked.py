@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from hsagency.sandbox.api.linking import Pair, id_in
 from hsagency.sandbox.api.views import objects_of
-from hsagency.sandbox.definitions import ObjectType, fully_qualified
-from hsagency.sandbox.labels import Label, Labels
-from hsagency.sandbox.links import Links
-from hsagency.sandbox.record import Record
+from hsagency.sandbox.contents.definitions import ObjectType, fully_qualified
+from hsagency.sandbox.contents.labels import Label, Labels
+from hsagency.sandbox.contents.links import Links
+from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.state import Call, PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject
 

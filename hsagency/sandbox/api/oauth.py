@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from hsagency.sandbox.api.activity import Activity
 from hsagency.sandbox.api.authorize import authorize_routes
-from hsagency.sandbox.apps import App, is_secret_of
-from hsagency.sandbox.desk import FORM, DeskRoute, OwnToken, Visit, grants
-from hsagency.sandbox.grants import ACCESS_SECONDS, Grant, OAuthError, access_token
-from hsagency.sandbox.people import people
+from hsagency.sandbox.contents.people import people
+from hsagency.sandbox.oauth.apps import App, is_secret_of
+from hsagency.sandbox.oauth.desk import FORM, DeskRoute, OwnToken, Visit, grants
+from hsagency.sandbox.oauth.grants import ACCESS_SECONDS, Grant, OAuthError, access_token
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import DATED, Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call, PortalState

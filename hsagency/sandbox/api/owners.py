@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.records import next_page
-from hsagency.sandbox.owners import Owners
+from hsagency.sandbox.contents.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found

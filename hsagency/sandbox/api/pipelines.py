@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hsagency.sandbox.defining import text_of
-from hsagency.sandbox.definitions import ObjectType
-from hsagency.sandbox.pipelines import Pipeline, Pipelines, Stage, placed
-from hsagency.sandbox.routes import Endpoint, Handler, Outcome, Route, forms
-from hsagency.sandbox.staging import (
+from hsagency.sandbox.contents.defining import text_of
+from hsagency.sandbox.contents.definitions import ObjectType
+from hsagency.sandbox.contents.pipelines import Pipeline, Pipelines, Stage, placed
+from hsagency.sandbox.contents.staging import (
     NO_STAGE,
     metadata_of,
     order_of,
@@ -21,6 +20,7 @@ from hsagency.sandbox.staging import (
     restaged,
     stage_from,
 )
+from hsagency.sandbox.routes import Endpoint, Handler, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 

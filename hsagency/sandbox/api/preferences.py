@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hsagency.sandbox.bodies import complete, demand, failure, objects, one_of, text, texts
-from hsagency.sandbox.preference_book import (
+from hsagency.sandbox.contents.preferences import (
     LEGAL_BASES,
     STATES,
     Basis,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from hsagency.sandbox.defining import (
+from hsagency.sandbox.contents.defining import (
     NAME,
     defined,
     demand,
@@ -18,7 +18,7 @@ from hsagency.sandbox.defining import (
     users_of,
     whole_of,
 )
-from hsagency.sandbox.definitions import Group, ObjectType, Property
+from hsagency.sandbox.contents.definitions import Group, ObjectType, Property
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found

@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 from hsagency.sandbox.api.linked import bind, bonds_of, links_shown, release
 from hsagency.sandbox.api.merging import merging_routes
 from hsagency.sandbox.api.views import View, known_names
-from hsagency.sandbox.record import Record
-from hsagency.sandbox.records import RecordStore
+from hsagency.sandbox.contents.record import Record
+from hsagency.sandbox.contents.records import RecordStore
+from hsagency.sandbox.contents.values import demand_required, judged
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.state import Call
-from hsagency.sandbox.values import demand_required, judged
 from hsagency.sandbox.wire import JsonObject
 
 PAGE_DEFAULT = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hsagency.sandbox.definitions import ObjectType
-from hsagency.sandbox.record import Record
+from hsagency.sandbox.contents.definitions import ObjectType
+from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid
 

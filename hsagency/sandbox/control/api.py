@@ -1,0 +1,179 @@
+"""
+The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, over HTTP.
+
+    GET    portals          who there is; no tokens
+    GET    faults           the rules in force
+    POST   faults           add one: {"kind": "status", "status": 503, "portalId": 1, "times": 2}
+    DELETE faults           drop all
+    GET    clock            {"now": ...}
+    POST   clock            {"advance": seconds} or {"set": "2026-11-01T05:00:00+00:00"}
+    POST   tokens/issue     {"portalId": 1, "kind": "service_key", "scopes": [...]}
+    POST   tokens/reveal    {"portalId": 1}; answers the token
+    POST   tokens/revoke    {"portalId": 1}
+    POST   tokens/rotate    {"portalId": 1, "expireIn": 0}, or "later": true for the seven days
+                            of HubSpot's screen; answers the new token
+    POST   tokens/expire    {"portalId": 1}: the old token of a rotation ends now
+    POST   tokens/cancel    {"portalId": 1}: the old token stays, and is answered
+    POST   scopes           {"portalId": 1, "scopes": [...]}
+    POST   users/remove     {"portalId": 1, "userId": 2}; without userId, who made the token
+    POST   users/restore    {"portalId": 1, "userId": 2}
+    POST   portals/suspend  {"portalId": 1, "status": 403}: every call is refused, with 401 or 403
+    POST   portals/unsuspend {"portalId": 1}
+    POST   portals/alter    {"portalId": 1, "name": "Acme", "addOns": 1}; also accountType, tier,
+                            timeZone, currency, additionalCurrencies, portalNames, usageStatus,
+                            newerRefusals
+    GET    usage            each portal's day: the limit, our calls, those of others, what is left
+    POST   usage            {"portalId": 1, "calls": 1000}: calls that other apps made today
+    POST   others           {"portalId": 1, "callsPerDay": 90000, "shape": "office"}: other apps
+                            that call every day; with "kind", and "flat" for no office hours
+    GET    ledger           how many requests each portal received, by status
+    ...    apps             OAuth apps: see `app_control`
+
+Tokens and scopes are those of the portal's newest credential, or of the app in "appId".
+
+Every request needs the server's control key in `X-Sandbox-Key`: a page open in a browser on
+this machine can reach loopback too. Nothing here is HubSpot's, and the ledger leaves it out.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from hsagency.errors import SandboxError
+from hsagency.sandbox.control.apps import AppControl
+from hsagency.sandbox.control.asked import Asked
+from hsagency.sandbox.control.screens import ScreenCalls
+from hsagency.sandbox.core import Sandbox
+from hsagency.sandbox.faults.armed import fault_from, fault_shown
+from hsagency.sandbox.faults.files import check_fault
+from hsagency.sandbox.wire import JsonObject, Reply, Request
+
+PREFIX = "/_sandbox/"
+KEY_HEADER = "X-Sandbox-Key"
+
+_Result: TypeAlias = tuple[int, JsonObject | None]
+
+
+class Control:
+    """Answers the control API of one server."""
+
+    def __init__(self, sandbox: Sandbox, *, key: str) -> None:
+        self._sandbox, self._key = sandbox, key.encode()
+        self._calls: dict[tuple[str, str], Callable[[JsonObject], _Result]] = {
+            ("GET", "portals"): self._portals,
+            ("GET", "faults"): self._faults,
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "clock"): self._clock,
+            ("POST", "clock"): self._move_clock,
+            ("GET", "usage"): self._usage,
+            ("GET", "ledger"): self._ledger,
+            **AppControl(sandbox).calls,
+        }
+        self._screens = ScreenCalls(sandbox)
+
+    def handle(self, request: Request) -> Reply:
+        """Answer one request to the control API."""
+        given = request.headers.get(KEY_HEADER.lower(), "").encode("latin-1", "replace")
+        if not hmac.compare_digest(given, self._key):
+            return _reply(403, {"error": f"The control API needs the key in {KEY_HEADER}."})
+        name = request.path.removeprefix(PREFIX).strip("/")
+        call = self._calls.get((request.method, name))
+        on_screen = self._screens.calls.get(name) if request.method == "POST" else None
+        try:
+            if on_screen is not None:
+                return _reply(200, on_screen(Asked(_content(request.body))))
+            if call is not None:
+                return _reply(*call(_content(request.body)))
+        except SandboxError as error:
+            return _reply(400, {"error": " ".join((str(error), error.hint or "")).strip()})
+        return _reply(404, {"error": "The control API has no such call."})
+
+    def _portals(self, _: JsonObject) -> _Result:
+        return 200, {
+            "portals": [
+                {
+                    "portalId": portal.portal_id,
+                    "clientSlug": portal.client_slug,
+                    "name": portal.name,
+                    "tier": portal.tier,
+                    "timeZone": portal.time_zone,
+                    "hublet": portal.hublet,
+                    "kind": portal.kind,
+                }
+                for portal in self._sandbox.portals
+            ]
+        }
+
+    def _faults(self, _: JsonObject) -> _Result:
+        return 200, {"faults": [fault_shown(fault) for fault in self._sandbox.faults.armed()]}
+
+    def _add_fault(self, content: JsonObject) -> _Result:
+        fault = fault_from(content)
+        check_fault(fault, sandbox=self._sandbox)
+        self._sandbox.faults.add(fault)
+        return 201, {"faults": len(self._sandbox.faults)}
+
+    def _clear_faults(self, _: JsonObject) -> _Result:
+        self._sandbox.faults.clear()
+        return 204, None
+
+    def _clock(self, _: JsonObject) -> _Result:
+        return 200, {"now": self._sandbox.clock.now().isoformat()}
+
+    def _move_clock(self, content: JsonObject) -> _Result:
+        if content.keys() == {"advance"}:
+            now = self._sandbox.clock.advance(Asked(content).number("advance"))
+        elif content.keys() == {"set"}:
+            now = self._sandbox.clock.set(_time(content["set"]))
+        else:
+            raise SandboxError('The clock takes {"advance": seconds} or {"set": time}.')
+        return 200, {"now": now.isoformat()}
+
+    def _usage(self, _: JsonObject) -> _Result:
+        days = [self._screens.day(portal.portal_id) for portal in self._sandbox.portals]
+        return 200, {"portals": days}
+
+    def _ledger(self, _: JsonObject) -> _Result:
+        portals = [
+            {
+                "portalId": portal.portal_id,
+                "clientSlug": portal.client_slug,
+                "byStatus": self._sandbox.counts(portal.portal_id),
+            }
+            for portal in self._sandbox.portals
+        ]
+        return 200, {"portals": portals, "unknownToken": self._sandbox.counts(None)}
+
+
+def _content(body: bytes) -> JsonObject:
+    if not body:
+        return {}
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise SandboxError("The body is not JSON; nothing was changed.") from error
+    if not isinstance(content, dict):
+        raise SandboxError("The body must be a JSON object; nothing was changed.")
+    return content
+
+
+def _time(value: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise SandboxError(
+            "The clock was not set: the time cannot be read.",
+            hint="Write it as 2026-11-01T05:00:00+00:00.",
+        ) from error
+
+
+def _reply(status: int, content: JsonObject | None) -> Reply:
+    if content is None:
+        return Reply(status)
+    body = json.dumps(content).encode()
+    return Reply(status, headers=(("Content-Type", "application/json"),), body=body)

@@ -1,0 +1,185 @@
+"""
+What HubSpot, or what stands in front of it, answers where it refuses a call on request.
+
+The words of 401, 403, 404, 409, 429 and 488 are those that others have observed; the bodies of
+423, 477 and most 5xx are in no document, and Cloudflare's pages are shaped like its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from hsagency.sandbox.faults.rules import Fault
+from hsagency.sandbox.portals import Credential, Portal
+from hsagency.sandbox.wire import ApiError, Headers, JsonObject, Reply, Request, encode
+
+SCOPES_LINK = "https://developers.hubspot.com/scopes"
+MIGRATION_WAIT = 3600  # seconds; HubSpot says "typically up to 24 hours"
+# Who says these is the network in front of HubSpot, in pages of its own.
+CLOUDFLARE = {
+    520: "Web server is returning an unknown error",
+    521: "Web server is down",
+    522: "Connection timed out",
+    523: "Origin is unreachable",
+    524: "A timeout occurred",
+    525: "SSL handshake failed",
+    526: "Invalid SSL certificate",
+    527: "Railgun error",
+    530: "Origin DNS error",
+}
+# Answered before the portal is reached: nothing is known of its limits there.
+_IN_FRONT = frozenset({401, 414, 477, 488})
+_JSON = ("Content-Type", "application/json;charset=utf-8")
+_HTML = ("Content-Type", "text/html;charset=utf-8")
+_CATEGORIES = {401: "INVALID_AUTHENTICATION", 403: "MISSING_SCOPES", 404: "OBJECT_NOT_FOUND"}
+_CATEGORIES[409] = "CONFLICT"
+MISSING_SCOPES = (
+    "This app hasn't been granted all required scopes to make this call. "
+    f"Read more about required scopes here: {SCOPES_LINK}."
+)
+_POLICIES = {"burst": "TEN_SECONDLY_ROLLING", "daily": "DAILY"}
+_UNKNOWN_CREDENTIALS = (
+    "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can "
+    "find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
+)
+_MESSAGES = {
+    "INVALID_AUTHENTICATION": _UNKNOWN_CREDENTIALS,
+    "EXPIRED_AUTHENTICATION": "The OAuth token used to make this call expired 0 second(s) ago.",
+    "MISSING_SCOPES": MISSING_SCOPES,
+    "GATED": "This account does not have access to this feature.",
+    "OBJECT_NOT_FOUND": "resource not found",
+    "CONFLICT": "Contact already exists. Existing ID: 12345",
+    423: "The resource is locked by another request",
+    477: "Hub {portal} is currently being migrated",
+    488: "Hub {portal} is unknown to this Hublet, but it appears to exist in Hublet {hublet}",
+    500: "internal error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that is refused: who asked for what, and when."""
+
+    request: Request
+    now: datetime
+    id_: str
+    portal: Portal | None = None
+    credential: Credential | None = None
+
+    @property
+    def portal_id(self) -> int:
+        """The portal that was asked for; 0 where nobody can tell."""
+        return self.portal.portal_id if self.portal else 0
+
+
+def refusal(fault: Fault, call: Refused) -> Reply:
+    """Answer a call as a refusing fault says."""
+    if fault.kind == "redirect":
+        return _redirect(fault, call)
+    status = 429 if fault.kind in _POLICIES else fault.status or 500
+    form = fault.form or ("html" if fault.html or status in CLOUDFLARE else "json")
+    headers = (("X-HubSpot-Correlation-Id", call.id_), *_wait(fault, status, call.now))
+    if form == "empty":
+        return Reply(status, headers=headers)
+    if form == "html":
+        shown = (("Server", "cloudflare"), *headers) if status in CLOUDFLARE else headers
+        return Reply(status, headers=(_HTML, *shown), body=_page(status).encode())
+    content = _content(fault, status, call)
+    if "correctHublet" in content:
+        headers = (*headers, ("X-HubSpot-Correct-Hublet", str(content["correctHublet"])))
+    return Reply(status, headers=(_JSON, *headers), body=encode(content))
+
+
+def shows_limits(status: int) -> bool:
+    """Whether an answer with this status comes from the portal, with its rate limit headers."""
+    return 200 <= status < 300 or (400 <= status < 500 and status not in _IN_FRONT)
+
+
+def limited_by(fault: Fault) -> str | None:
+    """Return the policy that a refusal names, of which then nothing is left."""
+    return _POLICIES.get(fault.kind) or fault.policy
+
+
+def _redirect(fault: Fault, call: Refused) -> Reply:
+    where = fault.location
+    if where is None:
+        # urlencode leaves nothing in it that could end the header
+        query = f"?{urlencode(call.request.query)}" if call.request.query else ""
+        elsewhere = "api" if call.portal and call.portal.hublet == "eu1" else "api-eu1"
+        where = f"https://{elsewhere}.hubapi.com{call.request.path}{query}"
+    return Reply(fault.status or 302, headers=(("Location", where),))
+
+
+def _wait(fault: Fault, status: int, now: datetime) -> Headers:
+    wait = fault.retry_after
+    if wait is None:
+        return (("Retry-After", str(MIGRATION_WAIT)),) if status == 477 else ()
+    if fault.as_date:
+        at = now + timedelta(seconds=float(wait))
+        return (("Retry-After", format_datetime(at, usegmt=True)),)
+    return (("Retry-After", str(wait)),) if wait != "" else ()
+
+
+def _content(fault: Fault, status: int, call: Refused) -> JsonObject:
+    if status == 429:
+        return _limit(fault, call)
+    category = fault.category or _CATEGORIES.get(status)
+    hublet = fault.hublet or ("na1" if call.portal and call.portal.hublet == "eu1" else "eu1")
+    wording = _MESSAGES.get(category or status) or _MESSAGES.get(status) or _phrase(status)
+    extra: JsonObject = {}
+    if category == "MISSING_SCOPES":
+        extra = missing_scopes(*fault.scopes)
+    if category == "EXPIRED_AUTHENTICATION":
+        extra = {"context": {"expire time": [call.now.isoformat()]}}
+    if status == 488:
+        extra = {"correctHublet": hublet}
+    message = wording.format(portal=call.portal_id, hublet=hublet)
+    return ApiError(status, message, category=category, **extra).envelope(call.id_)
+
+
+def missing_scopes(*scopes: str) -> JsonObject:
+    """Return what the 403 for a scope says beside its message; some name no scope."""
+    needed = {"requiredGranularScopes": list(scopes)} if scopes else {}
+    text = "One or more of the following scopes are required."
+    return {
+        "errors": [{"message": text, "context": needed}],
+        "links": {"scopes": SCOPES_LINK},
+    }
+
+
+def _limit(fault: Fault, call: Refused) -> JsonObject:
+    policy = limited_by(fault)
+    newer = call.portal is not None and call.portal.newer_refusals
+    marker = fault.marker or ("category" if newer else "errorType")
+    category = "RATE_LIMITS" if marker == "category" else None
+    extra: JsonObject = {"errorType": "RATE_LIMIT"} if marker == "errorType" else {}
+    if policy is not None:
+        extra["policyName"] = policy
+    if policy == "TEN_SECONDLY_ROLLING" and call.credential is not None:
+        counted = f"{call.portal_id}:{call.credential.app_id}"
+        extra["groupName"] = f"publicapi:private_app-api-calls-ten-secondly:{counted}"
+    message = f"You have reached your {policy.lower()} limit." if policy else "Too many requests."
+    return ApiError(429, message, category=category, **extra).envelope(call.id_)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return CLOUDFLARE.get(status, "Error")
+
+
+def _page(status: int) -> str:
+    said = f"{status} {_phrase(status)}"
+    if status not in CLOUDFLARE:
+        return f"<html><head><title>{said}</title></head><body><h1>{said}</h1></body></html>"
+    title = f"api.hubapi.com | {status}: {CLOUDFLARE[status]}"
+    return (
+        f"<!DOCTYPE html>\n<html lang='en-US'><head><title>{title}</title></head>"
+        f"<body><h1>{CLOUDFLARE[status]} <span>Error code {status}</span></h1>"
+        "<p>Performance &amp; security by Cloudflare</p></body></html>\n"
+    )

@@ -1,0 +1,1 @@
+"""Believable traffic of days gone by, and the stories in it."""

@@ -1,0 +1,1 @@
+"""OAuth apps at the simulated HubSpot: registration, consent, codes and tokens."""
