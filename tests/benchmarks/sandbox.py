@@ -22,6 +22,7 @@ import httpx
 
 from hsagency.sandbox import Sandbox
 from hsagency.sandbox.api import FAMILIES
+from hsagency.sandbox.surface import methods
 from tests.benchmarks.measuring import line
 from tests.benchmarks.serving import Serving, serving
 
@@ -127,9 +128,9 @@ def listed(server: Serving, token: str) -> int:
 
 def operations() -> None:
     """Count methods of routes, and the same with all forms of a path taken as one."""
-    forms = {name: sum(len(route.endpoints) for route in some) for name, some in FAMILIES.items()}
+    forms = {name: sum(len(methods(route)) for route in some) for name, some in FAMILIES.items()}
     alike = {
-        name: len({(method, route.name) for route in some for method in route.endpoints})
+        name: len({(method, route.name) for route in some for method in methods(route)})
         for name, some in FAMILIES.items()
     }
     line("operations of each family", total=sum(alike.values()), **alike)

@@ -66,6 +66,14 @@ def test_the_clock_is_read_advanced_and_set(control, sandbox: Sandbox) -> None:
     assert sandbox.clock.now() == datetime.fromisoformat("2026-11-01T05:00:00+00:00")
 
 
+def test_the_clock_is_made_to_run_and_to_stand_still(control, sandbox: Sandbox) -> None:
+    assert control.post("clock", json={"speed": 3600}).status_code == 200
+    first = sandbox.clock.now()
+    assert sandbox.clock.now() > first
+    stopped = control.post("clock", json={"speed": 0}).json()["now"]
+    assert control.get("clock").json() == {"now": stopped}
+
+
 def test_tokens_are_revoked_and_rotated(control, server, over_a_socket) -> None:
     portal = server.sandbox.portals[0]
     first = over_a_socket(server.sandbox, portal.token)
@@ -115,6 +123,8 @@ def test_the_ledger_counts_what_each_portal_received(control, server, over_a_soc
         ("clock", '{"set": "2026-11-01T00:00:00"}'),
         ("clock", '{"set": "9999-12-31T23:59:59-12:00"}'),
         ("clock", '{"set": 7}'),
+        ("clock", '{"speed": -1}'),
+        ("clock", '{"speed": 1, "advance": 1}'),
         ("tokens/revoke", '{"portalId": 7}'),
         ("tokens/rotate", '{"portalId": "7"}'),
         ("tokens/rotate", '{"portalId": 20195990, "expireIn": -1}'),

@@ -6,7 +6,8 @@ The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, ov
     POST   faults           add one: {"kind": "status", "status": 503, "portalId": 1, "times": 2}
     DELETE faults           drop all
     GET    clock            {"now": ...}
-    POST   clock            {"advance": seconds} or {"set": "2026-11-01T05:00:00+00:00"}
+    POST   clock            {"advance": seconds}, {"set": "2026-11-01T05:00:00+00:00"},
+                            {"speed": 3600}: an hour in every second; 0 stands still
     POST   tokens/issue     {"portalId": 1, "kind": "service_key", "scopes": [...]}
     POST   tokens/reveal    {"portalId": 1}; answers the token
     POST   tokens/revoke    {"portalId": 1}
@@ -130,8 +131,12 @@ class Control:
             now = self._sandbox.clock.advance(Asked(content).number("advance"))
         elif content.keys() == {"set"}:
             now = self._sandbox.clock.set(_time(content["set"]))
+        elif content.keys() == {"speed"}:
+            now = self._sandbox.clock.run(speed=Asked(content).number("speed"))
         else:
-            raise SandboxError('The clock takes {"advance": seconds} or {"set": time}.')
+            raise SandboxError(
+                'The clock takes one of {"advance": seconds}, {"set": time}, {"speed": times}.'
+            )
         return 200, {"now": now.isoformat()}
 
     def _usage(self, _: JsonObject) -> _Result:
