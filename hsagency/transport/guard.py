@@ -107,18 +107,21 @@ _ALLOW: Final = (
 )
 _PATH: Final = "Give a path from the slash on, for example /crm/v3/objects/contacts."
 _PUT_ON: Final = "Leave it out: the host and the credential are put on for you."
-
 _PLAIN: Final = "Leave it out, and make the call with the method and the path that are meant."
+_FRAMING: Final = "Leave it out: how a request is framed is decided for you."
 
-_IDENTIFYING: Final = ("authorization", "proxy-authorization", "cookie", "x-hubspot-portal-id")
+_IDENTIFYING: Final = frozenset(
+    {b"authorization", b"proxy-authorization", b"cookie", b"x-hubspot-portal-id"}
+)
 # What some servers and proxies take for another method, path or host than the recorded one.
-_DISGUISING: Final = (
-    *("x-http-method-override", "x-http-method", "x-method-override"),
-    *("x-original-url", "x-rewrite-url", "x-forwarded-host", "forwarded"),
+_DISGUISING: Final = frozenset(
+    {b"x-http-method-override", b"x-http-method", b"x-method-override"}
+    | {b"x-original-url", b"x-rewrite-url", b"x-forwarded-host", b"forwarded"}
 )
 # These speak to the next machine on the way, which is not what was asked to answer.
-_HOP_BY_HOP: Final = ("upgrade", "te", "trailer")
-_FRAMING: Final = "Leave it out: how a request is framed is decided for you."
+_HOP_BY_HOP: Final = frozenset({b"upgrade", b"te", b"trailer"})
+_FORBIDDEN: Final = ((_IDENTIFYING, _PUT_ON), (_DISGUISING, _PLAIN), (_HOP_BY_HOP, _FRAMING))
+_CONNECTIONS: Final[tuple[list[bytes], ...]] = ([], [b"keep-alive"], [b"close"])
 # Empty segments, backslashes, path parameters; the same, controls and escapes once encoded.
 _TWO_WAYS: Final = re.compile(
     r"//|[\\;]|%(?:2f|5c|3b|[01][0-9a-f]|7f|25[0-9a-f]{2})", re.ASCII | re.IGNORECASE
@@ -139,31 +142,35 @@ def _steering(request: httpx.Request, host: httpx.URL) -> _Why | None:
     """Return which part of the request would decide where, as whom, or as what it goes."""
     if request.method not in METHODS:
         return _Why("HubSpot has no such method", f"There are {', '.join(sorted(METHODS))}.")
-    for name in (*_IDENTIFYING, *_DISGUISING):
-        if name in request.headers:
-            hint = _PUT_ON if name in _IDENTIFYING else _PLAIN
-            return _Why(f"the caller set the {name} header", hint)
-    for name in _HOP_BY_HOP:
-        if name in request.headers:
-            return _Why(f"the caller set the {name} header", _FRAMING)
-    framed = _framing(request.headers)
+    headers = _by_name(request.headers)
+    for names, hint in _FORBIDDEN:
+        if not names.isdisjoint(headers):
+            named = min(name.decode("ascii") for name in names.intersection(headers))
+            return _Why(f"the caller set the {named} header", hint)
+    framed = _framing(headers)
     if framed is not None:
         return _Why(framed, _FRAMING)
-    given = request.headers.get_list("host")
-    if given and given != [host.netloc.decode("ascii")]:
+    if headers.get(b"host", [host.netloc]) != [host.netloc]:
         return _Why("the caller set the host header", _PUT_ON)
     return None
 
 
-def _framing(headers: httpx.Headers) -> str | None:
+def _by_name(headers: httpx.Headers) -> dict[bytes, list[bytes]]:
+    """Return what each header says, by its name in small letters, as the bytes that are sent."""
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in headers.raw:
+        named.setdefault(name.lower(), []).append(value)
+    return named
+
+
+def _framing(headers: dict[bytes, list[bytes]]) -> str | None:
     """Return in which way two readers could disagree where the request ends."""
-    coding, length = (headers.get_list(one) for one in ("transfer-encoding", "content-length"))
-    if coding and (length or coding != ["chunked"]):
+    coding, length = (headers.get(one, []) for one in (b"transfer-encoding", b"content-length"))
+    if coding and (length or coding != [b"chunked"]):
         return "the caller set the transfer-encoding header"
     if len(length) > 1:
         return "the caller set the content-length header twice"
-    connection = [one.lower() for one in headers.get_list("connection")]
-    if connection not in ([], ["keep-alive"], ["close"]):
+    if [one.lower() for one in headers.get(b"connection", [])] not in _CONNECTIONS:
         return "the caller set the connection header"
     return None
 
