@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from hsagency.transport import Bearer, Binding, Guard, Prove, Recorder
 
 HUBSPOT: Final = "https://api.hubapi.com"
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
+_PLAIN_PATH: Final = re.compile(r"(?:/[\w.-]+)+/?(?:\?[\w.,=&-]*)?", re.ASCII)
 _LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 
 
@@ -54,6 +56,8 @@ class PortalClient(httpx.Client):
             trust_env=False,  # no proxy, netrc or certificate of the environment's choosing
         )
         self._portal, self._binding = portal, binding
+        self._base, self._origin = self.base_url, str(self.base_url).rstrip("/")
+        self._jar = _Jar()
         self._pid = os.getpid()
 
     @property
@@ -67,6 +71,21 @@ class PortalClient(httpx.Client):
     def purpose(self) -> str:
         """Why its calls are made, unless a call says otherwise."""
         return self._binding.purpose
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """What was put here by hand, which is refused when a call would carry it."""
+        return self._jar
+
+    @cookies.setter
+    def cookies(self, cookies: Any) -> None:
+        self._jar = _Jar(cookies)
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        """Build a request; a plain path is put behind the host as it is, and read once."""
+        if self.base_url is self._base and isinstance(url, str) and _PLAIN_PATH.fullmatch(url):
+            url = self._origin + url
+        return super().build_request(method, url, **kwargs)
 
     def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         """Send a request; refuses after `close()` and in a forked child."""
@@ -90,6 +109,13 @@ class PortalClient(httpx.Client):
 
     def __repr__(self) -> str:
         return f"<PortalClient {self._portal or 'for a credential being judged'}>"
+
+
+class _Jar(httpx.Cookies):
+    """Does not look for cookies in an answer: `Bearer` lets none through."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave the answer alone."""
 
 
 class Channel:

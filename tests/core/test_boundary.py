@@ -408,6 +408,37 @@ def test_ordinary_headers_parameters_and_bodies_pass(stage: Stage) -> None:
     assert len(first.header("host")) == len(first.header("authorization")) == 1
 
 
+# Most are plain, as our own are; the others hold what an address may, and what it may not.
+ADDRESSES = st.lists(
+    st.sampled_from(["/", "/crm", "/v3", "a.b", "..", ".", "-_~", "1", "?", "&a=1", "limit=2,3"])
+    | st.sampled_from(
+        ["%2F", "%", "#", "@", ":", ":80", " ", "ü", "\\", ";", "[", "\n", "//x.com"]
+    ),
+    max_size=7,
+).map("".join)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(address=ADDRESSES)
+def test_an_address_is_read_as_httpx_reads_it(stage: Stage, address: str) -> None:
+    ordinary = httpx.Client(base_url=stage.client.base_url, transport=httpx.BaseTransport())
+    assert read_by(stage.client, address) == read_by(ordinary, address)
+
+
+def read_by(client: httpx.Client, address: str) -> tuple[str, bytes] | None:
+    try:
+        url = client.build_request("GET", address).url
+    except httpx.InvalidURL:
+        return None
+    return str(url), url.raw_path
+
+
+def test_a_path_below_another_base_stays_below_it(stage: Stage) -> None:
+    stage.client.base_url = stage.client.base_url.join("/crm/v3")
+    stage.client.get("/objects/contacts")
+    assert [seen.path for seen in stage.own.seen] == [PATH]
+
+
 def test_a_request_built_by_another_client_goes_with_the_credential_of_who_sends_it(
     tmp_path: Path,
 ) -> None:
