@@ -17,7 +17,7 @@ from statistics import mean, median
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hsagency.errors import SandboxError
@@ -84,14 +84,16 @@ def test_another_seed_is_another_history(calls: list[PastCall]) -> None:
     assert {one.at for one in other} != {one.at for one in calls}
 
 
-@given(DATES, st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
+@given(DATES, st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 50))
+# A launch begins in the portal's day after the last one of UTC.
+@example(first=date(2035, 5, 25), before=0, days=12, after=1, seed=0)
 @settings(max_examples=20, deadline=None)
 def test_a_longer_period_holds_the_calls_and_stories_of_a_shorter_one(
-    first: date, before: int, days: int, after: int
+    first: date, before: int, days: int, after: int, seed: int
 ) -> None:
     last = first + days * DAY
-    short = History(FLEET[:2], first=first, last=last)
-    long = History(FLEET[:2], first=first - before * DAY, last=last + after * DAY)
+    short = History(FLEET[:2], first=first, last=last, seed=seed)
+    long = History(FLEET[:2], first=first - before * DAY, last=last + after * DAY, seed=seed)
     begin = datetime.combine(first, time(), UTC)
     end = datetime.combine(last + DAY, time(), UTC)
     assert list(short) == [one for one in long if begin <= one.at < end]

@@ -43,6 +43,10 @@ class Story:
         """Whether it is going on at a time."""
         return self.starts <= at < self.ends
 
+    def touches(self, begin: datetime, end: datetime) -> bool:
+        """Whether it is going on at any time between two."""
+        return self.starts < end and self.ends > begin
+
 
 def plan_stories(
     portals: Iterable[Portal], *, first: date, last: date, seed: int = 0
@@ -52,15 +56,22 @@ def plan_stories(
 
     A longer period tells the stories of a shorter one and more.
     """
-    fleet = sorted(portals, key=lambda portal: portal.portal_id)
     begin, end = bounds(first, last)
-    # A story may reach into the period from the month before, or from the one after.
-    months = _months(first - _LONGEST, last + _LONGEST)
+    return stories_between(portals, begin, end, seed=seed)
+
+
+def stories_between(
+    portals: Iterable[Portal], begin: datetime, end: datetime, *, seed: int
+) -> tuple[Story, ...]:
+    """Return what happens between two times, in the order in which it begins."""
+    fleet = sorted(portals, key=lambda portal: portal.portal_id)
+    # A story may reach in from the month before, or from the one after.
+    months = _months((begin - _LONGEST).date(), (end + _LONGEST).date())
     found = [
         story
         for year, month in months
         for story in (_month(fleet, year, month, seed=seed) if fleet else ())
-        if story.starts < end and story.ends > begin
+        if story.touches(begin, end)
     ]
     return tuple(sorted(found, key=lambda story: (story.starts, story.kind, story.text)))
 

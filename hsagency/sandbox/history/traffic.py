@@ -22,7 +22,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.history.stories import Story, StoryKind, bounds, plan_stories
+from hsagency.sandbox.history.stories import Story, StoryKind, bounds, stories_between
 from hsagency.sandbox.history.work import IMPORT, LAUNCH, TASKS, Operation, Task
 from hsagency.sandbox.limits import BURST, DAILY, SECONDLY, limits_of, next_midnight
 from hsagency.sandbox.portals import FOUNDED, Portal
@@ -85,9 +85,14 @@ class History:
         self.first, self.last, self.seed = first, last, seed
         self._begin, self._end = bounds(first, last)
         self._portals = {portal.portal_id: portal for portal in portals}
-        if stories is None:
-            stories = plan_stories(self._portals.values(), first=first, last=last, seed=seed)
-        self.stories = tuple(stories)
+        # A portal's day runs into the UTC days beside it, and is made with all that happens on it.
+        day, fleet = timedelta(days=1), self._portals.values()
+        self._told = (
+            stories_between(fleet, self._begin - day, self._end + day, seed=seed)
+            if stories is None
+            else tuple(stories)
+        )
+        self.stories = tuple(one for one in self._told if one.touches(self._begin, self._end))
 
     def __iter__(self) -> Iterator[PastCall]:
         """Yield the calls of all portals, oldest first."""
@@ -98,7 +103,7 @@ class History:
         portal = self._portals.get(portal_id)
         if portal is None:
             raise SandboxError(f"This history knows no portal {portal_id}; nothing was made.")
-        stories = [story for story in self.stories if portal_id in story.portal_ids]
+        stories = [story for story in self._told if portal_id in story.portal_ids]
         # The portal's days are not UTC's: one more on either side.
         for number in range(-1, (self.last - self.first).days + 2):
             day = _Day(portal, self.first + timedelta(days=number), stories, seed=self.seed)
@@ -124,9 +129,7 @@ class _Day:
         self._chance = _rng(f"{seed}/{portal.portal_id}/{day}")
         self._starts = datetime.combine(day, time(), self._zone).astimezone(UTC)
         self._ends = next_midnight(self._starts, self._zone)
-        self._stories = [
-            story for story in stories if story.starts < self._ends and story.ends > self._starts
-        ]
+        self._stories = [story for story in stories if story.touches(self._starts, self._ends)]
         self._limit = limits_of(portal).daily
         self._ours = 0
         self._habits = _Habits.of(portal, seed=seed)
