@@ -15,10 +15,10 @@ from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults.armed import Fault
 from hsagency.sandbox.history.stories import Story
 from hsagency.sandbox.history.traffic import History, PastCall
+from hsagency.sandbox.ledger import LedgerEntry
 from hsagency.sandbox.portals import Credential, Portal
 from hsagency.sandbox.serving.running import run
 from hsagency.sandbox.serving.server import SandboxServer, serve
-from hsagency.sandbox.state import LedgerEntry
 from hsagency.sandbox.wire import Reply, Request
 
 __all__ = [

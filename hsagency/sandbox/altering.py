@@ -24,6 +24,8 @@ class Changes(TypedDict, total=False):
     portal_names: bool
     usage_status: UsageStatus
     newer_refusals: bool
+    search_headers: bool
+    hublet: str
 
 
 def _one_of(values: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
@@ -55,6 +57,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "portal_names": (_is_flag, "true or false"),
     "usage_status": _one_of(get_args(UsageStatus)),
     "newer_refusals": (_is_flag, "true or false"),
+    "search_headers": (_is_flag, "true or false"),
+    "hublet": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"[a-z]{2}\d{1,3}", value) is not None,
+        "the name of a data centre, such as eu1",
+    ),
 }
 
 

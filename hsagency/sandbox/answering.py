@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hsagency.sandbox.api.account import unauthenticated
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.faults.armed import Fault
 from hsagency.sandbox.faults.refusals import (
     MISSING_SCOPES,
@@ -16,8 +16,17 @@ from hsagency.sandbox.faults.refusals import (
 )
 from hsagency.sandbox.limits import Budget, Meter
 from hsagency.sandbox.routes import Endpoint, Match, Outcome
-from hsagency.sandbox.state import Call
-from hsagency.sandbox.wire import ApiError, Headers, Reply, Request, decode, encode, invalid, stamp
+from hsagency.sandbox.wire import (
+    ApiError,
+    Headers,
+    Reply,
+    Request,
+    decode,
+    encode,
+    invalid,
+    stamp,
+    unauthenticated,
+)
 
 _JSON = ("Content-Type", "application/json;charset=utf-8")
 _HTML = ("Content-Type", "text/html;charset=utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from hsagency.sandbox.state import Call
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, decode, invalid
 
 INPUTS_MAX = 100

@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, TypeAlias
 from hsagency.errors import SandboxError
 from hsagency.sandbox.answering import answer, answer_stranger, answer_struck, presented_token
 from hsagency.sandbox.api import ROUTES
-from hsagency.sandbox.api.oauth import remove_app
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.records import Seeds
 from hsagency.sandbox.contents.seeding import seeds_for
+from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.desk import Desk, redacted
 from hsagency.sandbox.faults.armed import NOTHING, Faults
 from hsagency.sandbox.faults.damage import damaged
 from hsagency.sandbox.faults.refusals import Refused
-from hsagency.sandbox.oauth.desk import Desk, redacted
+from hsagency.sandbox.ledger import Ledger, LedgerEntry
+from hsagency.sandbox.oauth.grants import remove_app
 from hsagency.sandbox.portals import (
     MAX_PORTALS,
     Portal,
     make_portal,
 )
 from hsagency.sandbox.screens import Screens
-from hsagency.sandbox.state import Call, Ledger, LedgerEntry, PortalState
 from hsagency.sandbox.wire import Reply, Request
 
 if TYPE_CHECKING:
@@ -136,9 +138,9 @@ class Sandbox(Screens):
     def transport(self) -> httpx.BaseTransport:
         """Return a transport that answers httpx clients in this process."""
         # imported here: the sandbox itself needs no httpx
-        from hsagency.sandbox.serving.transport import SandboxTransport
+        from hsagency.sandbox.transport import SandboxTransport
 
-        return SandboxTransport(self)
+        return SandboxTransport(self.handle)
 
     def handle(self, request: Request) -> Reply:
         """Answer one request; any number of threads may ask at once."""

@@ -4,7 +4,8 @@ HubSpot's budgets: calls in ten seconds per app, searches in a second per portal
 The windows roll. The day is shared by all privately distributed apps of a portal and ends at
 midnight in the portal's own time zone (facts 3.1). A call that one budget refuses is counted in
 none. That searches and associations have a window of their own and count for the day, but not
-for the app's ten seconds, is an assumption.
+for the app's ten seconds, is an assumption. Associations have a limit a day too, in some copies of
+the documents, of which nobody is sure: it is not simulated.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from hsagency.sandbox.others import Others
@@ -20,16 +21,38 @@ from hsagency.sandbox.portals import Credential, Portal
 from hsagency.sandbox.wire import ApiError, Headers
 
 Budget: TypeAlias = Literal["general", "search", "associations"]
+# How a 429 says that it is one: by a word that HubSpot has always used, a newer one, or neither.
+Marker: TypeAlias = Literal["errorType", "category", "none"]
 
 BURST, DAILY, SECONDLY = "TEN_SECONDLY_ROLLING", "DAILY", "SECONDLY"
 BURST_SECONDS = 10.0
 SEARCHES = 5  # a second, for all apps of a portal
 MARKETPLACE_BURST = 110
-_MESSAGES = {
-    BURST: "You have reached your ten_secondly_rolling limit.",
-    DAILY: "You have reached your daily limit.",
-    SECONDLY: "You have reached your secondly limit.",
-}
+
+
+def too_many(
+    policy: str | None,
+    *,
+    portal: Portal | None,
+    credential: Credential | None,
+    marker: Marker | None = None,
+) -> ApiError:
+    """
+    Return the 429 of a policy (facts 3.3), or one that names none.
+
+    Without `marker` it is in the words that the portal uses: there are two sets.
+    """
+    marker = marker or ("category" if portal and portal.newer_refusals else "errorType")
+    extra: dict[str, str] = {"errorType": "RATE_LIMIT"} if marker == "errorType" else {}
+    if policy is not None:
+        extra["policyName"] = policy
+    # The group of an OAuth app's calls has a name that nobody has written down.
+    if policy == BURST and portal and credential and credential.kind != "oauth":
+        counted = f"{portal.portal_id}:{credential.app_id}"
+        extra["groupName"] = f"publicapi:private_app-api-calls-ten-secondly:{counted}"
+    message = f"You have reached your {policy.lower()} limit." if policy else "Too many requests."
+    category = "RATE_LIMITS" if marker == "category" else None
+    return ApiError(429, message, category=category, **extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +236,13 @@ class Meter:
         """Count one call, or refuse it."""
         now, window = at.timestamp(), self._window(credential, budget)
         if window.remaining(now) <= 0 and self.enforced:
-            raise self.refusal(SECONDLY if budget == "search" else BURST, credential)
+            policy = SECONDLY if budget == "search" else BURST
+            raise too_many(policy, portal=self._portal, credential=credential)
         if credential.distribution == "private":
             if self.day.remaining(at, now) <= 0 and self.enforced:
-                raise self.refusal(DAILY, credential)
+                raise too_many(DAILY, portal=self._portal, credential=credential)
             self.day.take(credential.kind)
         window.take(now)
-
-    def refusal(self, policy: str, credential: Credential) -> ApiError:
-        """Return the 429 of a policy, in the words the portal uses: there are two sets."""
-        extra: dict[str, Any] = {"policyName": policy}
-        if policy == BURST and credential.kind != "oauth":
-            name = "publicapi:private_app-api-calls-ten-secondly"
-            extra["groupName"] = f"{name}:{self._portal.portal_id}:{credential.app_id}"
-        if self._portal.newer_refusals:
-            return ApiError(429, _MESSAGES[policy], category="RATE_LIMITS", **extra)
-        return ApiError(429, _MESSAGES[policy], errorType="RATE_LIMIT", **extra)
 
     def headers(
         self,
@@ -241,10 +255,12 @@ class Meter:
         """
         Return the rate limit headers; a refusal by a policy says that nothing of it is left.
 
-        Answers to searches have none, and those to OAuth tokens say nothing of the day.
+        Answers to searches have none, or tell the day where the portal `search_headers`; those to
+        OAuth tokens say nothing of the day.
         """
         if budget == "search":
-            return ()
+            told = self._portal.search_headers and credential.kind != "oauth"
+            return self._of_day(at, refused=refused) if told else ()
         now, window = at.timestamp(), self._window(credential, budget)
         left = 0 if refused == BURST else window.remaining(now)
         burst = (
@@ -254,13 +270,13 @@ class Meter:
             ("X-HubSpot-RateLimit-Secondly", str(window.limit // 10)),
             ("X-HubSpot-RateLimit-Secondly-Remaining", str(window.secondly_remaining(now))),
         )
-        if credential.kind == "oauth":
-            return burst
-        day_left = 0 if refused == DAILY else self.day.remaining(at, now)
+        return burst if credential.kind == "oauth" else (*self._of_day(at, refused=refused), *burst)
+
+    def _of_day(self, at: datetime, *, refused: object) -> Headers:
+        left = 0 if refused == DAILY else self.day.remaining(at, at.timestamp())
         return (
             ("X-HubSpot-RateLimit-Daily", str(self.day.limit)),
-            ("X-HubSpot-RateLimit-Daily-Remaining", str(day_left)),
-            *burst,
+            ("X-HubSpot-RateLimit-Daily-Remaining", str(left)),
         )
 
     def _window(self, credential: Credential, budget: Budget) -> Window:

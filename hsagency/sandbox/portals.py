@@ -100,6 +100,8 @@ class Portal:
     portal_names: bool = True
     usage_status: UsageStatus = "SUCCESS"
     newer_refusals: bool = False
+    # Whether answers to searches tell what is left of the day, as recordings of 2022 do.
+    search_headers: bool = False
 
     @property
     def credential(self) -> Credential:

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject
 
 Outcome: TypeAlias = tuple[int, JsonObject | None]
 Handler: TypeAlias = Callable[[Call], Outcome]
 # bearer: a portal's call; body: the token is in the body and no limit counts it;
-# desk: a call of an OAuth app or a person, answered before any portal.
+# desk: of an OAuth app, a person or who has a signed address, answered before any portal.
 Door: TypeAlias = Literal["bearer", "body", "desk"]
 Budget: TypeAlias = Literal["general", "search", "associations"]
 

@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias, Unpack
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.altering import Changes, demand_changes
-from hsagency.sandbox.api.activity import Activity
 from hsagency.sandbox.clock import Clock
+from hsagency.sandbox.contents.activity import Activity
 from hsagency.sandbox.contents.people import people
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.limits import Usage
 from hsagency.sandbox.others import Others, Shape
 from hsagency.sandbox.portals import FULL_SCOPES, Credential, Kind, Portal, make_token
-from hsagency.sandbox.state import PortalState
 
 _Deed: TypeAlias = Literal["make", "rotate", "end", "view", "scopes"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from hsagency.sandbox.api import FAMILIES
-from hsagency.sandbox.oauth.desk import DeskRoute
+from hsagency.sandbox.desk import DeskRoute
 from hsagency.sandbox.routes import Route
 
 

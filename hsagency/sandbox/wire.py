@@ -167,3 +167,19 @@ def invalid(message: str, *, errors: list[JsonObject] | None = None) -> ApiError
     if errors is not None:
         refusal.extra["errors"] = errors
     return refusal
+
+
+def unauthenticated() -> ApiError:
+    """
+    Return the 401 for a missing, malformed, unknown or revoked token.
+
+    HubSpot answers all four alike. That introspection of an unknown token is a 401 too is an
+    assumption: the documents do not show it.
+    """
+    return ApiError(
+        401,
+        "Authentication credentials not found. This API supports OAuth 2.0 authentication and "
+        "you can find more details at "
+        "https://developers.hubspot.com/docs/methods/auth/oauth-overview",
+        category="INVALID_AUTHENTICATION",
+    )

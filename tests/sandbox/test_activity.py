@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.sandbox import Clock, Sandbox
-from hsagency.sandbox.api.activity import Activity
+from hsagency.sandbox.contents.activity import Activity
 from tests.sandbox.asking import Asking
 from tests.sandbox.conftest import NOON
 

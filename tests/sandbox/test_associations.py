@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hsagency.sandbox import Sandbox
-from hsagency.sandbox.state import PortalState
+from hsagency.sandbox.contents.state import PortalState
 from tests.sandbox.conftest import Client, Connect
 
 CONTACTS = "/crm/v4/objects/contacts"

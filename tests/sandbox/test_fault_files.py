@@ -8,7 +8,7 @@ import pytest
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, Request, Sandbox
-from hsagency.sandbox.faults.files import read_faults
+from hsagency.sandbox.control.fault_files import read_faults
 from hsagency.sandbox.portals import make_portal
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "templates" / "faults.toml"

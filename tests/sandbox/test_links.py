@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hsagency.sandbox import Clock, Sandbox
 from hsagency.sandbox.contents.labels import Labels
 from hsagency.sandbox.contents.links import Links
-from hsagency.sandbox.state import PortalState
+from hsagency.sandbox.contents.state import PortalState
 from tests.sandbox.conftest import NOON
 
 Step = tuple[str, tuple[str, str], int, int]

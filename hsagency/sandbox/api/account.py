@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from hsagency.sandbox.call import Call
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call, PortalState
-from hsagency.sandbox.wire import ApiError, JsonObject, stamp
+from hsagency.sandbox.wire import JsonObject, stamp, unauthenticated
 
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
 # The first version whose answer names the account and says when it was made.
@@ -118,22 +119,6 @@ def token_info(call: Call) -> Outcome:
         "appId": credential.app_id,
         "scopes": sorted(_as_granted(scope, credential) for scope in credential.scopes),
     }
-
-
-def unauthenticated() -> ApiError:
-    """
-    Return the 401 for a missing, malformed, unknown or revoked token.
-
-    HubSpot answers all four alike. That introspection of an unknown token is a 401 too is an
-    assumption: the documents do not show it.
-    """
-    return ApiError(
-        401,
-        "Authentication credentials not found. This API supports OAuth 2.0 authentication and "
-        "you can find more details at "
-        "https://developers.hubspot.com/docs/methods/auth/oauth-overview",
-        category="INVALID_AUTHENTICATION",
-    )
 
 
 def account_routes() -> list[Route]:

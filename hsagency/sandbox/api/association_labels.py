@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from hsagency.sandbox.api.linking import Pair
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
 READ = ("crm.objects.{type}.read", "crm.schemas.{type}.read")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.linking import Pair, answer_batch, inputs
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label, Limits
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid
 
 _INPUTS_MAX = 100

@@ -13,10 +13,10 @@ from hsagency.sandbox.api.linking import (
     inputs,
     nothing_linked,
 )
-from hsagency.sandbox.api.records import next_page
+from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, not_found
 
 

@@ -14,14 +14,14 @@ from datetime import timedelta
 from urllib.parse import quote, urlencode
 
 from hsagency.sandbox.contents.people import people
+from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.desk import DeskRoute, Visit
 from hsagency.sandbox.oauth.apps import App
 from hsagency.sandbox.oauth.consent import Consent, notice, shown
-from hsagency.sandbox.oauth.desk import DeskRoute, Visit, grants
-from hsagency.sandbox.oauth.grants import CODE_SECONDS, Challenge, Code
+from hsagency.sandbox.oauth.grants import CODE_SECONDS, Challenge, Code, grants
 from hsagency.sandbox.oauth.permissions import out_of_reach
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.routes import Route
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import Reply
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")

@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 from hsagency.sandbox.api.linked import Bond, bind, bonds_of, release
 from hsagency.sandbox.api.views import PAGE_MAX, id_of, id_property_of, objects_of, view_of_body
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.values import Properties, demand_required, judged
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hsagency.sandbox.api.activity import Activity
+from hsagency.sandbox.api.paging import host
 from hsagency.sandbox.bodies import demand, one_of, text, texts
+from hsagency.sandbox.call import Call
+from hsagency.sandbox.contents.activity import Activity
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.exports import Columns, Exports
 from hsagency.sandbox.contents.lists import ListBook
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.searching import fitting, in_order
-from hsagency.sandbox.oauth.desk import DeskRoute, Visit
+from hsagency.sandbox.desk import DeskRoute, Visit
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, Reply, invalid, not_found
 
 SCOPE = ("crm.export",)
@@ -43,7 +44,7 @@ def start_export(call: Call) -> Outcome:
         object_id=str(task.task_id),
     )
     status = f"{call.request.path.rstrip('/')}/tasks/{task.task_id}/status"
-    return 202, {"id": str(task.task_id), "links": {"status": _host(call) + status}}
+    return 202, {"id": str(task.task_id), "links": {"status": host(call) + status}}
 
 
 def read_status(call: Call) -> Outcome:
@@ -52,7 +53,7 @@ def read_status(call: Call) -> Outcome:
     task = exports.get(call.values["id"])
     content = task.shown(call.now)
     if task.done(call.now):
-        content["result"] = _host(call) + exports.signed(task, call.now)
+        content["result"] = host(call) + exports.signed(task, call.now)
     return 200, content
 
 
@@ -165,10 +166,3 @@ def _sort(asked: object) -> object:
         return asked
     order = {"ASC": "ASCENDING", "DESC": "DESCENDING"}.get(str(asked["order"]), asked["order"])
     return {"propertyName": asked.get("propertyName"), "direction": order}
-
-
-def _host(call: Call) -> str:
-    """Return the host that was asked, for addresses inside of answers."""
-    host = call.request.headers.get("host", "api.hubapi.com")
-    scheme = "https" if host.endswith("hubapi.com") else "http"
-    return f"{scheme}://{host}"

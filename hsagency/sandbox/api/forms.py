@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hsagency.sandbox.api.paging import page_of
 from hsagency.sandbox.bodies import demand, objects, one_of, text
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.forms import PARTS, Form, FormBook
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid
 
 # One scope for all methods: a token that reads forms can delete them (facts 6).

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from hsagency.sandbox.api.linking import Pair, id_in
 from hsagency.sandbox.api.views import objects_of
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType, fully_qualified
 from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.links import Links
 from hsagency.sandbox.contents.record import Record
-from hsagency.sandbox.state import Call, PortalState
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject
 
 

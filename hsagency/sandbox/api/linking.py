@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.labels import Label, Labels, Limits
 from hsagency.sandbox.contents.links import Linked, Links
 from hsagency.sandbox.routes import Outcome
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number
 
 PAGE_MAX = 500

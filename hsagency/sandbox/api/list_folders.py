@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hsagency.sandbox.bodies import demand, text
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.list_folders import Folder, Folders
 from hsagency.sandbox.contents.lists import ListBook
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import invalid
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)

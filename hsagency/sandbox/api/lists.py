@@ -5,10 +5,10 @@ from __future__ import annotations
 from hsagency.sandbox.api.list_folders import folders_routes
 from hsagency.sandbox.api.memberships import memberships_routes
 from hsagency.sandbox.bodies import bare_list, demand, one_of, text, texts
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.list_folders import Folders
 from hsagency.sandbox.contents.lists import PROCESSING, CrmList, ListBook
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)

@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 from hsagency.sandbox.api.paging import page_of
 from hsagency.sandbox.bodies import bare_list, complete, failure, objects, text, texts
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.lists import Change, CrmList, ListBook, demand_static
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)

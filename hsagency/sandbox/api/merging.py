@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hsagency.sandbox.api.linked import release
 from hsagency.sandbox.api.views import id_of, id_property_of
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.links import Links
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.records import RecordStore
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import invalid, not_found
 
 WRITE = ("crm.objects.{type}.write",)

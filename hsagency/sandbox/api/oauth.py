@@ -11,15 +11,23 @@ import base64
 import hashlib
 from datetime import datetime, timedelta
 
-from hsagency.sandbox.api.activity import Activity
 from hsagency.sandbox.api.authorize import authorize_routes
+from hsagency.sandbox.call import Call
+from hsagency.sandbox.contents.activity import Activity
 from hsagency.sandbox.contents.people import people
+from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.desk import FORM, DeskRoute, OwnToken, Visit
 from hsagency.sandbox.oauth.apps import App, is_secret_of
-from hsagency.sandbox.oauth.desk import FORM, DeskRoute, OwnToken, Visit, grants
-from hsagency.sandbox.oauth.grants import ACCESS_SECONDS, Grant, OAuthError, access_token
+from hsagency.sandbox.oauth.grants import (
+    ACCESS_SECONDS,
+    Grant,
+    OAuthError,
+    access_token,
+    grants,
+    remove_app,
+)
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import DATED, Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call, PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject, Reply, not_found
 
 # What an app may do for itself, without any portal (facts 6).
@@ -134,27 +142,19 @@ def uninstall(call: Call) -> Outcome:
     return 204, None
 
 
-def remove_app(app: App, state: PortalState, *, now: datetime, hub_gone: bool = False) -> bool:
-    """Take an app out of a portal, whose lock is held, and note it there."""
-    if not grants(state).uninstall(app, hub_gone=hub_gone):
-        return False
-    state.part(Activity).note("UNINSTALL_INTEGRATION", at=now, object_id=str(app.app_id))
-    return True
-
-
 def oauth_routes() -> list[Route]:
     """Return the routes of this module."""
-    versions = (*DATED, "v3", "v1")
+    current = (*DATED, "v3")
     at_desk: list[Route] = [
-        DeskRoute(f"/oauth/{version}/token", {}, door="desk", answers={"POST": token})
-        for version in versions
+        DeskRoute(template, {}, door="desk", answers={"POST": answer})
+        for template, answer in (
+            *((f"/oauth/{version}/token", token) for version in (*current, "v1")),
+            *((f"/oauth/{version}/token/introspect", introspect) for version in current),
+            *((f"/oauth/{version}/token/revoke", revoke) for version in current),
+            # A shorter form that some callers use; that it works is an assumption.
+            ("/oauth/v3/introspect", introspect),
+        )
     ]
-    for template, answer in (
-        *((f"/oauth/{version}/token/introspect", introspect) for version in DATED),
-        *((f"/oauth/{version}/token/revoke", revoke) for version in DATED),
-        ("/oauth/v3/introspect", introspect),
-    ):
-        at_desk.append(DeskRoute(template, {}, door="desk", answers={"POST": answer}))
     for template, answers in (
         ("/oauth/v1/access-tokens/{token}", {"GET": access_token_info}),
         (

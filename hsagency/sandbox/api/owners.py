@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hsagency.sandbox.api.records import next_page
+from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
 PAGE_DEFAULT, PAGE_MAX = 100, 500

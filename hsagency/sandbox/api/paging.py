@@ -7,9 +7,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, TypeVar, cast
+from urllib.parse import urlencode
 
-from hsagency.sandbox.api.records import next_page
-from hsagency.sandbox.state import Call
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.wire import JsonObject, invalid
 
 Key: TypeAlias = tuple[int] | tuple[str, int]
@@ -39,6 +39,20 @@ def page_of(
         below, above = end > limit, end < len(items)
     ends = sorted((key(found[0]), key(found[-1]))) if found else []
     return found, _paging(call, ends, below=below, above=above)
+
+
+def next_page(call: Call, after: str) -> JsonObject:
+    """Return the `paging` of an answer: the cursor, and the next page on the host asked."""
+    query = [pair for pair in call.request.query if pair[0] != "after"]
+    link = f"{host(call)}{call.request.path}?{urlencode([*query, ('after', after)])}"
+    return {"next": {"after": after, "link": link}}
+
+
+def host(call: Call) -> str:
+    """Return the host that was asked, for addresses inside of answers."""
+    name = call.request.headers.get("host", "api.hubapi.com")
+    scheme = "https" if name.endswith("hubapi.com") else "http"
+    return f"{scheme}://{name}"
 
 
 def _paging(call: Call, ends: list[Key], *, below: bool, above: bool) -> JsonObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.defining import text_of
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.pipelines import Pipeline, Pipelines, Stage, placed
@@ -21,7 +22,6 @@ from hsagency.sandbox.contents.staging import (
     stage_from,
 )
 from hsagency.sandbox.routes import Endpoint, Handler, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.{type}.read",), ("crm.schemas.{type}.write",)

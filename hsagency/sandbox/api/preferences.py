@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hsagency.sandbox.bodies import complete, demand, failure, objects, one_of, text, texts
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.preferences import (
     LEGAL_BASES,
     STATES,
@@ -20,7 +21,6 @@ from hsagency.sandbox.contents.preferences import (
     address,
 )
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid
 
 READ = ("communication_preferences.read", "communication_preferences.read_write")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.defining import (
     NAME,
     defined,
@@ -20,7 +21,6 @@ from hsagency.sandbox.contents.defining import (
 )
 from hsagency.sandbox.contents.definitions import Group, ObjectType, Property
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.{type}.read",), ("crm.schemas.{type}.write",)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from hsagency.sandbox.api.linked import bind, bonds_of, links_shown, release
 from hsagency.sandbox.api.merging import merging_routes
+from hsagency.sandbox.api.paging import next_page
 from hsagency.sandbox.api.views import View, known_names
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.records import RecordStore
 from hsagency.sandbox.contents.values import demand_required, judged
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject
 
 PAGE_DEFAULT = 10
@@ -86,16 +85,6 @@ def records_routes() -> list[Route]:
             "/crm/objects/{dated}/{type}/{id}",
         ),
     ]
-
-
-def next_page(call: Call, after: str) -> JsonObject:
-    """Return the `paging` of an answer: the cursor, and the next page on the host asked."""
-    host = call.request.headers.get("host", "api.hubapi.com")
-    scheme = "https" if host.endswith("hubapi.com") else "http"
-    query = [pair for pair in call.request.query if pair[0] != "after"]
-    query = [*query, ("after", after)]
-    link = f"{scheme}://{host}{call.request.path}?{urlencode(query)}"
-    return {"next": {"after": after, "link": link}}
 
 
 def _store(call: Call) -> RecordStore:

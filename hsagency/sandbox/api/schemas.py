@@ -12,14 +12,15 @@ import re
 from dataclasses import replace
 
 from hsagency.sandbox.api.properties import batched, inputs
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.defining import defined, demand, refused, shown, taken, text_of
 from hsagency.sandbox.contents.definitions import BUILT_IN, ObjectType, fully_qualified
 from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.locations import bare_type
 from hsagency.sandbox.contents.schemas import Schema, Schemas
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FULL_SCOPES
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call, PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.custom.read",), ("crm.schemas.custom.write",)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.views import view_of_body
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.searching import fitting, in_order
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid, is_number
 
 READ = ("crm.objects.{type}.read",)

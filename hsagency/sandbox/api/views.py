@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.record import Record
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import JsonObject, invalid
 
 PAGE_MAX, HISTORY_PAGE_MAX = 100, 50

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from hsagency.sandbox.api.paging import page_of
 from hsagency.sandbox.bodies import complete, demand, failure, objects, one_of, text
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.workflows import Flow, FlowBook
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.state import Call
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 # One scope for all methods: a token that reads workflows can switch them on (facts 6).

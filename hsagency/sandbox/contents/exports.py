@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from hsagency.sandbox.contents.definitions import ObjectType, Property
 from hsagency.sandbox.contents.links import Links
 from hsagency.sandbox.contents.record import Record
-from hsagency.sandbox.state import PortalState
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject, is_number, stamp
 
 # How many may be started in how long (from HubSpot's guide).

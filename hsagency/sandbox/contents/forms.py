@@ -8,8 +8,8 @@ from datetime import timedelta
 from random import Random
 from uuid import UUID
 
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import JsonObject, not_found, stamp
 
 # What a form of HubSpot's own editor is made of; the others have a name and nothing more to change.

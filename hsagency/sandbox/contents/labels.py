@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from hsagency.sandbox.contents.definitions import ObjectType
-from hsagency.sandbox.state import PortalState
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import ApiError
 
 Category: TypeAlias = Literal["HUBSPOT_DEFINED", "USER_DEFINED"]

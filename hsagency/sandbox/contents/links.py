@@ -14,7 +14,7 @@ from typing import TypeAlias
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.records import FIRST_ID, ID_STEP
-from hsagency.sandbox.state import PortalState
+from hsagency.sandbox.contents.state import PortalState
 
 # The id of each linked record, and the ids of the association types that link it.
 Linked: TypeAlias = dict[int, frozenset[int]]

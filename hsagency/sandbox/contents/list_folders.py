@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.lists import ROOT, ListBook
-from hsagency.sandbox.state import Call, PortalState
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
 

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.list_filters import Test, membership_test
 from hsagency.sandbox.contents.records import FIRST_ID, ID_STEP
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number, not_found, stamp
 
 PROCESSING = ("MANUAL", "DYNAMIC", "SNAPSHOT")

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from random import Random
 
 from hsagency.sandbox.contents.people import Person, people
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.names import LAST_NAMES
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import JsonObject, stamp
 
 _TEAMS = ("Sales", "Marketing", "Service")

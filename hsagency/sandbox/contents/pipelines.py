@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType, Option
 from hsagency.sandbox.contents.locations import with_pipelines
 from hsagency.sandbox.contents.stages import DEFAULT_PIPELINES, Metadata, stored
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import Call, PortalState
 from hsagency.sandbox.wire import JsonObject, stamp
 
 FIRST_ID = 6_000_001

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found, stamp
 
 STATES = ("SUBSCRIBED", "UNSUBSCRIBED", "NOT_SPECIFIED")

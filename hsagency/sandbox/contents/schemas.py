@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from hsagency.sandbox.contents.definitions import FIRST_CUSTOM, ObjectType
 from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.pipelines import Pipelines
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import stamp
 
 

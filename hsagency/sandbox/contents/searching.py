@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 from hsagency.sandbox.contents.definitions import ObjectType, Property
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.schemas import Schemas
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.contents.values import Properties
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import JsonObject, invalid
 
 # HubSpot's own limits (facts 3.1).

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from hsagency.sandbox.contents.lists import any_of
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import JsonObject, is_number, not_found, stamp
 
 FIRST_FLOW, FLOW_STEP, FIRST_WORKFLOW = 1_400_001, 17, 5_001

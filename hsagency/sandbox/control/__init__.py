@@ -1,1 +1,1 @@
-"""The sandbox's own API under /_sandbox/, and what its calls ask for."""
+"""The sandbox's own API under /_sandbox/, what its calls ask for, and rules from files."""

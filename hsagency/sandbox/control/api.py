@@ -47,10 +47,10 @@ from typing import Any, TypeAlias
 from hsagency.errors import SandboxError
 from hsagency.sandbox.control.apps import AppControl
 from hsagency.sandbox.control.asked import Asked
+from hsagency.sandbox.control.fault_files import check_fault
 from hsagency.sandbox.control.screens import ScreenCalls
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults.armed import fault_from, fault_shown
-from hsagency.sandbox.faults.files import check_fault
 from hsagency.sandbox.wire import JsonObject, Reply, Request
 
 PREFIX = "/_sandbox/"

@@ -1,1 +1,1 @@
-"""What goes wrong on request: rules, the refusals and the damage they cause, and files of rules."""
+"""What goes wrong on request: rules, and the refusals and the damage they cause."""

@@ -53,10 +53,6 @@ class Strike:
     delay: float = 0.0
     lag: float = 0.0
 
-    def is_a(self, *kinds: FaultKind) -> bool:
-        """Whether a fault of one of these kinds struck."""
-        return self.fault is not None and self.fault.kind in kinds
-
     @property
     def name(self) -> str | None:
         """What the ledger calls it."""

@@ -14,8 +14,9 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from hsagency.sandbox.faults.rules import Fault
+from hsagency.sandbox.limits import BURST, DAILY, too_many
 from hsagency.sandbox.portals import Credential, Portal
-from hsagency.sandbox.wire import ApiError, Headers, JsonObject, Reply, Request, encode
+from hsagency.sandbox.wire import ApiError, Headers, JsonObject, Reply, Request, encode, stamp
 
 SCOPES_LINK = "https://developers.hubspot.com/scopes"
 MIGRATION_WAIT = 3600  # seconds; HubSpot says "typically up to 24 hours"
@@ -35,13 +36,17 @@ CLOUDFLARE = {
 _IN_FRONT = frozenset({401, 414, 477, 488})
 _JSON = ("Content-Type", "application/json;charset=utf-8")
 _HTML = ("Content-Type", "text/html;charset=utf-8")
-_CATEGORIES = {401: "INVALID_AUTHENTICATION", 403: "MISSING_SCOPES", 404: "OBJECT_NOT_FOUND"}
-_CATEGORIES[409] = "CONFLICT"
+_CATEGORIES = {
+    401: "INVALID_AUTHENTICATION",
+    403: "MISSING_SCOPES",
+    404: "OBJECT_NOT_FOUND",
+    409: "CONFLICT",
+}
 MISSING_SCOPES = (
     "This app hasn't been granted all required scopes to make this call. "
     f"Read more about required scopes here: {SCOPES_LINK}."
 )
-_POLICIES = {"burst": "TEN_SECONDLY_ROLLING", "daily": "DAILY"}
+_POLICIES = {"burst": BURST, "daily": DAILY}
 _UNKNOWN_CREDENTIALS = (
     "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can "
     "find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
@@ -55,7 +60,6 @@ _MESSAGES = {
     "CONFLICT": "Contact already exists. Existing ID: 12345",
     423: "The resource is locked by another request",
     477: "Hub {portal} is currently being migrated",
-    488: "Hub {portal} is unknown to this Hublet, but it appears to exist in Hublet {hublet}",
     500: "internal error",
 }
 
@@ -88,10 +92,9 @@ def refusal(fault: Fault, call: Refused) -> Reply:
     if form == "html":
         shown = (("Server", "cloudflare"), *headers) if status in CLOUDFLARE else headers
         return Reply(status, headers=(_HTML, *shown), body=_page(status).encode())
-    content = _content(fault, status, call)
-    if "correctHublet" in content:
-        headers = (*headers, ("X-HubSpot-Correct-Hublet", str(content["correctHublet"])))
-    return Reply(status, headers=(_JSON, *headers), body=encode(content))
+    refused = _refused(fault, status, call)
+    body = encode(refused.envelope(call.id_))
+    return Reply(status, headers=(_JSON, *headers, *refused.headers), body=body)
 
 
 def shows_limits(status: int) -> bool:
@@ -124,21 +127,31 @@ def _wait(fault: Fault, status: int, now: datetime) -> Headers:
     return (("Retry-After", str(wait)),) if wait != "" else ()
 
 
-def _content(fault: Fault, status: int, call: Refused) -> JsonObject:
+def _refused(fault: Fault, status: int, call: Refused) -> ApiError:
     if status == 429:
-        return _limit(fault, call)
+        policy, marker = limited_by(fault), fault.marker
+        return too_many(policy, portal=call.portal, credential=call.credential, marker=marker)
+    if status == 488:
+        elsewhere = "na1" if call.portal and call.portal.hublet == "eu1" else "eu1"
+        return unknown_here(call.portal_id, correct=fault.hublet or elsewhere)
     category = fault.category or _CATEGORIES.get(status)
-    hublet = fault.hublet or ("na1" if call.portal and call.portal.hublet == "eu1" else "eu1")
     wording = _MESSAGES.get(category or status) or _MESSAGES.get(status) or _phrase(status)
     extra: JsonObject = {}
     if category == "MISSING_SCOPES":
         extra = missing_scopes(*fault.scopes)
     if category == "EXPIRED_AUTHENTICATION":
-        extra = {"context": {"expire time": [call.now.isoformat()]}}
-    if status == 488:
-        extra = {"correctHublet": hublet}
-    message = wording.format(portal=call.portal_id, hublet=hublet)
-    return ApiError(status, message, category=category, **extra).envelope(call.id_)
+        extra = {"context": {"expire time": [stamp(call.now)]}}
+    return ApiError(status, wording.format(portal=call.portal_id), category=category, **extra)
+
+
+def unknown_here(portal_id: int, *, correct: str) -> ApiError:
+    """Return the 488 of a data centre that does not have the portal (facts 1.8)."""
+    return ApiError(
+        488,
+        f"Hub {portal_id} is unknown to this Hublet, but it appears to exist in Hublet {correct}",
+        headers=(("X-HubSpot-Correct-Hublet", correct),),
+        correctHublet=correct,
+    )
 
 
 def missing_scopes(*scopes: str) -> JsonObject:
@@ -149,21 +162,6 @@ def missing_scopes(*scopes: str) -> JsonObject:
         "errors": [{"message": text, "context": needed}],
         "links": {"scopes": SCOPES_LINK},
     }
-
-
-def _limit(fault: Fault, call: Refused) -> JsonObject:
-    policy = limited_by(fault)
-    newer = call.portal is not None and call.portal.newer_refusals
-    marker = fault.marker or ("category" if newer else "errorType")
-    category = "RATE_LIMITS" if marker == "category" else None
-    extra: JsonObject = {"errorType": "RATE_LIMIT"} if marker == "errorType" else {}
-    if policy is not None:
-        extra["policyName"] = policy
-    if policy == "TEN_SECONDLY_ROLLING" and call.credential is not None:
-        counted = f"{call.portal_id}:{call.credential.app_id}"
-        extra["groupName"] = f"publicapi:private_app-api-calls-ten-secondly:{counted}"
-    message = f"You have reached your {policy.lower()} limit." if policy else "Too many requests."
-    return ApiError(429, message, category=category, **extra).envelope(call.id_)
 
 
 def _phrase(status: int) -> str:

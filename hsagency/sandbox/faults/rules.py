@@ -16,6 +16,7 @@ from types import UnionType
 from typing import Literal, TypeAlias, get_args
 
 from hsagency.errors import SandboxError
+from hsagency.sandbox.limits import Marker
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.wire import Request
 
@@ -26,7 +27,6 @@ FaultKind: TypeAlias = Literal[
 ]  # fmt: skip
 Distribution: TypeAlias = Literal["fixed", "uniform", "normal", "lognormal"]
 Form: TypeAlias = Literal["json", "html", "empty"]
-Marker: TypeAlias = Literal["errorType", "category", "none"]
 Oddity: TypeAlias = Literal[
     "duplicate", "not_a_number", "negative", "very_long", "odd_case", "no_limits",
     "content_type", "gzip", "no_length", "chunked",
@@ -168,7 +168,7 @@ class Fault:
             unused = getattr(self, field.name) == field.default or field.name in known
             demand(unused, field.name, f"means nothing to kind {self.kind}", known_words(self.kind))
         _check_numbers(self)
-        _checkknown_words(self)
+        _check_words(self)
 
     @property
     def before(self) -> bool:
@@ -256,7 +256,7 @@ def _check_numbers(fault: Fault) -> None:
     )
 
 
-def _checkknown_words(fault: Fault) -> None:
+def _check_words(fault: Fault) -> None:
     status = fault.status or 0
     demand(fault.kind != "status" or 400 <= status <= 599, "status", "must be from 400 to 599")
     demand(fault.kind != "redirect" or status in {0, *REDIRECTS}, "status", "must be 301 to 308")

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
+from hsagency.sandbox.contents.activity import Activity
+from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.oauth.apps import App
 from hsagency.sandbox.portals import Credential
-from hsagency.sandbox.state import PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject
 
 ACCESS_SECONDS = 1800
@@ -207,3 +208,16 @@ def access_token(rng: Random) -> str:
     """Return an opaque text; HubSpot's vary in size, and 512 characters is the most (facts 1.7)."""
     content = rng.randbytes(rng.randrange(150, 383))
     return f"C{base64.urlsafe_b64encode(content).rstrip(b'=').decode()}"
+
+
+def grants(state: PortalState) -> Grants:
+    """Return what a portal granted; its lock is held."""
+    return state.part(Grants)
+
+
+def remove_app(app: App, state: PortalState, *, now: datetime, hub_gone: bool = False) -> bool:
+    """Take an app out of a portal, whose lock is held, and note it there."""
+    if not grants(state).uninstall(app, hub_gone=hub_gone):
+        return False
+    state.part(Activity).note("UNINSTALL_INTEGRATION", at=now, object_id=str(app.app_id))
+    return True

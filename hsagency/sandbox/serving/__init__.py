@@ -1,1 +1,1 @@
-"""What carries requests to a sandbox: sockets, TLS, httpx in this process, the command."""
+"""What carries requests to a sandbox: sockets, TLS, the command."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.state import LedgerEntry
+from hsagency.sandbox.ledger import LedgerEntry
 from hsagency.sandbox.wire import stamp
 
 _HIDDEN = "(hidden)"

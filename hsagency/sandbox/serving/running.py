@@ -15,8 +15,8 @@ from hsagency.errors import SandboxError
 from hsagency.sandbox.clients_csv import write_clients_csv
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.control.api import KEY_HEADER, PREFIX
+from hsagency.sandbox.control.fault_files import read_faults
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.faults.files import read_faults
 from hsagency.sandbox.serving.ledger_file import LedgerFile
 from hsagency.sandbox.serving.server import SandboxServer, serve
 

@@ -1,5 +1,5 @@
 """
-Where apps and people come who have no token yet: what they ask for decides whose portal it is.
+Where comes who needs no bearer token: apps, people, and who has the signed address of a file.
 
 A visit is bound to a portal by the code, the token or the account that it names, and is then
 answered under that portal's lock; whatever names none is a stranger's.
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
+from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.ledger import Ledger
 from hsagency.sandbox.oauth.apps import App, Apps
-from hsagency.sandbox.oauth.grants import Grants
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Match, Route
-from hsagency.sandbox.state import Ledger, PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject, Reply, Request, encode, is_number
 
 # From this day on /oauth/v1 works no more (facts 0).
@@ -42,7 +42,7 @@ _FIELDS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class DeskRoute(Route):
-    """A path that apps and people come to before they have a token."""
+    """A path that is answered without a bearer token."""
 
     answers: Mapping[str, Callable[[Visit], Reply]] = field(default_factory=dict)
 
@@ -162,11 +162,6 @@ def redacted(visit: Visit) -> Request:
     hidden = tuple((name, HIDDEN if name in SECRET else value) for name, value in request.query)
     path = visit.route.template if "token" in visit.values else request.path
     return replace(request, path=path, query=hidden)
-
-
-def grants(state: PortalState) -> Grants:
-    """Return what a portal granted; its lock is held."""
-    return state.part(Grants)
 
 
 def _handler(route: DeskRoute, method: str, *, now: datetime) -> Callable[[Visit], Reply]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 
-from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.wire import TARGET_MAX, Reply, Request, pieces, target_too_long
 
 
@@ -19,8 +18,8 @@ class SandboxTransport(httpx.BaseTransport):
     is shorter; the call took effect all the same, as it would have at HubSpot.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, handle: Callable[[Request], Reply]) -> None:
+        self._handle = handle
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request, or fail as a socket would."""
@@ -41,9 +40,7 @@ class SandboxTransport(httpx.BaseTransport):
             return target_too_long()
         headers = request.headers.items()
         body = request.read()
-        return self._sandbox.handle(
-            Request.parse(request.method, target, headers=headers, body=body)
-        )
+        return self._handle(Request.parse(request.method, target, headers=headers, body=body))
 
 
 class _Body(httpx.SyncByteStream):

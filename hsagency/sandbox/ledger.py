@@ -1,0 +1,83 @@
+"""What was received: one entry for each request, in the order of their coming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from threading import RLock
+from uuid import UUID
+
+from hsagency.sandbox.portals import Credential
+from hsagency.sandbox.wire import Drop, Reply, Request
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """
+    One request as the portal received it.
+
+    `status` is what the portal decided, also when the caller never learned it (`dropped`
+    "after", or `sent` is another); it is None when the connection was dropped before anything
+    happened. `sent` is the status that went out, and `fault` the kind of what struck the call.
+    `route` is the template without its version, `app_id` and `kind` are the credential's, and
+    `size` is the length of the body in bytes; what nobody recognised is None.
+    """
+
+    at: datetime
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    status: int | None
+    dropped: Drop | None
+    correlation_id: str
+    sent: int | None = None
+    fault: str | None = None
+    route: str | None = None
+    app_id: int | None = None
+    kind: str | None = None
+    size: int = 0
+
+
+class Ledger:
+    """Everything that one portal, or no known portal, received; with the ids of the answers."""
+
+    def __init__(self, seed: str) -> None:
+        self.lock = RLock()
+        self.entries: list[LedgerEntry] = []
+        self.rng = Random(seed)  # noqa: S311 - repeatable is the point
+
+    def new_id(self) -> str:
+        """Return the next correlation id."""
+        return str(UUID(int=self.rng.getrandbits(128), version=4))
+
+    def enter(
+        self,
+        request: Request,
+        reply: Reply,
+        *,
+        at: datetime,
+        id_: str,
+        decided: int | None = None,
+        fault: str | None = None,
+        route: str | None = None,
+        credential: Credential | None = None,
+    ) -> LedgerEntry:
+        """Note a request and what became of it; `decided` where another status was sent."""
+        entry = LedgerEntry(
+            at=at,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            status=None if reply.drop == "before" else decided or reply.status,
+            dropped=reply.drop,
+            correlation_id=id_,
+            sent=None if reply.drop else reply.status,
+            fault=fault,
+            route=route,
+            app_id=credential.app_id if credential else None,
+            kind=credential.kind if credential else None,
+            size=len(request.body),
+        )
+        self.entries.append(entry)
+        return entry
