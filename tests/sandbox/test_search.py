@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -363,3 +364,36 @@ def test_a_search_is_a_plain_filter(groups: list[list[tuple[str, str, str]]]) ->
     ]
     body = {"filterGroups": [group for one in groups for group in where(*one)]}
     assert ids(ask, body) == expected
+
+
+def test_stars_cost_no_more_than_the_text_is_long(ask: Asking) -> None:
+    """With a regular expression this search would not end in a lifetime: it holds by ending."""
+    ask("POST", DEALS, {"properties": {"dealname": "a" * 20_000}})
+    many = where(("dealname", "CONTAINS_TOKEN", "*a" * 1_000 + "*b"))
+    assert ask("POST", f"{DEALS}/search", {"filterGroups": many})[1]["total"] == 0
+    fits = where(("dealname", "CONTAINS_TOKEN", "*a" * 1_000 + "*"))
+    assert ask("POST", f"{DEALS}/search", {"filterGroups": fits})[1]["total"] == 1
+
+
+@pytest.mark.parametrize("operator", ["EQ", "CONTAINS_TOKEN", "IN"])
+def test_the_value_of_a_filter_has_an_end(ask: Asking, operator: str) -> None:
+    """Facts 3.1: the length is that of HubSpot's free text; that filters share it, an assumption."""
+    for length, expected in ((3_000, 200), (3_001, 400)):
+        value = "x" * length
+        one = {"propertyName": "firstname", "operator": operator, "value": value, "values": [value]}
+        assert ask("POST", OLD, {"filterGroups": [{"filters": [one]}]})[0] == expected
+
+
+@given(
+    text=st.text("ab -", max_size=12),
+    stars=st.text("ab*", min_size=1, max_size=6).filter(lambda one: "*" in one),
+)
+def test_a_star_stands_for_any_letters_of_a_text_or_of_a_word(text: str, stars: str) -> None:
+    pattern = re.compile(stars.replace("*", ".*"))
+    text += "."
+    parts = (text, *text.split(), *re.findall(r"\w+", text))
+    expected = any(pattern.fullmatch(part) for part in parts)
+    ask = Asking(Sandbox(portals=1, contacts=0))
+    ask("POST", DEALS, {"properties": {"dealname": text}})
+    body = {"filterGroups": where(("dealname", "CONTAINS_TOKEN", stars))}
+    assert ask("POST", f"{DEALS}/search", body)[1]["total"] == expected
