@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from hsagency.sandbox.contents.state import PortalState
-from hsagency.sandbox.ledger import Ledger
+from hsagency.sandbox.ledger import Ledger, without_secrets
 from hsagency.sandbox.oauth.apps import App, Apps
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Match, Route
@@ -22,20 +22,6 @@ from hsagency.sandbox.wire import ApiError, JsonObject, Reply, Request, encode, 
 # From this day on /oauth/v1 works no more (facts 0).
 V1_ENDS = datetime(2027, 2, 16, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"
-# What the ledger does not keep of a query, and what it shows instead.
-SECRET = frozenset(
-    {
-        "client_assertion",
-        "client_secret",
-        "code",
-        "code_verifier",
-        "refresh_token",
-        "signature",
-        "state",
-        "token",
-    }
-)
-HIDDEN = "(hidden)"
 _JSON = ("Content-Type", "application/json;charset=utf-8")
 _FIELDS_MAX = 100
 
@@ -159,9 +145,8 @@ class Desk:
 def redacted(visit: Visit) -> Request:
     """Return a request as the ledger may keep it: without the secrets in its address."""
     request = visit.request
-    hidden = tuple((name, HIDDEN if name in SECRET else value) for name, value in request.query)
     path = visit.route.template if "token" in visit.values else request.path
-    return replace(request, path=path, query=hidden)
+    return replace(request, path=path, query=without_secrets(request.query))
 
 
 def _handler(route: DeskRoute, method: str, *, now: datetime) -> Callable[[Visit], Reply]:

@@ -1,15 +1,27 @@
-"""What was received: one entry for each request, in the order of their coming."""
+"""What was received: one entry for each request, and what may be told of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from random import Random
 from threading import RLock
 from uuid import UUID
 
 from hsagency.sandbox.portals import Credential
-from hsagency.sandbox.wire import Drop, Reply, Request
+from hsagency.sandbox.wire import Drop, JsonObject, Reply, Request, stamp
+
+# Words of a query whose values are secrets, and what is shown in place of them.
+SECRET_WORDS = frozenset(
+    {
+        "access_token", "client_assertion", "client_secret", "code", "code_verifier", "hapikey",
+        "refresh_token", "signature", "state", "token",
+    }
+)  # fmt: skip
+HIDDEN = "(hidden)"
+_TOKEN = re.compile(r"pat-[a-z0-9]+-[0-9A-Za-z-]+")
+_TOKEN_PATH = re.compile(r"(?<=/access-tokens/)[^/]+|(?<=/refresh-tokens/)[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,23 @@ class LedgerEntry:
     app_id: int | None = None
     kind: str | None = None
     size: int = 0
+
+
+def without_secrets(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return a query as anybody may read it."""
+    return tuple(
+        (name, HIDDEN if name.lower() in SECRET_WORDS else _TOKEN.sub(HIDDEN, value))
+        for name, value in query
+    )
+
+
+def entry_shown(portal_id: int | None, entry: LedgerEntry) -> JsonObject:
+    """Return an entry as JSON that anybody may read: no credential is in its path or query."""
+    shown: JsonObject = {"portal_id": portal_id, **asdict(entry)}
+    shown["at"] = stamp(entry.at)
+    shown["path"] = _TOKEN.sub(HIDDEN, _TOKEN_PATH.sub(HIDDEN, entry.path))
+    shown["query"] = without_secrets(entry.query)
+    return shown
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from hsagency.sandbox.others import Others
@@ -43,7 +43,7 @@ def too_many(
     Without `marker` it is in the words that the portal uses: there are two sets.
     """
     marker = marker or ("category" if portal and portal.newer_refusals else "errorType")
-    extra: dict[str, str] = {"errorType": "RATE_LIMIT"} if marker == "errorType" else {}
+    extra: dict[str, Any] = {"errorType": "RATE_LIMIT"} if marker == "errorType" else {}
     if policy is not None:
         extra["policyName"] = policy
     # The group of an OAuth app's calls has a name that nobody has written down.

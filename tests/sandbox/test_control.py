@@ -1,10 +1,15 @@
+"""The control API: what engineers do to a sandbox from another process; nothing is HubSpot's."""
+
+import json
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import httpx
 import pytest
 
 from hsagency.sandbox import Sandbox, SandboxServer, serve
+from hsagency.sandbox.serving.ledger_file import LedgerFile
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 
@@ -106,6 +111,73 @@ def test_the_ledger_counts_what_each_portal_received(control, server, over_a_soc
     ledger = control.get("ledger").json()
     assert ledger["unknownToken"] == {"401": 1}
     assert [p["byStatus"] for p in ledger["portals"]] == [{}, {"200": 1, "404": 1}, {}]
+
+
+def pages(control, **query: int) -> list[dict[str, object]]:
+    """Return a ledger's entries as another process reads them, page by page."""
+    found: list[dict[str, object]] = []
+    more = True
+    while more:
+        answer = control.get("ledger/entries", params=query | {"after": len(found)}).json()
+        found += answer["entries"]
+        more = answer["more"]
+        assert answer["after"] == len(found)
+    return found
+
+
+def test_the_ledger_is_read_entry_by_entry_as_its_file_has_it(
+    control, server, over_a_socket, tmp_path: Path
+) -> None:
+    portal, path = server.sandbox.portals[1], tmp_path / "calls.jsonl"
+    with LedgerFile(path) as ledger:
+        server.sandbox.watch(ledger.write)
+        client = over_a_socket(server.sandbox, portal.token)
+        for number in range(7):
+            client.get(CONTACTS, params={"limit": number, "hapikey": "secret-1"})
+        client.get(f"{CONTACTS}/{portal.token}", params={"q": f"of {portal.token}"})
+        over_a_socket(server.sandbox, None).get(CONTACTS)
+    written = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    mine = [line for line in written if line["portal_id"] == portal.portal_id]
+    assert len(mine) == 8
+    assert pages(control, portalId=portal.portal_id, limit=3) == mine
+    assert pages(control, portalId=portal.portal_id) == mine
+    assert pages(control) == [line for line in written if line["portal_id"] is None]
+    said = control.get("ledger/entries", params={"portalId": portal.portal_id}).text
+    assert "secret-1" not in said
+    assert portal.token not in said
+
+
+def test_who_has_read_a_ledger_to_its_end_goes_on_from_there(
+    control, server, over_a_socket
+) -> None:
+    portal = server.sandbox.portals[0]
+    client, query = over_a_socket(server.sandbox, portal.token), {"portalId": portal.portal_id}
+    client.get(CONTACTS)
+    first = control.get("ledger/entries", params=query).json()
+    client.get(f"{CONTACTS}/7")
+    (entry,) = control.get("ledger/entries", params=query | {"after": first["after"]}).json()[
+        "entries"
+    ]
+    (_, held) = server.sandbox.ledger(portal.portal_id)
+    assert (entry["correlation_id"], entry["status"]) == (held.correlation_id, 404)
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ({"portalId": 7}, "The sandbox has no portal 7."),
+        ({"portalId": "acme"}, "portalId must be a whole number; nothing was changed."),
+        ({"after": -1}, "after must be a whole number; nothing was changed."),
+        ({"limit": 501}, "limit must be from 1 to 500, not 501."),
+        (
+            {"portal": 7},
+            "This call knows no portal; nothing was changed. Known: portalId, after, limit.",
+        ),
+    ],
+)
+def test_a_ledger_that_cannot_be_read_is_explained_once(control, query, why: str) -> None:
+    answer = control.get("ledger/entries", params=query)
+    assert (answer.status_code, answer.json()) == (400, {"error": why})
 
 
 @pytest.mark.parametrize(

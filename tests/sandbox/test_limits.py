@@ -1,3 +1,5 @@
+"""Budgets in numbers and words (facts 3): ten seconds, a second of searches, a portal's day."""
+
 from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo
@@ -51,6 +53,7 @@ def by_tier() -> tuple[Sandbox, dict[str, Portal]]:
 def test_the_burst_of_a_tier_rolls_over_ten_seconds(
     by_tier: tuple[Sandbox, dict[str, Portal]], tier: str, burst: int, daily: int
 ) -> None:
+    """Facts 3.1, from documents alone."""
     sandbox, portals = by_tier
     token = portals[tier].token
     assert send(sandbox, token, burst - 10) == [200] * (burst - 10)
@@ -65,7 +68,7 @@ def test_the_burst_of_a_tier_rolls_over_ten_seconds(
 
 
 def test_every_metered_answer_carries_hubspots_headers(client) -> None:
-    # names: HubSpot usage guidelines, 2026
+    """Facts 3.2: the names are those of the usage guidelines and of live answers."""
     client.get(DEALS)
     for answer in (client.get(DEALS), client.get("/nowhere"), client.put(DEALS)):
         limits = {k: v for k, v in answer.headers.items() if k.startswith("x-hubspot-ratelimit")}
@@ -89,6 +92,7 @@ def test_every_metered_answer_carries_hubspots_headers(client) -> None:
 
 
 def test_a_burst_refusal_names_its_policy(client, sandbox: Sandbox) -> None:
+    """Facts 3.3, seen live."""
     portal = sandbox.portals[0]
     send(sandbox, portal.token, 190)
     answer = client.get(DEALS)
@@ -102,6 +106,7 @@ def test_a_burst_refusal_names_its_policy(client, sandbox: Sandbox) -> None:
 
 
 def test_the_burst_is_one_apps_and_the_day_is_everybodys(sandbox: Sandbox) -> None:
+    """Facts 3.1, from documents alone."""
     portal = sandbox.portals[0]
     other = sandbox.issue(portal.portal_id)
     send(sandbox, portal.token, 190)
@@ -114,6 +119,7 @@ def test_the_burst_is_one_apps_and_the_day_is_everybodys(sandbox: Sandbox) -> No
 
 
 def test_a_used_up_day_says_so(client, sandbox: Sandbox) -> None:
+    """Facts 3.3, from documents alone."""
     sandbox.spend(sandbox.portals[0].portal_id, 625_000)
     answer = client.get(DEALS)
     body = answer.json()
@@ -130,6 +136,7 @@ def test_a_used_up_day_says_so(client, sandbox: Sandbox) -> None:
 def test_the_day_ends_at_the_portals_midnight_also_when_its_clocks_change(
     noon: str, hours: int
 ) -> None:
+    """Facts 3.1, from documents alone: midnight where the account is."""
     zone = ZoneInfo("America/New_York")
     midnight = datetime.fromisoformat(noon).replace(tzinfo=zone).astimezone(UTC)
     sandbox = Sandbox(portals=10, contacts=0, clock=Clock(midnight))
@@ -146,6 +153,7 @@ def test_the_day_ends_at_the_portals_midnight_also_when_its_clocks_change(
     zone=st.sampled_from(ZONES),
 )
 def test_the_next_midnight_is_the_first_moment_of_the_next_day(seconds: int, zone: str) -> None:
+    """Facts 2.1: the zone counts, never a stored offset."""
     at, where = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), ZoneInfo(zone)
     midnight = next_midnight(at, where)
     today = at.astimezone(where).date()
@@ -243,6 +251,18 @@ def test_an_answer_to_a_search_says_nothing_of_limits(sandbox: Sandbox) -> None:
     # that a search counts for the day, but not for the ten seconds, is an assumption
     said = limits(ask(sandbox, portal.token))
     assert (said["Remaining"], said["Daily-Remaining"]) == ("189", str(625_000 - 6))
+
+
+def test_an_answer_to_a_search_tells_the_day_where_a_portal_does(sandbox: Sandbox, inside) -> None:
+    """Facts 3.2: as recordings of 2022 have it; that OAuth tokens hear nothing is an assumption."""
+    portal = sandbox.portals[0]
+    sandbox.alter(portal.portal_id, search_headers=True)
+    said = [limits(ask(sandbox, portal.token, SEARCHES[0])) for _ in range(6)]
+    assert [set(one) for one in said] == [{"Daily", "Daily-Remaining"}] * 6
+    assert [one["Daily-Remaining"] for one in said[-2:]] == ["624995", "624995"]
+    token = developer(sandbox, inside, "private").install()["access_token"]
+    sandbox.clock.advance(1)
+    assert limits(ask(sandbox, token, SEARCHES[0])) == {}
 
 
 @pytest.mark.parametrize(

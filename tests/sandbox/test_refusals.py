@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from hsagency.sandbox import Fault, Sandbox
+from tests.sandbox.apps import CALLBACK, READ, Developer
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 NEW = {"properties": {"email": "new@example.com"}}
@@ -59,7 +60,8 @@ def test_a_401_is_invalid_or_expired(connect, sandbox: Sandbox) -> None:
     assert answer.json()["category"] == "INVALID_AUTHENTICATION"
     answer, _ = refused(connect, sandbox, status=401, category="EXPIRED_AUTHENTICATION")
     assert "expired 0 second(s) ago" in answer.json()["message"]
-    assert len(answer.json()["context"]["expire time"]) == 1
+    # written as in the 401 of a token whose time is really over
+    assert answer.json()["context"] == {"expire time": ["2026-10-14T12:00:00.000Z"]}
 
 
 def test_a_403_names_its_scopes_or_none_or_is_a_gate(connect, sandbox: Sandbox) -> None:
@@ -97,6 +99,28 @@ def test_a_429_comes_of_each_policy_and_in_each_wording(connect, sandbox, policy
     daily = int(answer.headers["x-hubspot-ratelimit-daily-remaining"])
     burst = int(answer.headers["x-hubspot-ratelimit-remaining"])
     assert (daily == 0, burst == 0) == (policy == "DAILY", policy == "TEN_SECONDLY_ROLLING")
+
+
+@pytest.mark.parametrize("kind", ["private_app", "oauth"])
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_burst_on_request_is_refused_in_the_words_of_a_real_one(
+    inside, sandbox: Sandbox, kind: str, newer
+) -> None:
+    """Facts 3.3: groupName is that of a private app; an OAuth app's was never seen."""
+    portal, client = sandbox.portals[0], inside(sandbox, None)
+    sandbox.alter(portal.portal_id, newer_refusals=newer)
+    app = sandbox.register_app("Planner", redirect_uris=[CALLBACK], required=[READ])
+    token = portal.token
+    if kind == "oauth":
+        token = Developer(app, client, sandbox).install()["access_token"]
+    client.headers["authorization"] = f"Bearer {token}"
+    sandbox.faults.add(Fault(kind="burst", times=1))
+    asked = [client.get("/crm/v3/objects/contacts") for _ in range(192)]
+    bodies = [answer.json() for answer in (asked[0], asked[-1])]
+    for body in bodies:
+        del body["correlationId"], body["requestId"]
+    assert bodies[0] == bodies[1]
+    assert ("groupName" in bodies[0]) == (kind != "oauth")
 
 
 @pytest.mark.parametrize("kind", ["burst", "daily"])

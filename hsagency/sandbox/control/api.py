@@ -28,7 +28,10 @@ The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, ov
     POST   others           {"portalId": 1, "callsPerDay": 90000, "shape": "office"}: other apps
                             that call every day; with "kind", and "flat" for no office hours
     GET    ledger           how many requests each portal received, by status
-    ...    apps             OAuth apps: see `app_control`
+    GET    ledger/entries   ?portalId=1&after=0&limit=500: the requests one by one, oldest first
+                            and without credentials; "after" in the answer is where to go on.
+                            Without portalId, those that came with no known token
+    ...    apps             OAuth apps: see `apps`
 
 Tokens and scopes are those of the portal's newest credential, or of the app in "appId".
 
@@ -51,10 +54,13 @@ from hsagency.sandbox.control.fault_files import check_fault
 from hsagency.sandbox.control.screens import ScreenCalls
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults.armed import fault_from, fault_shown
-from hsagency.sandbox.wire import JsonObject, Reply, Request
+from hsagency.sandbox.ledger import entry_shown
+from hsagency.sandbox.wire import JsonObject, Reply, Request, is_number
 
 PREFIX = "/_sandbox/"
 KEY_HEADER = "X-Sandbox-Key"
+# How many entries of a ledger one answer holds.
+ENTRIES_MAX = 500
 
 _Result: TypeAlias = tuple[int, JsonObject | None]
 
@@ -73,6 +79,7 @@ class Control:
             ("POST", "clock"): self._move_clock,
             ("GET", "usage"): self._usage,
             ("GET", "ledger"): self._ledger,
+            ("GET", "ledger/entries"): self._entries,
             **AppControl(sandbox).calls,
         }
         self._screens = ScreenCalls(sandbox)
@@ -89,9 +96,10 @@ class Control:
             if on_screen is not None:
                 return _reply(200, on_screen(Asked(_content(request.body))))
             if call is not None:
-                return _reply(*call(_content(request.body)))
+                asked = request.method == "GET"
+                return _reply(*call(_query(request) if asked else _content(request.body)))
         except SandboxError as error:
-            return _reply(400, {"error": " ".join((str(error), error.hint or "")).strip()})
+            return _reply(400, {"error": str(error)})
         return _reply(404, {"error": "The control API has no such call."})
 
     def _portals(self, _: JsonObject) -> _Result:
@@ -153,6 +161,23 @@ class Control:
             for portal in self._sandbox.portals
         ]
         return 200, {"portals": portals, "unknownToken": self._sandbox.counts(None)}
+
+    def _entries(self, content: JsonObject) -> _Result:
+        asked = Asked(content).only("portalId", "after", "limit")
+        portal_id = asked.whole("portalId") if "portalId" in asked else None
+        after = asked.whole("after") if "after" in asked else 0
+        limit = asked.whole("limit") if "limit" in asked else ENTRIES_MAX
+        if not 1 <= limit <= ENTRIES_MAX:
+            raise SandboxError(f"limit must be from 1 to {ENTRIES_MAX}, not {limit}.")
+        entries = self._sandbox.ledger(portal_id)
+        page = [entry_shown(portal_id, entry) for entry in entries[after : after + limit]]
+        reached = after + len(page)
+        return 200, {"entries": page, "after": reached, "more": reached < len(entries)}
+
+
+def _query(request: Request) -> JsonObject:
+    """Return what a reading call asks for; numbers are numbers there too."""
+    return {name: int(text) if is_number(text) else text for name, text in request.query}
 
 
 def _content(body: bytes) -> JsonObject:

@@ -9,23 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.ledger import LedgerEntry
-from hsagency.sandbox.wire import stamp
-
-_HIDDEN = "(hidden)"
-_SECRETS = frozenset(
-    {
-        "access_token", "client_assertion", "client_secret", "code", "code_verifier", "hapikey",
-        "refresh_token", "state", "token",
-    }
-)  # fmt: skip
-_IN_PATH = re.compile(r"(/(?:access|refresh)-tokens/|(?=/pat-)/)[^/]+")
+from hsagency.sandbox.ledger import LedgerEntry, entry_shown
 
 
 class LedgerFile:
@@ -55,13 +43,8 @@ class LedgerFile:
 
     def write(self, portal_id: int | None, entry: LedgerEntry) -> None:
         """Write one call of a portal; None: it came with no known token."""
-        line = {"portal_id": portal_id, **asdict(entry)}
-        line["at"] = stamp(entry.at)
-        line["path"] = _IN_PATH.sub(lambda found: found[1] + _HIDDEN, entry.path)
-        line["query"] = [
-            (name, _HIDDEN if name.lower() in _SECRETS else value) for name, value in entry.query
-        ]
+        line = json.dumps(entry_shown(portal_id, entry))
         with self._lock:
             if not self._file.closed:  # a last call may come while the server closes
-                self._file.write(json.dumps(line) + "\n")
+                self._file.write(line + "\n")
                 self._file.flush()
