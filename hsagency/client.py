@@ -28,12 +28,11 @@ from hsagency.halt import Halt
 from hsagency.portals import Portal
 from hsagency.routes import touched
 from hsagency.secret import Secret
-from hsagency.transport import Bearer, Binding, Guard, Prove, Recorder
+from hsagency.transport import Bearer, Binding, Guard, Prove, Recorder, Wire
 
 HUBSPOT: Final = "https://api.hubapi.com"
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
 _PLAIN_PATH: Final = re.compile(r"(?:/[\w.-]+)+/?(?:\?[\w.,=&-]*)?", re.ASCII)
-_LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 
 
 class PortalClient(httpx.Client):
@@ -136,7 +135,7 @@ class Channel:
     ) -> None:
         self.host = host
         self._writer, self._halt = writer, halt
-        self._bearer = Bearer(wire or _wire(), credential=credential, host=host)
+        self._bearer = Bearer(wire or _wire(host), credential=credential, host=host)
 
     def client(
         self, *, binding: Binding, portal: Portal | None = None, prove: Prove | None = None
@@ -205,12 +204,12 @@ def _tls() -> ssl.SSLContext:
     with _tls_lock:
         context = httpx.create_ssl_context(trust_env=False)
         context.keylog_filename = None  # type: ignore[assignment]  # whatever SSLKEYLOGFILE says
+        context.set_alpn_protocols(["http/1.1"])
         return context
 
 
-def _wire() -> httpx.HTTPTransport:
-    # No retries below the recorder: an attempt that is not recorded is not made.
-    return httpx.HTTPTransport(verify=_tls(), trust_env=False, limits=_LIMITS, retries=0)
+def _wire(host: httpx.URL) -> Wire:
+    return Wire(host, tls=_tls() if host.scheme == "https" else None)
 
 
 class _Templates(logging.Filter):

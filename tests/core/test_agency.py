@@ -139,7 +139,7 @@ def test_after_a_bad_week_no_token_stands_anywhere(
     assert set(stored) <= set(tokens_of(sandbox))
     half = sandbox.portals[0].credentials[0].token[:-4]
     texts = {"log": caplog.text, "out": out, "err": err, "repr": shown, "frames": frames}
-    assert len(caplog.text) > 10_000
+    assert len(caplog.text) > 1_000
     assert_no_tokens(
         [root, Path(os.environ["HOME"])],
         [*tokens_of(sandbox), *(row["portalToken"] for row in bad_rows(sandbox)), half],
