@@ -22,7 +22,7 @@ from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.records import Seeds
 from hsagency.sandbox.contents.seeding import seeds_for
 from hsagency.sandbox.contents.state import PortalState
-from hsagency.sandbox.desk import Desk, redacted
+from hsagency.sandbox.desk import Desk
 from hsagency.sandbox.faults.armed import NOTHING, Faults
 from hsagency.sandbox.faults.damage import damaged
 from hsagency.sandbox.faults.refusals import Refused
@@ -184,7 +184,7 @@ class Sandbox(Screens):
                 refused = Refused(request, now, id_, portal, credential)
                 reply = damaged(reply, strike, refused, other_portal=self._other(state).portal_id)
             entry = book.enter(
-                redacted(visit) if visit else request,
+                request,
                 reply,
                 at=now,
                 id_=id_,

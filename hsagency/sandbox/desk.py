@@ -8,12 +8,12 @@ answered under that portal's lock; whatever names none is a stranger's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from hsagency.sandbox.contents.state import PortalState
-from hsagency.sandbox.ledger import Ledger, without_secrets
+from hsagency.sandbox.ledger import Ledger
 from hsagency.sandbox.oauth.apps import App, Apps
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Match, Route
@@ -140,13 +140,6 @@ class Desk:
                 return state
         portal_id = visit.values.get("portalId") or visit.form.get("portalId", "")
         return self.states.get(int(portal_id)) if is_number(portal_id) else None
-
-
-def redacted(visit: Visit) -> Request:
-    """Return a request as the ledger may keep it: without the secrets in its address."""
-    request = visit.request
-    path = visit.route.template if "token" in visit.values else request.path
-    return replace(request, path=path, query=without_secrets(request.query))
 
 
 def _handler(route: DeskRoute, method: str, *, now: datetime) -> Callable[[Visit], Reply]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from random import Random
@@ -10,18 +9,8 @@ from threading import RLock
 from uuid import UUID
 
 from hsagency.sandbox.portals import Credential
-from hsagency.sandbox.wire import Drop, JsonObject, Reply, Request, stamp
-
-# Words of a query whose values are secrets, and what is shown in place of them.
-SECRET_WORDS = frozenset(
-    {
-        "access_token", "client_assertion", "client_secret", "code", "code_verifier", "hapikey",
-        "refresh_token", "signature", "state", "token",
-    }
-)  # fmt: skip
-HIDDEN = "(hidden)"
-_TOKEN = re.compile(r"pat-[a-z0-9]+-[0-9A-Za-z-]+")
-_TOKEN_PATH = re.compile(r"(?<=/access-tokens/)[^/]+|(?<=/refresh-tokens/)[^/]+")
+from hsagency.sandbox.redaction import open_path, open_query, open_word
+from hsagency.sandbox.wire import METHODS, Drop, JsonObject, Reply, Request, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +22,9 @@ class LedgerEntry:
     "after", or `sent` is another); it is None when the connection was dropped before anything
     happened. `sent` is the status that went out, and `fault` the kind of what struck the call.
     `route` is the template without its version, `app_id` and `kind` are the credential's, and
-    `size` is the length of the body in bytes; what nobody recognised is None.
+    `size` is the length of the body in bytes; what nobody recognised is None. A `fault` that is
+    "defect" is the sandbox's own: something in it failed, which no rule asked for. No credential
+    is in an entry: where the path or the query holds one, it says (hidden).
     """
 
     at: datetime
@@ -51,20 +42,10 @@ class LedgerEntry:
     size: int = 0
 
 
-def without_secrets(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return a query as anybody may read it."""
-    return tuple(
-        (name, HIDDEN if name.lower() in SECRET_WORDS else _TOKEN.sub(HIDDEN, value))
-        for name, value in query
-    )
-
-
 def entry_shown(portal_id: int | None, entry: LedgerEntry) -> JsonObject:
-    """Return an entry as JSON that anybody may read: no credential is in its path or query."""
+    """Return an entry as JSON."""
     shown: JsonObject = {"portal_id": portal_id, **asdict(entry)}
     shown["at"] = stamp(entry.at)
-    shown["path"] = _TOKEN.sub(HIDDEN, _TOKEN_PATH.sub(HIDDEN, entry.path))
-    shown["query"] = without_secrets(entry.query)
     return shown
 
 
@@ -95,9 +76,9 @@ class Ledger:
         """Note a request and what became of it; `decided` where another status was sent."""
         entry = LedgerEntry(
             at=at,
-            method=request.method,
-            path=request.path,
-            query=request.query,
+            method=request.method if request.method in METHODS else open_word(request.method),
+            path=open_path(request.path),
+            query=open_query(request.query) if request.query else (),
             status=None if reply.drop == "before" else decided or reply.status,
             dropped=reply.drop,
             correlation_id=id_,

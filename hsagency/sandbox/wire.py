@@ -17,6 +17,7 @@ Framing: TypeAlias = Literal["length", "chunked", "none"]
 # The longest request target, in bytes. HubSpot says only that a URL can be too long; this is what
 # the network in front of it takes.
 TARGET_MAX = 16_384
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _PIECES = 10
 
 
@@ -135,12 +136,17 @@ def encode(content: JsonObject) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
-def decode(body: bytes) -> JsonObject:
-    """Read a body that must be a JSON object."""
+def parsed(body: bytes) -> object:
+    """Read a body that must be JSON."""
     try:
-        content = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise invalid("Invalid input JSON on line 1, column 1: the body is not JSON") from error
+
+
+def decode(body: bytes) -> JsonObject:
+    """Read a body that must be a JSON object."""
+    content = parsed(body)
     if not isinstance(content, dict):
         raise invalid("Invalid input JSON on line 1, column 1: expected an object")
     return content
