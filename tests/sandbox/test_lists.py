@@ -182,7 +182,7 @@ def test_search_tells_more_when_asked(ask: Asking) -> None:
     }
 
 
-@pytest.mark.parametrize("body", [{"count": 501}, {"offset": -1}, {"count": "3"}, {"sort": "x"}])
+@pytest.mark.parametrize("body", [{"count": 501}, {"offset": -1}, {"count": "three"}, {"sort": "x"}])
 def test_a_search_beyond_its_limits_is_refused(ask: Asking, body: dict[str, Any]) -> None:
     """That 500 is the most for one page rests on documents alone; sorting is not simulated."""
     assert ask("POST", f"{OLD}/search", body)[0] == 400

@@ -222,7 +222,7 @@ ONE = {"propertyName": "city", "operator": "HAS_PROPERTY"}
         {"sorts": [7]},
         {"sorts": "city"},
         {"properties": "city"},
-        {"properties": [7]},
+        {"properties": [["city"]]},
         {"filterGroups": 7},
         {"filterGroups": [7]},
         {"filterGroups": [{"filters": [{}]}]},

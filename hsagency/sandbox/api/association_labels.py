@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hsagency.sandbox.api.linking import Pair
+from hsagency.sandbox.bodies import text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -29,13 +30,13 @@ def list_labels(call: Call) -> Outcome:
 def create_label(call: Call) -> Outcome:
     """Add a label, two-sided with `inverseLabel`, and answer with the ids of both directions."""
     pair, content = Pair.named_by(call), call.content
-    name, label = _text(content, "name"), _text(content, "label")
+    name, label = text(content, "name"), text(content, "label")
     if re.fullmatch(r"[^\W\d][^-]*", name) is None:
         raise invalid("name must not begin with a number nor hold a hyphen")
     ways = pair.labels.between(pair.kind, pair.other)
     if any(name == way.name or label == way.label for way in ways):
         raise invalid(f"An association label {label!r} or of the name {name!r} exists already")
-    labels = label, _text(content, "inverseLabel", instead=label)
+    labels = label, _inverse(content, instead=label)
     made = pair.labels.create(pair.kind, pair.other, name=name, labels=labels, at=call.at)
     return 200, {"results": [_shown(way, way.label) for way in made]}
 
@@ -47,20 +48,20 @@ def rename_label(call: Call) -> Outcome:
     if not isinstance(type_id, int):
         raise invalid("Invalid input JSON: associationTypeId is required and must be a number")
     old = _own(pair, type_id)
-    label = _text(content, "label")
+    label = text(content, "label")
     back = pair.labels.inverse(pair.kind, pair.other, old)
     instead = label if back.label == old.label else str(back.label)
-    labels = label, label if back == old else _text(content, "inverseLabel", instead=instead)
+    labels = label, label if back == old else _inverse(content, instead=instead)
     pair.labels.rename(pair.kind, pair.other, old, labels=labels, at=call.at)
     return 204, None
 
 
 def delete_label(call: Call) -> Outcome:
     """Remove a label, in both directions and from all links."""
-    pair, text = Pair.named_by(call), call.values["typeId"]
-    if not is_number(text):
+    pair, given = Pair.named_by(call), call.values["typeId"]
+    if not is_number(given):
         raise invalid("associationTypeId must be a whole number")
-    old = _own(pair, int(text))
+    old = _own(pair, int(given))
     pair.labels.remove(pair.kind, pair.other, old)
     pair.links.forget(pair.kind, pair.other, old)
     return 204, None
@@ -100,11 +101,5 @@ def _own(pair: Pair, type_id: int) -> Label:
     return found
 
 
-def _text(content: JsonObject, name: str, *, instead: str | None = None) -> str:
-    """Return a text that is not empty."""
-    found = content.get(name, instead)
-    if found is None and instead is not None:
-        return instead
-    if not isinstance(found, str) or not found.strip():
-        raise invalid(f"Invalid input JSON: '{name}' is required and must be a text")
-    return found
+def _inverse(content: JsonObject, *, instead: str) -> str:
+    return instead if content.get("inverseLabel") is None else text(content, "inverseLabel")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hsagency.sandbox.api.linking import Pair, answer_batch, inputs
+from hsagency.sandbox.api.linking import Pair
+from hsagency.sandbox.api.many import answer_each
+from hsagency.sandbox.bodies import inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label, Limits
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.wire import JsonObject, invalid
 
-_INPUTS_MAX = 100
 _TYPES = ("contacts", "companies", "deals", "tickets", "custom")
 READ = tuple(f"crm.schemas.{name}.read" for name in _TYPES)
 WRITE = ("crm.objects.{type}.write", "crm.schemas.{type}.write")
@@ -31,8 +32,8 @@ def list_between(call: Call) -> Outcome:
 def create_limits(call: Call) -> Outcome:
     """Set limits; what is linked already stays linked."""
     pair = Pair.named_by(call)
-    return answer_batch(
-        call, lambda given: [_shown(*_set(pair, given))], status=201, most=_INPUTS_MAX
+    return answer_each(
+        call, inputs(call.content), lambda given: [_shown(*_set(pair, given))], status=201
     )
 
 
@@ -45,13 +46,13 @@ def update_limits(call: Call) -> Outcome:
         del shown["label"]
         return [shown]
 
-    return answer_batch(call, one, status=200, most=_INPUTS_MAX)
+    return answer_each(call, inputs(call.content), one)
 
 
 def purge_limits(call: Call) -> Outcome:
     """Lift limits."""
     pair = Pair.named_by(call)
-    for label in [_way(pair, given) for given in inputs(call, most=_INPUTS_MAX)]:
+    for label in [_way(pair, given) for given in inputs(call.content)]:
         pair.limits.lift(pair.kind, pair.other, label)
     return 204, None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from hsagency.sandbox.api.association_labels import label_routes
 from hsagency.sandbox.api.association_limits import limit_routes
 from hsagency.sandbox.api.associations_v3 import old_routes
@@ -12,18 +10,18 @@ from hsagency.sandbox.api.linking import (
     READ,
     READ_MAX,
     WRITE,
+    WRITE_MAX,
     Pair,
-    answer_batch,
-    id_in,
-    inputs,
     nothing_linked,
 )
+from hsagency.sandbox.api.many import answer_each, complete
 from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.contents.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
+from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found, parsed
 
 # The report is about all records, so that reading any kind of them is enough.
 USAGE = tuple(f"crm.objects.{name}.read" for name in ("contacts", "companies", "deals"))
@@ -47,18 +45,15 @@ def list_associations(call: Call) -> Outcome:
 def put_association(call: Call) -> Outcome:
     """Link two records with the types of the body."""
     pair = Pair.named_by(call)
-    return 201, _put(pair, call.values["id"], call.values["otherId"], types=_listed(call))
+    return 201, _put(
+        pair, call.values["id"], call.values["otherId"], types=parsed(call.request.body)
+    )
 
 
 def put_default(call: Call) -> Outcome:
     """Link two records without a label."""
     pair = Pair.named_by(call)
-    return 200, {
-        "status": "COMPLETE",
-        "results": _put_default(pair, call.values["id"], call.values["otherId"]),
-        "startedAt": call.at,
-        "completedAt": call.at,
-    }
+    return complete(call, _put_default(pair, call.values["id"], call.values["otherId"]))
 
 
 def delete_association(call: Call) -> Outcome:
@@ -73,7 +68,7 @@ def read_batch(call: Call) -> Outcome:
     pair.labels.plain(pair.kind, pair.other)
 
     def one(given: JsonObject) -> list[JsonObject]:
-        asked, after = id_in(given), str(given.get("after") or 0)
+        asked, after = id_of(given), str(given.get("after") or 0)
         if not is_number(after):
             raise invalid("after must be a whole number")
         id_ = pair.known(pair.kind, asked)
@@ -83,16 +78,17 @@ def read_batch(call: Call) -> Outcome:
         paging = {} if more is None else {"paging": {"next": {"after": more}}}
         return [{"from": {"id": asked}, "to": found, **paging}]
 
-    return answer_batch(call, one, status=200, most=READ_MAX)
+    return answer_each(call, inputs(call.content, most=READ_MAX), one)
 
 
 def create_batch(call: Call) -> Outcome:
     """Link many pairs of records with the types of each."""
     pair = Pair.named_by(call)
-    return answer_batch(
+    return answer_each(
         call,
+        inputs(call.content, most=WRITE_MAX),
         lambda given: [
-            _put(pair, id_in(given.get("from")), id_in(given.get("to")), types=given.get("types"))
+            _put(pair, id_of(given.get("from")), id_of(given.get("to")), types=given.get("types"))
         ],
         status=201,
     )
@@ -101,31 +97,31 @@ def create_batch(call: Call) -> Outcome:
 def create_default_batch(call: Call) -> Outcome:
     """Link many pairs of records without a label."""
     pair = Pair.named_by(call)
-    return answer_batch(
+    return answer_each(
         call,
-        lambda given: _put_default(pair, id_in(given.get("from")), id_in(given.get("to"))),
-        status=200,
+        inputs(call.content, most=WRITE_MAX),
+        lambda given: _put_default(pair, id_of(given.get("from")), id_of(given.get("to"))),
     )
 
 
 def archive_batch(call: Call) -> Outcome:
     """Take many records apart from some others each."""
     pair = Pair.named_by(call)
-    for given in inputs(call):
+    for given in inputs(call.content, most=WRITE_MAX):
         others = given.get("to")
         if not isinstance(others, list):
             raise invalid("Invalid input JSON: 'to' is required and must be a list")
         for other in others:
-            _remove(pair, id_in(given.get("from")), id_in(other))
+            _remove(pair, id_of(given.get("from")), id_of(other))
     return 204, None
 
 
 def archive_labels_batch(call: Call) -> Outcome:
     """Take labels off many links; a link without its plain type is none any more."""
     pair = Pair.named_by(call)
-    for given in inputs(call):
-        id_ = pair.known(pair.kind, id_in(given.get("from")))
-        other_id = pair.known(pair.other, id_in(given.get("to")))
+    for given in inputs(call.content, most=WRITE_MAX):
+        id_ = pair.known(pair.kind, id_of(given.get("from")))
+        other_id = pair.known(pair.other, id_of(given.get("to")))
         labels = pair.specified(given.get("types"))
         if id_ is not None and other_id is not None:
             pair.links.remove_labels(pair.kind, id_, pair.other, other_id, labels=labels)
@@ -241,14 +237,6 @@ def _remove(pair: Pair, given: str, other_given: str) -> None:
     other_id = pair.known(pair.other, other_given)
     if id_ is not None and other_id is not None:
         pair.links.remove(pair.kind, id_, pair.other, other_id)
-
-
-def _listed(call: Call) -> object:
-    """Return the body, which is a list here and nowhere else."""
-    try:
-        return json.loads(call.request.body)
-    except (ValueError, RecursionError) as error:
-        raise invalid("Invalid input JSON on line 1, column 1: the body is not JSON") from error
 
 
 def _numbered(call: Call, id_: int) -> int | str:

@@ -7,13 +7,13 @@ from hsagency.sandbox.api.linking import (
     READ,
     READ_MAX,
     WRITE,
+    WRITE_MAX,
     Pair,
-    answer_batch,
-    id_in,
-    inputs,
     nothing_linked,
 )
+from hsagency.sandbox.api.many import answer_each
 from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -32,14 +32,14 @@ def read_batch(call: Call) -> Outcome:
     pair = Pair.named_by(call)
 
     def one(given: JsonObject) -> list[JsonObject]:
-        asked = id_in(given)
+        asked = id_of(given)
         id_ = pair.known(pair.kind, asked)
         rows = _rows(pair, id_) if id_ is not None else []
         if not rows:
             raise nothing_linked(pair, asked)
         return [{"from": {"id": asked}, "to": rows}]
 
-    return answer_batch(call, one, status=200, most=READ_MAX)
+    return answer_each(call, inputs(call.content, most=READ_MAX), one)
 
 
 def create_batch(call: Call) -> Outcome:
@@ -48,18 +48,18 @@ def create_batch(call: Call) -> Outcome:
 
     def one(given: JsonObject) -> list[JsonObject]:
         label = _named(pair, given.get("type"))
-        id_, other_id = pair.ids(id_in(given.get("from")), id_in(given.get("to")))
+        id_, other_id = pair.ids(id_of(given.get("from")), id_of(given.get("to")))
         pair.link(id_, other_id, label)
         return [{"from": {"id": str(id_)}, "to": {"id": str(other_id)}, "type": label.name}]
 
-    return answer_batch(call, one, status=201)
+    return answer_each(call, inputs(call.content, most=WRITE_MAX), one, status=201)
 
 
 def archive_batch(call: Call) -> Outcome:
     """Take a type off many links."""
     pair = Pair.named_by(call)
-    for given in inputs(call):
-        _remove(pair, id_in(given.get("from")), id_in(given.get("to")), given.get("type"))
+    for given in inputs(call.content, most=WRITE_MAX):
+        _remove(pair, id_of(given.get("from")), id_of(given.get("to")), given.get("type"))
     return 204, None
 
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from hsagency.sandbox.api.linked import Bond, bind, bonds_of, release
-from hsagency.sandbox.api.views import PAGE_MAX, id_of, id_property_of, objects_of, view_of_body
+from hsagency.sandbox.api.many import complete, failure
+from hsagency.sandbox.api.views import view_of_body
+from hsagency.sandbox.bodies import id_of, inputs, text_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.values import Properties, demand_required, judged
@@ -28,8 +30,8 @@ def read_batch(call: Call) -> Outcome:
     """Return the records asked for, each once; ids that lead nowhere make the answer a 207."""
     store, content = call.state.store(call.kind), call.content
     view = view_of_body(call, store.kind, content)
-    ids = dict.fromkeys(id_of(one, "id") for one in _inputs(content, most=view.most))
-    id_property = id_property_of(content)
+    ids = dict.fromkeys(id_of(one) for one in inputs(content, most=view.most))
+    id_property = text_of(content, "idProperty", None)
     found: dict[int, Record] = {}
     missing = []
     for id_ in ids:
@@ -39,7 +41,7 @@ def read_batch(call: Call) -> Outcome:
         else:
             found[record.record_id] = record
     errors = [_missing(call, missing)] if missing else []
-    return _answer(call, [view.of(record) for record in found.values()], errors)
+    return complete(call, [view.of(record) for record in found.values()], errors)
 
 
 def create_batch(call: Call) -> Outcome:
@@ -60,7 +62,7 @@ def upsert_batch(call: Call) -> Outcome:
 def archive_batch(call: Call) -> Outcome:
     """Move records to the recycling bin; those that are not there may be named all the same."""
     store = call.state.store(call.kind)
-    for id_ in [id_of(one, "id") for one in _inputs(call.content)]:
+    for id_ in [id_of(one) for one in inputs(call.content)]:
         record = store.find(id_)
         if record is not None:
             store.archive(record, at=call.now)
@@ -104,7 +106,7 @@ class _Judge:
 
     def updated(self, content: JsonObject) -> Writing:
         """Return what changes the record that is named."""
-        id_, id_property = id_of(content, "id"), id_property_of(content)
+        id_, id_property = id_of(content), text_of(content, "idProperty", None)
         if id_property is not None:
             self._demand_unique(id_property)
         record = self._store.find(id_, id_property=id_property)
@@ -114,7 +116,7 @@ class _Judge:
 
     def upserted(self, content: JsonObject) -> Writing:
         """Return what changes the record that is named, or adds it."""
-        id_, id_property = id_of(content, "id"), id_property_of(content)
+        id_, id_property = id_of(content), text_of(content, "idProperty", None)
         self._demand_unique(id_property)
         given = content.get("properties")
         if isinstance(given, dict):
@@ -175,21 +177,21 @@ def _write(call: Call, judge: Callable[[JsonObject], Writing], *, status: int = 
     """(1) Judge every input, (2) write those that are good, unless a bad one refuses all."""
     good: list[tuple[JsonObject, Writing]] = []
     errors, missing = [], []
-    for one in _inputs(call.content):
+    for one in inputs(call.content):
         try:
             good.append((one, judge(one)))  # (1)
         except ApiError as error:
             trace = one.get("objectWriteTraceId")
             if isinstance(trace, str):
-                errors.append(_error(error, {"objectWriteTraceId": [trace]}))
+                errors.append(failure(error, {"objectWriteTraceId": [trace]}))
             elif error.status == 404:
-                missing.append(id_of(one, "id"))
+                missing.append(id_of(one))
             else:
                 raise
     if missing:
         errors.append(_missing(call, missing))
     results = [_traced(one, write()) for one, write in good]  # (2)
-    return _answer(call, results, errors, status=status)
+    return complete(call, results, errors, status=status)
 
 
 def _traced(one: JsonObject, result: JsonObject) -> JsonObject:
@@ -197,35 +199,8 @@ def _traced(one: JsonObject, result: JsonObject) -> JsonObject:
     return {**result, "objectWriteTraceId": trace} if isinstance(trace, str) else result
 
 
-def _answer(
-    call: Call, results: list[JsonObject], errors: list[JsonObject], *, status: int = 200
-) -> Outcome:
-    content: JsonObject = {
-        "status": "COMPLETE",
-        "results": results,
-        "requestedAt": call.at,
-        "startedAt": call.at,
-        "completedAt": call.at,
-    }
-    if errors:
-        return 207, {**content, "numErrors": len(errors), "errors": errors}
-    return status, content
-
-
 def _missing(call: Call, ids: list[str]) -> JsonObject:
-    return _error(not_found(_lost(call)), {"ids": ids})
-
-
-def _error(error: ApiError, context: JsonObject) -> JsonObject:
-    """Return an entry of `errors`; HubSpot's schema requires all of its fields."""
-    return {
-        "status": "error",
-        "category": error.category or "VALIDATION_ERROR",
-        "message": error.message,
-        "context": context,
-        "errors": error.extra.get("errors", []),
-        "links": {},
-    }
+    return failure(not_found(_lost(call)), {"ids": ids})
 
 
 def _lost(call: Call) -> str:
@@ -235,12 +210,3 @@ def _lost(call: Call) -> str:
 
 def _duplicate(id_: str) -> str:
     return f"Duplicate IDs found in batch input: [{id_}]. IDs must be unique"
-
-
-def _inputs(content: JsonObject, *, most: int = PAGE_MAX) -> list[JsonObject]:
-    found = objects_of(content, "inputs")
-    if found is None:
-        raise invalid("Invalid input JSON: 'inputs' is required")
-    if len(found) > most:
-        raise invalid(f"A batch has at most {most} inputs, not {len(found)}")
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hsagency.sandbox.api.paging import host
-from hsagency.sandbox.bodies import demand, one_of, text, texts
+from hsagency.sandbox.bodies import demand, objects, one_of, text, texts, texts_in
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.activity import Activity
 from hsagency.sandbox.contents.definitions import ObjectType
@@ -29,7 +29,9 @@ _PROPERTIES_MAX = 1_000
 def start_export(call: Call) -> Outcome:
     """Begin an export, which the portal's security history remembers."""
     content = call.content
-    demand(content, "exportType", "format", "exportName", "language", "objectType")
+    demand(
+        content, "exportType", "format", "exportName", "language", "objectType", "objectProperties"
+    )
     one_of(content, "language", LANGUAGES)
     _demand_csv(text(content, "format").upper())
     kind = _kind(call, text(content, "objectType"))
@@ -105,15 +107,15 @@ def _kind(call: Call, name: str) -> ObjectType:
 
 
 def _columns(call: Call, kind: ObjectType, content: JsonObject) -> Columns:
-    names = texts(content.get("objectProperties"), "objectProperties", most=_PROPERTIES_MAX)
+    names = texts(content, "objectProperties", most=_PROPERTIES_MAX)
     unknown = [name for name in names if name not in kind.properties]
     if unknown:
         raise invalid(f"There are no properties {unknown} of {kind.plural.lower()}")
-    internal = texts(
-        content.get("exportInternalValuesOptions") or [], "exportInternalValuesOptions"
-    )
+    internal = texts(content, "exportInternalValuesOptions")
     others = content.get("associatedObjectType") or []
-    others = texts(others if isinstance(others, list) else [others], "associatedObjectType", most=1)
+    others = texts_in(
+        others if isinstance(others, list) else [others], "associatedObjectType", most=1
+    )
     return Columns(
         properties=tuple(kind.properties[name] for name in dict.fromkeys(names)),
         names="NAMES" in internal,
@@ -143,21 +145,16 @@ def _search(asked: object) -> JsonObject:
     """Return the filters and the order of a view as a search has them."""
     if not isinstance(asked, dict):
         raise invalid("Invalid input JSON: publicCrmSearchRequest must be an object")
-    groups = _list(asked, "filterGroups")
+    groups = objects(asked, "filterGroups")
     if asked.get("filters"):
         groups = [*groups, {"filters": asked["filters"]}]
-    sizes = [len(_list(one, "filters")) for one in groups if isinstance(one, dict)]
+    sizes = [len(objects(one, "filters")) for one in groups]
     if len(sizes) > GROUPS_MAX or max(sizes, default=0) > FILTERS_MAX:
         raise invalid(f"An export has up to {GROUPS_MAX} filter groups of {FILTERS_MAX} filters")
-    sorts = [_sort(one) for one in _list(asked, "sorts")]
+    sorts = asked.get("sorts")
+    if isinstance(sorts, list):
+        sorts = [_sort(one) for one in sorts]
     return {"filterGroups": groups, "query": asked.get("query"), "sorts": sorts}
-
-
-def _list(content: JsonObject, name: str) -> list[object]:
-    found = content.get(name) or []
-    if not isinstance(found, list):
-        raise invalid(f"Invalid input JSON: {name} must be a list")
-    return found
 
 
 def _sort(asked: object) -> object:

@@ -127,5 +127,5 @@ def _parts(content: JsonObject) -> JsonObject:
 
 def _judge_fields(content: JsonObject) -> None:
     for group in objects(content, "fieldGroups", most=GROUPS_MAX):
-        for field in objects(group, "fields", most=FIELDS_MAX) if group.get("fields") else ():
+        for field in objects(group, "fields", most=FIELDS_MAX):
             demand(field, "name", "label", "fieldType", "objectTypeId")

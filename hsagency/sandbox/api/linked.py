@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from hsagency.sandbox.api.linking import Pair, id_in
-from hsagency.sandbox.api.views import objects_of
+from hsagency.sandbox.api.linking import Pair
+from hsagency.sandbox.bodies import id_of, objects
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType, fully_qualified
 from hsagency.sandbox.contents.labels import Label, Labels
@@ -27,7 +27,7 @@ class Bond:
 
 def bonds_of(call: Call, kind: ObjectType, content: JsonObject) -> list[Bond]:
     """Return the links that the body of a new record asks for, or refuse them."""
-    return [_bond(call, kind, one) for one in objects_of(content, "associations") or []]
+    return [_bond(call, kind, one) for one in objects(content, "associations")]
 
 
 def bind(state: PortalState, kind: ObjectType, record: Record, bonds: Iterable[Bond]) -> None:
@@ -65,7 +65,7 @@ def _bond(call: Call, kind: ObjectType, content: JsonObject) -> Bond:
     other = _other(call.state, kind, types)
     pair = Pair.named_by(replace(call, values={**call.values, "other": other.type_id}))
     ways = pair.specified(types)
-    given = id_in(content.get("to"))
+    given = id_of(content.get("to"))
     id_ = pair.known(other, given)
     if id_ is None:
         raise ApiError(

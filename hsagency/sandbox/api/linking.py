@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.labels import Label, Labels, Limits
 from hsagency.sandbox.contents.links import Linked, Links
-from hsagency.sandbox.routes import Outcome
-from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number
+from hsagency.sandbox.wire import ApiError, invalid, is_number
 
 PAGE_MAX = 500
 READ_MAX, WRITE_MAX = 1_000, 2_000
 READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
-_One: TypeAlias = Callable[[JsonObject], list[JsonObject]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,54 +134,6 @@ def nothing_linked(pair: Pair, given: str) -> ApiError:
         subCategory="crm.associations.NO_ASSOCIATIONS_FOUND",
         context={"fromObjectId": [given], "fromObjectType": [kind], "toObjectType": [other]},
     )
-
-
-def answer_batch(call: Call, one: _One, *, status: int, most: int = WRITE_MAX) -> Outcome:
-    """Answer each input on its own; what is refused makes the whole a 207."""
-    results: list[JsonObject] = []
-    errors: list[JsonObject] = []
-    for given in inputs(call, most=most):
-        try:
-            results += one(given)
-        except ApiError as refusal:
-            errors.append(_listed(refusal))
-    content: JsonObject = {
-        "status": "COMPLETE",
-        "results": results,
-        "startedAt": call.at,
-        "completedAt": call.at,
-    }
-    if errors:
-        return 207, content | {"numErrors": len(errors), "errors": errors}
-    return status, content
-
-
-def inputs(call: Call, *, most: int = WRITE_MAX) -> list[JsonObject]:
-    """Return the inputs of a batch."""
-    found = call.content.get("inputs")
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise invalid("Invalid input JSON: 'inputs' is required and must be a list of objects")
-    if len(found) > most:
-        raise invalid(f"The maximum number of inputs supported in a batch request is {most}")
-    return found
-
-
-def id_in(given: object) -> str:
-    """Return the id inside of `{"id": ...}`."""
-    found = given.get("id") if isinstance(given, dict) else None
-    if not isinstance(found, str | int) or isinstance(found, bool):
-        raise invalid("Invalid input JSON: 'id' is required and must be a string")
-    return str(found)
-
-
-def _listed(refusal: ApiError) -> JsonObject:
-    """Return a refusal as one of the errors of a batch."""
-    return {
-        "status": "error",
-        "category": refusal.category or "VALIDATION_ERROR",
-        "message": refusal.message,
-        "context": {},
-    } | refusal.extra
 
 
 def _no_records(missing: list[tuple[ObjectType, object]]) -> ApiError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsagency.sandbox.api.list_folders import folders_routes
 from hsagency.sandbox.api.memberships import memberships_routes
-from hsagency.sandbox.bodies import bare_list, demand, one_of, text, texts
+from hsagency.sandbox.bodies import bare_list, demand, one_of, text, texts, texts_in, whole_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.list_folders import Folders
 from hsagency.sandbox.contents.lists import PROCESSING, CrmList, ListBook
@@ -64,10 +64,10 @@ def search_lists(call: Call) -> Outcome:
     content = call.content
     if content.get("sort"):
         raise invalid("The sandbox does not simulate the sorting of lists")
-    offset = _whole(content, "offset", default=0, most=1_000_000)
-    count = _whole(content, "count", default=SEARCH_DEFAULT, most=SEARCH_MAX)
+    offset = whole_of(content, "offset", 0, least=0, most=1_000_000)
+    count = whole_of(content, "count", SEARCH_DEFAULT, least=0, most=SEARCH_MAX)
     found = [one for one in _book(call).live(call.now, as_of=call.as_of) if _fits(one, content)]
-    wanted = texts(content.get("additionalProperties") or [], "additionalProperties")
+    wanted = texts(content, "additionalProperties")
     shown = found[offset : offset + count]
     return 200, {
         "lists": [
@@ -213,7 +213,7 @@ def _fits(one: CrmList, content: JsonObject) -> bool:
     }
     for name, value in asked.items():
         wanted = content.get(name)
-        if wanted and value not in texts([wanted] if isinstance(wanted, str) else wanted, name):
+        if wanted and value not in texts_in([wanted] if isinstance(wanted, str) else wanted, name):
             return False
     return not query or str(query).lower() in one.name.lower()
 
@@ -228,13 +228,6 @@ def _additional(call: Call, one: CrmList, wanted: list[str]) -> JsonObject:
         "hs_folder_name": folder.name,
     }
     return {name: known[name] for name in wanted if known.get(name) is not None}
-
-
-def _whole(content: JsonObject, name: str, *, default: int, most: int) -> int:
-    given = content.get(name, default)
-    if type(given) is not int or not 0 <= given <= most:
-        raise invalid(f"{name} must be a whole number from 0 to {most}")
-    return given
 
 
 def _conversion(one: CrmList) -> JsonObject:

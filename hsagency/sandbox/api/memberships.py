@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from hsagency.sandbox.api.many import answer_each
 from hsagency.sandbox.api.paging import page_of
-from hsagency.sandbox.bodies import bare_list, complete, failure, objects, text, texts
+from hsagency.sandbox.bodies import bare_list, inputs, text, texts
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.lists import Change, CrmList, ListBook, demand_static
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.wire import ApiError, JsonObject, invalid
+from hsagency.sandbox.wire import JsonObject, invalid
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)
 _Joined: TypeAlias = tuple[CrmList, dict[int, str]]
@@ -52,8 +53,7 @@ def add_and_remove_members(call: Call) -> Outcome:
     """Put records into a list and take others out; one that is in both is out afterwards."""
     content = call.content
     add, remove = (
-        texts(content.get(name, []), name, most=CHANGES_MAX)
-        for name in ("recordIdsToAdd", "recordIdsToRemove")
+        texts(content, name, most=CHANGES_MAX) for name in ("recordIdsToAdd", "recordIdsToRemove")
     )
     return _changed(_book(call).change(_found(call), add=add, remove=remove, at=call.now))
 
@@ -86,24 +86,23 @@ def read_lists_of_record(call: Call) -> Outcome:
 
 def read_lists_of_records(call: Call) -> Outcome:
     """Return the lists that each of many records is in; 207 when some are no records."""
-    results: list[JsonObject] = []
-    errors: list[JsonObject] = []
     known: dict[str, list[_Joined]] = {}
-    for asked in objects(call.content, "inputs"):
-        try:
-            type_id, record_id = text(asked, "objectTypeId"), str(asked.get("recordId"))
-            kind = call.state.types.find(type_id)
-            record = call.state.store(kind).get(record_id)
-        except ApiError as error:
-            errors.append(failure(error, {"recordId": str(asked.get("recordId"))}))
-        else:
-            if kind.name not in known:
-                known[kind.name] = _lists_of(call, kind)
-            found = _holding(known[kind.name], record)
-            results.append(
-                {"objectTypeId": type_id, "recordId": record_id, "recordListMemberships": found}
-            )
-    return complete(call, results, errors)
+
+    def one(asked: JsonObject) -> list[JsonObject]:
+        type_id, record_id = text(asked, "objectTypeId"), str(asked.get("recordId"))
+        kind = call.state.types.find(type_id)
+        record = call.state.store(kind).get(record_id)
+        if kind.name not in known:
+            known[kind.name] = _lists_of(call, kind)
+        found = _holding(known[kind.name], record)
+        return [{"objectTypeId": type_id, "recordId": record_id, "recordListMemberships": found}]
+
+    return answer_each(
+        call,
+        inputs(call.content),
+        one,
+        context=lambda asked: {"recordId": [str(asked.get("recordId"))]},
+    )
 
 
 def memberships_routes() -> list[Route]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.linked import release
-from hsagency.sandbox.api.views import id_of, id_property_of
+from hsagency.sandbox.bodies import id_of, text_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.links import Links
 from hsagency.sandbox.contents.record import Record
@@ -35,7 +35,7 @@ def delete_for_good(call: Call) -> Outcome:
     if call.version == "v3" and call.kind.name != "contacts":
         raise not_found()  # the old form is for contacts alone
     store, content = call.state.store(call.kind), call.content
-    id_, id_property = id_of(content, "objectId"), id_property_of(content)
+    id_, id_property = id_of(content, "objectId"), text_of(content, "idProperty", None)
     found = _anywhere(store, id_, id_property)
     if found is not None:
         store.purge(found)

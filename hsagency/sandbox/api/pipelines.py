@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hsagency.sandbox.bodies import text_of
 from hsagency.sandbox.call import Call
-from hsagency.sandbox.contents.defining import text_of
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.pipelines import Pipeline, Pipelines, Stage, placed
 from hsagency.sandbox.contents.staging import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hsagency.sandbox.bodies import complete, demand, failure, objects, one_of, text, texts
+from hsagency.sandbox.api.many import answer_each, complete
+from hsagency.sandbox.bodies import INPUTS_MAX, demand, inputs, one_of, text, texts
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.preferences import (
     LEGAL_BASES,
@@ -21,7 +22,7 @@ from hsagency.sandbox.contents.preferences import (
     address,
 )
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.wire import ApiError, JsonObject, invalid
+from hsagency.sandbox.wire import JsonObject, invalid
 
 READ = ("communication_preferences.read", "communication_preferences.read_write")
 WRITE = ("communication_preferences.read_write",)
@@ -75,15 +76,12 @@ def read_many_opt_outs(call: Call) -> Outcome:
 
 def write_many_statuses(call: Call) -> Outcome:
     """Set what many addresses have chosen, each for one kind of e-mail."""
-    results: list[JsonObject] = []
-    errors: list[JsonObject] = []
-    for asked in objects(call.content, "inputs"):
-        try:
-            results.append(_written(call, text(asked, "subscriberIdString"), asked))
-        except ApiError as error:
-            named = {"subscriberIdString": str(asked.get("subscriberIdString"))}
-            errors.append(failure(error, named))
-    return complete(call, results, errors)
+    return answer_each(
+        call,
+        inputs(call.content),
+        lambda asked: [_written(call, text(asked, "subscriberIdString"), asked)],
+        context=lambda asked: {"subscriberIdString": [str(asked.get("subscriberIdString"))]},
+    )
 
 
 def list_definitions_v3(call: Call) -> Outcome:
@@ -210,16 +208,14 @@ def _opted_out(call: Call, email: str) -> list[JsonObject]:
 
 def _each(call: Call, name: str, answer: Callable[[str], list[JsonObject]]) -> Outcome:
     """Answer for each address of a batch; 207 when some are none."""
-    results: list[JsonObject] = []
-    errors: list[JsonObject] = []
     content = call.content
     demand(content, "inputs")
-    for email in texts(content["inputs"], "inputs"):
-        try:
-            results.append({"subscriberIdString": address(email), name: answer(email)})
-        except ApiError as error:
-            errors.append(failure(error, {"subscriberIdString": email}))
-    return complete(call, results, errors)
+    return answer_each(
+        call,
+        texts(content, "inputs", most=INPUTS_MAX),
+        lambda email: [{"subscriberIdString": address(email), name: answer(email)}],
+        context=lambda email: {"subscriberIdString": [email]},
+    )
 
 
 def _wish(call: Call, content: JsonObject, state: str) -> Choice:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
+from hsagency.sandbox.api.many import answer_each
+from hsagency.sandbox.bodies import demand, inputs, text_of, whole_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.defining import (
     NAME,
     defined,
-    demand,
     redefined,
     refused,
     shown,
     taken,
-    text_of,
     users_of,
-    whole_of,
 )
 from hsagency.sandbox.contents.definitions import Group, ObjectType, Property
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.{type}.read",), ("crm.schemas.{type}.write",)
-BATCH_MAX = 100
 
 
 def list_properties(call: Call) -> Outcome:
@@ -61,23 +59,20 @@ def archive_property(call: Call) -> Outcome:
 
 def create_properties(call: Call) -> Outcome:
     """Define several properties; those that are refused are named in a 207."""
-    return batched(call, inputs(call), lambda one: shown(_define(call, one)), status=201)
+    return answer_named(call, lambda one: shown(_define(call, one)), status=201)
 
 
 def read_properties(call: Call) -> Outcome:
     """Return several definitions by name."""
     archived = call.content.get("archived") is True
-    return batched(
-        call,
-        inputs(call),
-        lambda one: shown(_find(call, text_of(one, "name", ""), archived=archived)),
-        status=200,
+    return answer_named(
+        call, lambda one: shown(_find(call, text_of(one, "name", ""), archived=archived))
     )
 
 
 def archive_properties(call: Call) -> Outcome:
     """Archive several definitions; names that are not there do not matter."""
-    kind, named = call.kind, dict.fromkeys(text_of(one, "name", "") for one in inputs(call))
+    kind, named = call.kind, dict.fromkeys(text_of(one, "name", "") for one in inputs(call.content))
     held = [kind.properties[name] for name in named if name in kind.properties]
     for one in held:
         _refuse_archiving(kind, one)
@@ -171,50 +166,19 @@ def properties_routes() -> list[Route]:
     ]
 
 
-def inputs(call: Call) -> list[JsonObject]:
-    """Return what a batch is about; HubSpot takes a hundred at a time."""
-    found = call.content.get("inputs")
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise invalid("Invalid input JSON: 'inputs' is required and must be a list of objects")
-    if len(found) > BATCH_MAX:
-        raise invalid(f"A batch holds at most {BATCH_MAX} inputs, not {len(found)}")
-    return found
-
-
-def batched(
-    call: Call,
-    given: Iterable[JsonObject],
-    answer: Callable[[JsonObject], JsonObject],
-    *,
-    status: int,
+def answer_named(
+    call: Call, answer: Callable[[JsonObject], JsonObject], *, status: int = 200
 ) -> Outcome:
-    """Answer each input of a batch; a 207 lists those that were refused beside the others."""
-    results, errors = [], []
-    for one in given:
-        try:
-            results.append(answer(one))
-        except ApiError as error:
-            named = one.get("name", one.get("id"))
-            errors.append(
-                {
-                    "status": "error",
-                    "category": error.category,
-                    "message": error.message,
-                    "context": {"name" if "name" in one else "id": [str(named)]},
-                    "links": {},
-                    "errors": [],
-                }
-                | {key: value for key, value in error.extra.items() if key == "subCategory"}
-            )
-    content: JsonObject = {
-        "status": "COMPLETE",
-        "results": results,
-        "startedAt": call.at,
-        "completedAt": call.at,
-    }
-    if not errors:
-        return status, content
-    return 207, {**content, "numErrors": len(errors), "errors": errors}
+    """Answer each input of a batch, of which each has a name or an id."""
+    return answer_each(
+        call,
+        inputs(call.content),
+        lambda one: [answer(one)],
+        context=lambda one: {
+            "name" if "name" in one else "id": [str(one.get("name", one.get("id")))]
+        },
+        status=status,
+    )
 
 
 class _NestedRefusal(ApiError):

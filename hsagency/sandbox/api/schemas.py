@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from hsagency.sandbox.api.properties import batched, inputs
+from hsagency.sandbox.api.properties import answer_named
+from hsagency.sandbox.bodies import demand, objects, text_of, texts
 from hsagency.sandbox.call import Call
-from hsagency.sandbox.contents.defining import defined, demand, refused, shown, taken, text_of
+from hsagency.sandbox.contents.defining import defined, refused, shown, taken
 from hsagency.sandbox.contents.definitions import BUILT_IN, ObjectType, fully_qualified
 from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.locations import bare_type
@@ -48,7 +49,7 @@ def create_schema(call: Call) -> Outcome:
     known, content = _known(call), call.content
     kind = _kind_from(call, known, content)
     at, user = call.at, call.credential.user_id
-    for one in _listed(content, "properties"):
+    for one in objects(content, "properties"):
         grouped = {"groupName": f"{kind.name}_information"} | one
         made = defined(kind, grouped, at=at, user=user)
         kind.properties[made.name] = made
@@ -62,7 +63,7 @@ def create_schema(call: Call) -> Outcome:
         updated_by=user,
     )
     made_of = replace(_described(bare, content), before=None)
-    linked = [_other(call, kind, name) for name in _texts(content, "associatedObjects")]
+    linked = [_other(call, kind, name) for name in texts(content, "associatedObjects")]
     kind.required = made_of.required
     schema = replace(made_of, linked=dict.fromkeys((one.type_id for one in linked), None))
     known.add(schema)
@@ -76,12 +77,7 @@ def read_schema(call: Call) -> Outcome:
 
 def read_schemas(call: Call) -> Outcome:
     """Return several schemas; those that are not there are named in a 207."""
-    return batched(
-        call,
-        inputs(call),
-        lambda one: _shown(call, _seen(call, text_of(one, "id", ""))),
-        status=200,
-    )
+    return answer_named(call, lambda one: _shown(call, _seen(call, text_of(one, "id", ""))))
 
 
 def update_schema(call: Call) -> Outcome:
@@ -268,7 +264,7 @@ def _labels(content: JsonObject, held: tuple[str, str]) -> tuple[str, str]:
 def _described(held: Schema, content: JsonObject) -> Schema:
     """Return a schema as a body changes it; what it shows must be properties of the type."""
     lists = {
-        field: tuple(dict.fromkeys(_texts(content, name))) if name in content else old
+        field: tuple(dict.fromkeys(texts(content, name))) if name in content else old
         for field, name, old in (
             ("secondary", "secondaryDisplayProperties", held.secondary),
             ("required", "requiredProperties", held.required),
@@ -294,20 +290,6 @@ def _described(held: Schema, content: JsonObject) -> Schema:
         labels=_labels(content, held.labels),
         description=None if cleared else text_of(content, "description", held.description),
     )
-
-
-def _texts(content: JsonObject, name: str) -> list[str]:
-    given = content.get(name) or []
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise invalid(f"Invalid input JSON: {name} must be a list of strings")
-    return given
-
-
-def _listed(content: JsonObject, name: str) -> list[JsonObject]:
-    given = content.get(name) or []
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise invalid(f"Invalid input JSON: {name} must be a list of objects")
-    return given
 
 
 def _definition(call: Call, schema: Schema) -> JsonObject:

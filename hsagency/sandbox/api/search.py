@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.views import view_of_body
+from hsagency.sandbox.bodies import whole_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.searching import fitting, in_order
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.wire import JsonObject, invalid, is_number
+from hsagency.sandbox.wire import JsonObject, invalid
 
 READ = ("crm.objects.{type}.read",)
 PAGE_DEFAULT, PAGE_MAX = 10, 200
@@ -17,8 +18,8 @@ RESULTS_MAX = 10_000
 def search_records(call: Call) -> Outcome:
     """Return the records that fit, a page at a time; `after` counts results."""
     store, content = call.state.store(call.kind), call.content
-    limit = _whole(content, "limit", default=PAGE_DEFAULT, most=PAGE_MAX, least=1)
-    after = _whole(content, "after", default=0, most=RESULTS_MAX)
+    limit = whole_of(content, "limit", PAGE_DEFAULT, least=1, most=PAGE_MAX)
+    after = whole_of(content, "after", 0, least=0, most=RESULTS_MAX)
     if after + limit > RESULTS_MAX:
         raise invalid(f"A search pages through {RESULTS_MAX} results, and after {after} ends there")
     view = view_of_body(call, store.kind, content)
@@ -42,15 +43,3 @@ def search_routes() -> list[Route]:
         "/crm/v3/objects/{type}/search",
         "/crm/objects/{dated}/{type}/search",
     )
-
-
-def _whole(content: JsonObject, name: str, *, default: int, most: int, least: int = 0) -> int:
-    """Return a whole number of the body, given as one or as text."""
-    found = content.get(name)
-    if found is None or found == "":
-        return default
-    if isinstance(found, bool) or not isinstance(found, int | str) or not is_number(str(found)):
-        raise invalid(f"Invalid input JSON: '{name}' must be a whole number")
-    if not least <= int(found) <= most:
-        raise invalid(f"{name} must be between {least} and {most}, not {found}")
-    return int(found)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hsagency.sandbox.bodies import texts
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.record import Record
-from hsagency.sandbox.wire import JsonObject, invalid
+from hsagency.sandbox.wire import JsonObject
 
 PAGE_MAX, HISTORY_PAGE_MAX = 100, 50
 
@@ -45,42 +46,6 @@ def view_of_body(call: Call, kind: ObjectType, content: JsonObject) -> View:
         history=known_names(kind, texts(content, "propertiesWithHistory")),
         as_of=call.as_of,
     )
-
-
-def texts(content: JsonObject, name: str) -> list[str]:
-    """Return a list of texts from a body; a missing one is empty."""
-    found = content.get(name)
-    if found is None:
-        return []
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise invalid(f"Invalid input JSON: '{name}' must be a list of strings")
-    return found
-
-
-def objects_of(content: JsonObject, name: str) -> list[JsonObject] | None:
-    """Return a list of objects from a body, if it has one."""
-    found = content.get(name)
-    if found is None:
-        return None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise invalid(f"Invalid input JSON: '{name}' must be a list of objects")
-    return found
-
-
-def id_of(content: JsonObject, name: str) -> str:
-    """Return an id from a body, which may be text or a number."""
-    found = content.get(name)
-    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
-        raise invalid(f"Invalid input JSON: '{name}' is required and must be a string")
-    return str(found)
-
-
-def id_property_of(content: JsonObject) -> str | None:
-    """Return the unique property that the ids of a body are values of."""
-    found = content.get("idProperty")
-    if found is not None and not isinstance(found, str):
-        raise invalid("Invalid input JSON: 'idProperty' must be a string")
-    return found
 
 
 def known_names(kind: ObjectType, asked: list[str]) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hsagency.sandbox.api.many import answer_each
 from hsagency.sandbox.api.paging import page_of
-from hsagency.sandbox.bodies import complete, demand, failure, objects, one_of, text
+from hsagency.sandbox.bodies import demand, inputs, objects, one_of, text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.workflows import Flow, FlowBook
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -157,15 +158,14 @@ def _judged(content: JsonObject) -> JsonObject:
 
 
 def _each(call: Call, read: Callable[[JsonObject], JsonObject]) -> Outcome:
-    results: list[JsonObject] = []
-    errors: list[JsonObject] = []
-    for asked in objects(call.content, "inputs"):
-        try:
-            results.append(read(asked))
-        except ApiError as error:
-            ids = {name: str(value) for name, value in asked.items() if name != "type"}
-            errors.append(failure(error, ids))
-    return complete(call, results, errors)
+    return answer_each(
+        call,
+        inputs(call.content),
+        lambda asked: [read(asked)],
+        context=lambda asked: {
+            name: [str(value)] for name, value in asked.items() if name != "type"
+        },
+    )
 
 
 def _mapping(flow: Flow) -> JsonObject:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import cast
 
+from hsagency.sandbox.bodies import demand, text_of, whole_of
 from hsagency.sandbox.contents.definitions import ObjectType, Option, Property, ValueType
 from hsagency.sandbox.portals import FOUNDED
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, stamp
@@ -48,8 +49,6 @@ _EXTRA: Mapping[str, tuple[type, bool]] = {
 _FIXED = frozenset({"label", "type", "fieldType", "calculationFormula"})
 _STAGES = frozenset({"pipeline", "dealstage", "hs_pipeline", "hs_pipeline_stage"})
 
-_Text = TypeVar("_Text", bound=str | None)
-
 
 def refused(message: str, reason: str, **extra: object) -> ApiError:
     """Return the 400 of a definition that HubSpot does not take, with its subcategory."""
@@ -61,36 +60,6 @@ def refused(message: str, reason: str, **extra: object) -> ApiError:
 def taken(message: str, reason: str) -> ApiError:
     """Return the 409 of a name that something else has."""
     return ApiError(409, message, category="OBJECT_ALREADY_EXISTS", subCategory=reason)
-
-
-def text_of(content: Mapping[str, object], name: str, default: _Text) -> str | _Text:
-    """Return a text of a body, or refuse what is none; null counts as left out."""
-    found = content.get(name)
-    if found is None:
-        return default
-    if not isinstance(found, str):
-        raise invalid(f"Invalid input JSON: {name} must be a string")
-    return found
-
-
-def demand(content: Mapping[str, object], *needed: str) -> None:
-    """Refuse a body that leaves out what it must say."""
-    missing = [name for name in needed if content.get(name) in (None, "")]
-    if missing:
-        raise invalid(
-            "Invalid input JSON on line 1, column 1: Some required fields were not set: "
-            f"[{', '.join(missing)}]"
-        )
-
-
-def whole_of(content: Mapping[str, object], name: str, default: int) -> int:
-    """Return a whole number of a body, or refuse what is none."""
-    found = content.get(name)
-    if found is None:
-        return default
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise invalid(f"Invalid input JSON: {name} must be a whole number")
-    return found
 
 
 def defined(kind: ObjectType, content: JsonObject, *, at: str, user: int) -> Property:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from math import nan
 from typing import TypeAlias
 
-from hsagency.sandbox.bodies import objects, text, texts
+from hsagency.sandbox.bodies import demand, objects, text, texts, texts_in
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.wire import JsonObject, invalid
 
@@ -119,7 +119,7 @@ def _empty(operation: JsonObject) -> bool:
 def _text_check(operation: JsonObject, operator: str) -> _Check:
     check = _operator(_TEXT, operation, operator)
     given = operation.get("values", [operation.get("value")])
-    wanted = [one.lower() for one in texts(given, "the operation's value")]
+    wanted = [one.lower() for one in texts_in(given, "the operation's value")]
     return lambda value: check(value.lower(), wanted)
 
 
@@ -136,7 +136,8 @@ def _range_check(operation: JsonObject, operator: str) -> _Check:
 
 def _choice_check(operation: JsonObject, operator: str) -> _Check:
     check = _operator(_CHOICE, operation, operator)
-    wanted = frozenset(texts(operation.get("values"), "the operation's values"))
+    demand(operation, "values")
+    wanted = frozenset(texts(operation, "values"))
     return lambda value: check(frozenset(value.split(";")), wanted)
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
+from hsagency.sandbox.bodies import objects
 from hsagency.sandbox.contents.definitions import ObjectType, Property
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.schemas import Schemas
@@ -74,7 +75,7 @@ def in_order(kind: ObjectType, content: JsonObject, found: list[Record], as_of: 
 
 
 def _groups(kind: ObjectType, content: JsonObject) -> list[list[Test]]:
-    groups = [_objects(group, "filters") for group in _objects(content, "filterGroups")]
+    groups = [objects(group, "filters") for group in objects(content, "filterGroups")]
     if len(groups) > GROUPS_MAX:
         raise invalid(f"A search has at most {GROUPS_MAX} filter groups, not {len(groups)}")
     longest = max((len(group) for group in groups), default=0)
@@ -290,12 +291,3 @@ def _text(value: object) -> str:
     if len(text) > QUERY_MAX:
         raise invalid(f"The value of a filter has at most {QUERY_MAX} characters, not {len(text)}")
     return text
-
-
-def _objects(content: JsonObject, name: str) -> list[JsonObject]:
-    found = content.get(name)
-    if found is None:
-        return []
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise invalid(f"Invalid input JSON: '{name}' must be a list of objects")
-    return found

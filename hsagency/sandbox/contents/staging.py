@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from hsagency.sandbox.contents.defining import demand, refused, taken, text_of, whole_of
+from hsagency.sandbox.bodies import demand, text_of, whole_of
+from hsagency.sandbox.contents.defining import refused, taken
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.pipelines import Pipeline, Pipelines, Stage, placed
 from hsagency.sandbox.contents.stages import Metadata, state_field, stored
