@@ -59,7 +59,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "newer_refusals": (_is_flag, "true or false"),
     "search_headers": (_is_flag, "true or false"),
     "hublet": (
-        lambda value: isinstance(value, str) and re.fullmatch(r"[a-z]{2}\d{1,3}", value) is not None,
+        lambda value: (
+            isinstance(value, str) and re.fullmatch(r"[a-z]{2}\d{1,3}", value) is not None
+        ),
         "the name of a data centre, such as eu1",
     ),
 }

@@ -13,6 +13,7 @@ from hsagency.sandbox.faults.refusals import (
     missing_scopes,
     refusal,
     shows_limits,
+    unknown_here,
 )
 from hsagency.sandbox.limits import Budget, Meter
 from hsagency.sandbox.routes import Endpoint, Match, Outcome
@@ -74,16 +75,17 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
     """
     Answer a call whose portal is known.
 
-    (1) the credential is live, its portal and its user in good standing, (2) the
-    limits have room, (3) path and method exist, (4) the scope is granted; then (5) the endpoint
-    answers. Whatever the portal itself decides carries the rate limit headers; a
-    401 and a 5xx come from in front of it.
+    (1) the credential is live and of the right data centre, its portal and its user in good
+    standing, (2) the limits have room, (3) path and method exist, (4) the scope is granted; then
+    (5) the endpoint answers. Whatever the portal itself decides carries the rate limit headers; a
+    401, a 488 and a 5xx come from in front of it.
     """
     metered = match is None or match.route.door == "bearer"
     budget: Budget = match.route.budget if match else "general"
     try:
         if not call.credential.live(call.now):
             raise _ended(call)
+        _demand_hublet(call)
         _demand_standing(call)  # (1)
         if metered:
             call.state.meter.admit(call.now, call.credential, budget=budget)  # (2)
@@ -91,7 +93,7 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
         _demand_scope(call, endpoint)  # (4)
         outcome = endpoint.handler(call)  # (5)
     except ApiError as error:
-        counted = metered and error.status != 401 and error.status < 500
+        counted = metered and shows_limits(error.status)
         policy = error.extra.get("policyName")
         headers = _limits(call, budget, policy) if counted else ()
         return _refused(error, id_, headers=headers)
@@ -110,6 +112,20 @@ def _ended(call: Call) -> ApiError:
         category="EXPIRED_AUTHENTICATION",
         context={"expire time": [stamp(ends)]},
     )
+
+
+def _demand_hublet(call: Call) -> None:
+    """
+    Refuse a token that was minted where the portal was before it moved (facts 1.8).
+
+    The host of the right data centre takes it all the same. That a token which is dead too
+    answers 401 is an assumption.
+    """
+    token, hublet = call.credential.token, call.state.portal.hublet
+    if token.startswith((f"pat-{hublet}-", "C")):  # OAuth's name no data centre
+        return
+    if not call.request.headers.get("host", "").lower().startswith(f"api-{hublet}."):
+        raise unknown_here(call.state.portal.portal_id, correct=hublet)
 
 
 def _demand_standing(call: Call) -> None:

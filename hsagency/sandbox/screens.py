@@ -209,7 +209,12 @@ class Screens:
             self._note(state, "REACTIVATE_USER", object_id=str(user_id))
 
     def alter(self, portal_id: int, **changes: Unpack[Changes]) -> Portal:
-        """Rename an account, or change what it is, has bought or says of itself."""
+        """
+        Rename an account, or change what it is, has bought or says of itself.
+
+        With another `hublet` it moves: tokens made until now then answer 488 on every host but
+        that of its new data centre (facts 1.8).
+        """
         demand_changes(changes)
         return self._set(portal_id, **changes)
 

@@ -291,6 +291,8 @@ def test_an_account_is_changed_by_a_control_call(control, server, sandbox: Sandb
         "portalNames": False,
         "usageStatus": "CACHED",
         "newerRefusals": True,
+        "searchHeaders": True,
+        "hublet": "eu1",
     }
     assert control.post(
         "portals/alter", json={"portalId": portal_of(server), **changes}
@@ -299,11 +301,8 @@ def test_an_account_is_changed_by_a_control_call(control, server, sandbox: Sandb
     assert (portal.name, portal.account_type, portal.tier) == ("Acme Holding", "SANDBOX", "starter")
     assert (portal.time_zone, portal.currency, portal.add_ons) == ("Asia/Kolkata", "INR", 2)
     assert portal.additional_currencies == ("EUR",)
-    assert (portal.portal_names, portal.usage_status, portal.newer_refusals) == (
-        False,
-        "CACHED",
-        True,
-    )
+    assert (portal.portal_names, portal.usage_status) == (False, "CACHED")
+    assert (portal.newer_refusals, portal.search_headers, portal.hublet) == (True, True, "eu1")
 
 
 def test_other_apps_are_let_in_and_each_portals_day_is_told(control, server) -> None:
@@ -335,7 +334,8 @@ def test_other_apps_are_let_in_and_each_portals_day_is_told(control, server) -> 
         ("users/restore", {}, "userId must be a whole number"),
         ("portals/suspend", {"status": 500}, "401 or 403"),
         ("portals/alter", {}, "Nothing to change"),
-        ("portals/alter", {"hublet": "eu1"}, "knows no hublet"),
+        ("portals/alter", {"clientSlug": "acme"}, "knows no clientSlug"),
+        ("portals/alter", {"hublet": "Mars"}, "name of a data centre"),
         ("portals/alter", {"tier": "free"}, "one of starter"),
         ("portals/alter", {"tier": []}, "one of starter"),
         ("portals/alter", {"additionalCurrencies": "EUR"}, "must be a list of names"),

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.sandbox import Fault, Reply, Request, Sandbox
-from hsagency.sandbox.faults.armed import NOTHING, Strike
-from hsagency.sandbox.faults.damage import damaged
-from hsagency.sandbox.faults.refusals import Refused
+from hsagency.sandbox import Fault, Request, Sandbox
+from hsagency.sandbox.faults.armed import NOTHING
 from hsagency.sandbox.wire import pieces
 
 CONTACTS = "/crm/objects/2026-09/contacts"
@@ -177,36 +175,6 @@ def test_a_body_comes_without_a_length(struck, connect, sandbox, oddity, how) ->
     assert answer.json()["properties"]["email"] == "new@example.com"
     again = connect(sandbox, sandbox.portals[0].token).get(CONTACTS)
     assert "content-length" in again.headers
-
-
-def test_the_wrong_portal_is_named_by_introspection_where_that_is_asked_for(
-    connect, sandbox: Sandbox
-) -> None:
-    """Facts 1.5: hubId. Without path or route only account details are struck."""
-    portal = sandbox.portals[0]
-    client = connect(sandbox, portal.token)
-    path = "/oauth/v2/private-apps/get/access-token-info"
-    sandbox.faults.add(Fault(kind="wrong_portal", times=1))
-    assert client.post(path, json={"tokenKey": portal.token}).json()["hubId"] == portal.portal_id
-    assert client.get("/account-info/v3/details").json()["portalId"] == sandbox.spare.portal_id
-    sandbox.faults.add(Fault(kind="wrong_portal", path="/oauth/", claims=999, times=1))
-    answer = client.post(path, json={"tokenKey": portal.token}).json()
-    assert answer["hubId"] == 999
-    assert sorted(answer["scopes"]) == sorted(portal.scopes)
-
-
-@pytest.mark.parametrize("name", ["portalId", "hubId", "hub_id"])
-def test_each_word_for_a_portal_is_changed_and_nothing_else(sandbox: Sandbox, name: str) -> None:
-    """Facts 1.5, 1.7 and 2.1: details, introspection and OAuth token information."""
-    fault = Fault(kind="wrong_portal", path="/oauth/", claims=999)
-    call = Refused(Request.parse("GET", "/oauth/v1/access-tokens/x"), sandbox.clock.now(), "id")
-    for body, left in (
-        ({name: 1, "user": "a"}, {name: 999, "user": "a"}),
-        ({"active": False}, {"active": False}),
-    ):
-        reply = Reply(200, body=json.dumps(body).encode())
-        spoilt = damaged(reply, Strike(fault=fault), call, other_portal=5)
-        assert json.loads(spoilt.body) == left
 
 
 def test_a_read_lags_behind_a_write(connect, sandbox: Sandbox) -> None:

@@ -59,6 +59,22 @@ def test_a_file_says_the_same_as_python(written, sandbox: Sandbox) -> None:
     assert other == Fault(kind="latency", seconds=0.5)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'path = "/oauth/"',
+        'path = "/crm/v3/schem"',
+        'path = "/crm/v3/pipelines/deals/7/"',
+        'path = "/oauth/v1/access-tokens/x"',
+        'path = "/account-info/v3/details"',
+        'route = "/crm/schemas/{anything}"',
+        'method = "get"',
+    ],
+)
+def test_a_rule_about_answers_that_name_a_portal_is_taken(written, rule: str) -> None:
+    assert len(written(f'[[fault]]\nkind = "wrong_portal"\n{rule}\n')) == 1
+
+
 def test_an_empty_file_has_no_faults(written) -> None:
     assert written("# nothing goes wrong\n") == ()
 
@@ -78,6 +94,24 @@ def test_an_empty_file_has_no_faults(written) -> None:
         ('kind = "burst"\nportal = "nobody"', "portal", "no portal 'nobody'"),
         ('kind = "burst"\nportalId = 7', "portal", "no portal 7"),
         ('kind = "burst"\nroute = "GET /crm/nothing"', "route", "no route 'GET /crm/nothing'"),
+        ('kind = "burst"\nportalId = 20195990\nportal = "beta-inc"', "portal", "two portals"),
+        ('kind = "burst"\npath = "crm/"', "path", "must begin with a slash"),
+        (
+            'kind = "burst"\nroute = "/crm/objects/{type}"\npath = "/crm/v3/lists"',
+            "path",
+            "No path of the route '/crm/objects/{type}' begins with '/crm/v3/lists'",
+        ),
+        ('kind = "burst"\nroute = "GET /crm/lists"\nmethod = "PUT"', "method", "the route's"),
+        (
+            'kind = "burst"\nfrom = 2026-10-14T12:00:00Z\nuntil = 2026-10-14T12:00:00Z',
+            "until",
+            "must be later than from",
+        ),
+        ('kind = "status"\nstatus = 429\ncategory = "X"', "category", "nothing to status 429"),
+        ('kind = "wrong_portal"\nroute = "/crm/objects/{type}"', "route", "names a portal"),
+        ('kind = "wrong_portal"\npath = "/crm/v3/objects/"', "path", "names a portal"),
+        ('kind = "wrong_portal"\nmethod = "DELETE"', "method", "names a portal"),
+        ('kind = "wrong_portal"\nroute = "PUT /account-info/details"', "route", "names a portal"),
     ],
 )
 def test_a_mistake_is_named_by_file_entry_and_word(written, mistake, word, why) -> None:

@@ -1,3 +1,5 @@
+"""Portals: made from a seed, each with its own people and tokens, and changed by people."""
+
 import re
 from typing import Any
 
@@ -37,6 +39,7 @@ def test_a_larger_fleet_keeps_the_portals_of_a_smaller_one(seed: int, few: int, 
 
 @given(seed=st.integers(0, 10**6))
 def test_no_credential_sees_another_portal(seed: int) -> None:
+    """Facts 2.1: portalId is that of the token's portal."""
     sandbox = Sandbox(portals=4, seed=seed, contacts=3)
     for portal in sandbox.portals:
         _, contacts = ask(sandbox, portal.token, CONTACTS)
@@ -52,6 +55,7 @@ def test_different_seeds_give_different_tokens() -> None:
 
 
 def test_two_hundred_portals_are_all_different_and_well_formed() -> None:
+    """Facts 1.1 and 1.3: a private app's token and a service key look alike."""
     portals = Sandbox(portals=200, contacts=0).portals
     for name in ("portal_id", "client_slug", "token", "name"):
         assert len({getattr(portal, name) for portal in portals}) == 200
@@ -105,7 +109,9 @@ def test_a_sandbox_with_fewer_than_no_contacts_is_refused() -> None:
         ({"portal_names": "no"}, "true or false"),
         ({"usage_status": "LATE"}, "one of SUCCESS"),
         ({"newer_refusals": 1}, "true or false"),
-        ({"hublet": "eu1"}, "no hublet to change"),
+        ({"client_slug": "acme"}, "no client_slug to change"),
+        ({"hublet": "Europe"}, "name of a data centre"),
+        ({"search_headers": 1}, "true or false"),
         ({"name": "Acme", "tier": "free"}, "one of starter"),
     ],
 )

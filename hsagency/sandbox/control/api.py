@@ -22,7 +22,8 @@ The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, ov
     POST   portals/unsuspend {"portalId": 1}
     POST   portals/alter    {"portalId": 1, "name": "Acme", "addOns": 1}; also accountType, tier,
                             timeZone, currency, additionalCurrencies, portalNames, usageStatus,
-                            newerRefusals
+                            newerRefusals, searchHeaders, and hublet: tokens that were minted
+                            elsewhere are then refused with 488
     GET    usage            each portal's day: the limit, our calls, those of others, what is left
     POST   usage            {"portalId": 1, "calls": 1000}: calls that other apps made today
     POST   others           {"portalId": 1, "callsPerDay": 90000, "shape": "office"}: other apps
@@ -50,7 +51,7 @@ from typing import Any, TypeAlias
 from hsagency.errors import SandboxError
 from hsagency.sandbox.control.apps import AppControl
 from hsagency.sandbox.control.asked import Asked
-from hsagency.sandbox.control.fault_files import check_fault
+from hsagency.sandbox.control.checking import check_fault
 from hsagency.sandbox.control.screens import ScreenCalls
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults.armed import fault_from, fault_shown

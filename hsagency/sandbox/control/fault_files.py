@@ -16,10 +16,9 @@ import tomllib
 from pathlib import Path
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.api import ROUTES
+from hsagency.sandbox.control.checking import check_fault
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults.armed import Fault, FaultError, fault_from
-from hsagency.sandbox.faults.rules import same_route
 
 
 def read_faults(path: Path, *, sandbox: Sandbox) -> tuple[Fault, ...]:
@@ -35,31 +34,6 @@ def read_faults(path: Path, *, sandbox: Sandbox) -> tuple[Fault, ...]:
             ) from error
         found.append(fault)
     return tuple(found)
-
-
-def check_fault(fault: Fault, *, sandbox: Sandbox) -> None:
-    """Refuse a rule that can never strike: for a portal or a route that is not there."""
-    for which in (fault.portal, fault.portal_id):
-        if which is not None and not _there(which, sandbox):
-            raise FaultError(
-                f"The sandbox has no portal {which!r}; nothing was added.", word="portal"
-            )
-    if fault.route is not None:
-        template = same_route(fault.route.rpartition(" ")[2])
-        if all(same_route(route.name) != template for route in ROUTES):
-            raise FaultError(
-                f"The sandbox has no route {fault.route!r}; nothing was added.",
-                word="route",
-                hint="hsagency sandbox --routes lists them, without their versions.",
-            )
-
-
-def _there(which: int | str, sandbox: Sandbox) -> bool:
-    try:
-        sandbox.portal(which)
-    except SandboxError:
-        return False
-    return True
 
 
 def _tables(path: Path) -> list[dict[str, object]]:

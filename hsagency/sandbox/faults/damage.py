@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from hsagency.sandbox.faults.armed import Fault, Strike
 from hsagency.sandbox.faults.refusals import Refused, refusal, shows_limits
 from hsagency.sandbox.wire import Headers, Reply, encode
 
 _LIMIT = "x-hubspot-ratelimit-"
-# One word for each place in which an answer names its portal.
-_NAMES = ("portalId", "hubId", "hub_id")
+# The words by which answers name their portal.
+NAMES = ("portalId", "hubId", "hub_id")
 _ENDLESS = "9" * 5000  # more digits than Python makes a number of
 
 
@@ -42,6 +43,8 @@ def _spoilt(reply: Reply, fault: Fault, call: Refused, *, other_portal: int) -> 
 
 
 def _torn(reply: Reply, fault: Fault) -> Reply:
+    if not reply.body:  # a 204 that came with a body would be read as part of the next answer
+        return reply
     if fault.kind == "truncated":
         half = len(reply.body) // 2
         keep = half if fault.keep is None else fault.keep
@@ -50,7 +53,8 @@ def _torn(reply: Reply, fault: Fault) -> Reply:
         return replace(reply, drip=fault.seconds)
     if fault.kind == "empty":
         return replace(reply, body=b"")
-    body = fault.body.encode() if fault.body is not None else reply.body[: len(reply.body) // 2]
+    half = reply.body[: len(reply.body) // 2]
+    body = half if fault.body is None else fault.body.encode(errors="replace")
     return replace(reply, body=body)
 
 
@@ -71,10 +75,20 @@ def _renamed(reply: Reply, *, portal_id: int) -> Reply:
         content = json.loads(reply.body)
     except ValueError:
         return reply
+    renamed = _claimed(content, portal_id)
+    return reply if renamed == content else replace(reply, body=encode(renamed))
+
+
+def _claimed(content: Any, portal_id: int) -> Any:
+    """Return JSON with another portal in each place that names one, however deep."""
+    if isinstance(content, list):
+        return [_claimed(one, portal_id) for one in content]
     if not isinstance(content, dict):
-        return reply
-    found = {name: portal_id for name in _NAMES if name in content}
-    return replace(reply, body=encode(content | found)) if found else reply
+        return content
+    return {
+        name: portal_id if name in NAMES else _claimed(value, portal_id)
+        for name, value in content.items()
+    }
 
 
 def _with_limits(change: Callable[[str], str]) -> Callable[[Reply], Reply]:

@@ -39,6 +39,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BEFORE = frozenset({"status", "burst", "daily", "redirect", "drop_before", "reset_before"})
 _LOST = frozenset({"drop_before", "drop_after", "reset_before", "reset_after"})
 _WAIT = ("retry_after", "as_date")
+# Where an answer names its portal first of all, without its version.
+DETAILS = "/account-info/details"
 # What each kind may say beyond which calls it is about; None means nothing, False means no.
 _WORDS: dict[str, tuple[str, ...]] = {
     "status": (
@@ -113,14 +115,15 @@ class Fault:
     - `slow_body`: the body drips for `seconds`. `empty`: there is none.
     - `malformed`: the body is cut JSON, or `body`.
     - `headers`: one `oddity`; see `Oddity`.
-    - `wrong_portal`: account details (with `path` or `route` also token information) name
-      another portal: `claims`, or some other one's id.
+    - `wrong_portal`: account details (with `path` or `route`: the answers there) name another
+      portal wherever they name one: `claims`, or some other one's id.
     - `latency`: the answer is `seconds` late; `distribution` and `spread` vary it (uniform: that
       much more or less; normal: the standard deviation; lognormal: sigma, around the median).
     - `lag`: reads do not see what was written in the last `seconds`.
 
     `portal` is an id or a client slug, `path` a prefix, and `route` a template without its version,
     with or without its method: "POST /crm/objects/{type}/search". What is None matches everything.
+    `portal_id` is another word for `portal` with an id, and `html` for `form="html"`.
     """
 
     kind: FaultKind
@@ -169,6 +172,7 @@ class Fault:
             demand(unused, field.name, f"means nothing to kind {self.kind}", known_words(self.kind))
         _check_numbers(self)
         _check_words(self)
+        _check_calls(self)
 
     @property
     def before(self) -> bool:
@@ -197,13 +201,8 @@ class Fault:
             and (self.route is None or _fits(self.route, request.method, route))
             and (self.since is None or self.since <= now)
             and (self.until is None or now < self.until)
-            and (self.kind != "wrong_portal" or self._names_a_portal(request.path))
+            and (self.kind != "wrong_portal" or bool(self.path or self.route) or route == DETAILS)
         )
-
-    def _names_a_portal(self, path: str) -> bool:
-        details = path.startswith("/account-info/") and path.endswith("/details")
-        asked = self.path is not None or self.route is not None
-        return details or (asked and path.startswith("/oauth/"))
 
 
 _TEXTS = (
@@ -259,6 +258,11 @@ def _check_numbers(fault: Fault) -> None:
 def _check_words(fault: Fault) -> None:
     status = fault.status or 0
     demand(fault.kind != "status" or 400 <= status <= 599, "status", "must be from 400 to 599")
+    demand(
+        fault.category is None or status not in {429, 488},
+        "category",
+        f"means nothing to status {status}",
+    )
     demand(fault.kind != "redirect" or status in {0, *REDIRECTS}, "status", "must be 301 to 308")
     for word, choices in _CHOICES.items():
         demand(getattr(fault, word) in choices, word, f"must be one of {_listed(choices)}")
@@ -268,12 +272,22 @@ def _check_words(fault: Fault) -> None:
         f"must be one of {_listed(get_args(Oddity))}",
     )
     demand(all(isinstance(scope, str) for scope in fault.scopes), "scopes", "must be names")
-    for word in ("since", "until"):
-        at = getattr(fault, word)
-        demand(at is None or at.tzinfo is not None, word, "must name its zone")
     for word in ("location", "hublet", "retry_after"):
         sent = str(getattr(fault, word) or "")
         demand(sent.isascii() and (not sent or sent.isprintable()), word, "cannot be sent")
+
+
+def _check_calls(fault: Fault) -> None:
+    """Refuse a rule that is about no call at all."""
+    demand(fault.path is None or fault.path.startswith("/"), "path", "must begin with a slash")
+    verb = (fault.route or "").rpartition(" ")[0]
+    one = not fault.method or verb.upper() in {"", fault.method.upper()}
+    demand(one, "method", "is another than the route's")
+    for word in ("since", "until"):
+        at = getattr(fault, word)
+        demand(at is None or at.tzinfo is not None, word, "must name its zone")
+    if fault.since is not None and fault.until is not None:
+        demand(fault.since < fault.until, "until", "must be later than from")
 
 
 def demand(holds: bool, word: str, message: str, hint: str = "") -> None:  # noqa: FBT001 - reads as assert
