@@ -27,10 +27,9 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Final, NamedTuple, NoReturn, Self
 
 import orjson
 
@@ -53,8 +52,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """Where a segment ends: its bytes, its records, and the hash of the last one."""
 
     size: int
@@ -66,7 +64,7 @@ class Segment:
     """One open journal file, held by this process alone; safe for threads."""
 
     def __init__(self, descriptor: int, path: Path, end: _End, *, sync: Sync) -> None:
-        self.path = path
+        self.path, self._name = path, os.fspath(path)
         self._descriptor = descriptor
         self._sync = sync
         self._pid = os.getpid()
@@ -127,7 +125,7 @@ class Segment:
         self._refuse_strangers()
         self._settle()
         try:
-            there = os.stat(self.path)  # noqa: PTH116  (three times as quick, once a call)
+            there = os.stat(self._name)  # noqa: PTH116  (three times as quick, once a call)
         except OSError as error:
             self._give_up("was deleted or can no longer be reached", error)
         if there.st_ino != self._inode or there.st_size != self._end.size:

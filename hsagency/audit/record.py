@@ -135,7 +135,7 @@ def outcome_of(status_code: int | None) -> Outcome:
 
 def timestamp(at: datetime) -> str:
     """Return a time as records write it: UTC, microseconds, `Z`, always 27 characters."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def encode(fields: Mapping[str, object]) -> bytes:

@@ -32,7 +32,8 @@ class Bearer(httpx.BaseTransport):
             _cut(error)
             raise
         # A cookie kept for the next call would be one the guard has to refuse.
-        response.headers.pop("set-cookie", None)
+        if "set-cookie" in response.headers:
+            del response.headers["set-cookie"]
         response.stream = _Body(cast("httpx.SyncByteStream", response.stream))
         # The others are the open connection itself, on which anything could be sent.
         for name in response.extensions.keys() - {"http_version", "reason_phrase"}:

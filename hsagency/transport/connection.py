@@ -56,7 +56,7 @@ class Connection:
                     method=request.method, target=request.url.raw_path, headers=request.headers.raw
                 )
             )
-            for chunk in cast("httpx.SyncByteStream", request.stream):
+            for chunk in filter(None, cast("httpx.SyncByteStream", request.stream)):
                 if not self._write(held + self._talk.send(h11.Data(data=chunk))):
                     return
                 held = b""
@@ -67,6 +67,7 @@ class Connection:
     def head(self, *, seconds: float | None) -> h11.Response:
         """Read status and headers of the answer."""
         self._allow(seconds)
+        self._receive()  # nothing of an answer is here yet
         while True:
             event = self._next()
             if isinstance(event, h11.Response):  # others only announce it
@@ -129,13 +130,16 @@ class Connection:
     def _next(self) -> h11.Event | type[h11.PAUSED]:
         try:
             while (event := self._talk.next_event()) is h11.NEED_DATA:
-                data = self._read()
-                if not data and self._talk.their_state is h11.SEND_RESPONSE:
-                    raise httpx.RemoteProtocolError("the server hung up without an answer")
-                self._talk.receive_data(data)
+                self._receive()
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error)) from error
         return cast("h11.Event | type[h11.PAUSED]", event)
+
+    def _receive(self) -> None:
+        data = self._read()
+        if not data and self._talk.their_state is h11.SEND_RESPONSE:
+            raise httpx.RemoteProtocolError("the server hung up without an answer")
+        self._talk.receive_data(data)
 
     def _read(self) -> bytes:
         try:
