@@ -45,7 +45,7 @@ def move_folder(call: Call) -> Outcome:
 
 def delete_folder(call: Call) -> Outcome:
     """Remove an empty folder."""
-    _folders(call).delete(_folder(call), call)
+    _folders(call).delete(_folder(call), call.now)
     return 204, None
 
 
@@ -82,4 +82,4 @@ def _folder(call: Call) -> Folder:
 
 
 def _answer(call: Call, folder: Folder) -> Outcome:
-    return 200, {"folder": _folders(call).shown(folder, call)}
+    return 200, {"folder": _folders(call).shown(folder, call.now)}

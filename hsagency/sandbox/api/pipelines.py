@@ -285,4 +285,11 @@ def _echo(made: Pipeline, content: JsonObject) -> JsonObject:
 
 
 def _note(call: Call, *ids: str, action: str, made: JsonObject | None) -> None:
-    _known(call).note(call, _kind(call).type_id, *ids, action=action, made=made)
+    _known(call).note(
+        _kind(call).type_id,
+        *ids,
+        action=action,
+        made=made,
+        at=call.at,
+        user=call.credential.user_id,
+    )

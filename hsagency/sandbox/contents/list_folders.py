@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.lists import ROOT, ListBook
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
@@ -62,20 +62,20 @@ class Folders:
             above = self._folders[above.parent]
         folder.parent, folder.updated_at = parent.folder_id, at
 
-    def delete(self, folder: Folder, call: Call) -> None:
+    def delete(self, folder: Folder, now: datetime) -> None:
         """Remove a folder that nothing lies in."""
         self._demand_no_root(folder)
-        if self._lists(folder, call) or self._folders_in(folder):
+        if self._lists(folder, now) or self._folders_in(folder):
             raise invalid(f"Folder {folder.folder_id} is not empty")
         del self._folders[folder.folder_id]
 
-    def shown(self, folder: Folder, call: Call) -> JsonObject:
+    def shown(self, folder: Folder, now: datetime) -> JsonObject:
         """Return a folder with all that lies in it."""
         content: JsonObject = {
             "id": str(folder.folder_id),
             "parentFolderId": str(folder.parent),
-            "childNodes": [self.shown(one, call) for one in self._folders_in(folder)],
-            "childLists": self._lists(folder, call),
+            "childNodes": [self.shown(one, now) for one in self._folders_in(folder)],
+            "childLists": self._lists(folder, now),
         }
         if folder.folder_id != ROOT:
             content |= {
@@ -86,8 +86,8 @@ class Folders:
             }
         return content
 
-    def _lists(self, folder: Folder, call: Call) -> list[int]:
-        lists = self._book.live(call.now)
+    def _lists(self, folder: Folder, now: datetime) -> list[int]:
+        lists = self._book.live(now)
         return [one.list_id for one in lists if one.folder == folder.folder_id]
 
     def _folders_in(self, folder: Folder) -> list[Folder]:

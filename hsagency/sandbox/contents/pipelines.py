@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType, Option
 from hsagency.sandbox.contents.locations import with_pipelines
 from hsagency.sandbox.contents.stages import DEFAULT_PIPELINES, Metadata, stored
@@ -133,7 +132,7 @@ class Pipelines:
                 found.setdefault(str(stage_id), []).append(record.record_id)
         return found
 
-    def note(self, call: Call, *key: str, action: str, made: JsonObject | None) -> None:
+    def note(self, *key: str, action: str, made: JsonObject | None, at: str, user: int) -> None:
         """Record a change of what `key` names: type id and pipeline id, or `stages` and its id."""
         what = "stage" if len(key) > 2 else "pipeline"
         self._audits.setdefault(key, []).insert(
@@ -142,8 +141,8 @@ class Pipelines:
                 "portalId": self._state.portal.portal_id,
                 "identifier": key[-1],
                 "action": action,
-                "timestamp": call.at,
-                "fromUserId": call.credential.user_id,
+                "timestamp": at,
+                "fromUserId": user,
                 "message": f"{action.capitalize()} of {what} {key[-1]}",
                 **({} if made is None else {"rawObject": made}),
             },
