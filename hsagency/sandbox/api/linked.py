@@ -32,8 +32,9 @@ def bonds_of(call: Call, kind: ObjectType, content: JsonObject) -> list[Bond]:
 
 def bind(state: PortalState, kind: ObjectType, record: Record, bonds: Iterable[Bond]) -> None:
     """Link a new record."""
+    links, id_, at = state.part(Links), record.record_id, record.created_at
     for bond in bonds:
-        state.part(Links).add(kind, record.record_id, bond.other, bond.other_id, labels=bond.labels)
+        links.add(kind, id_, bond.other, bond.other_id, labels=bond.labels, at=at)
 
 
 def release(state: PortalState, kind: ObjectType, record: Record) -> None:
@@ -42,7 +43,12 @@ def release(state: PortalState, kind: ObjectType, record: Record) -> None:
 
 
 def links_shown(
-    state: PortalState, kind: ObjectType, record: Record, others: Iterable[ObjectType]
+    state: PortalState,
+    kind: ObjectType,
+    record: Record,
+    others: Iterable[ObjectType],
+    *,
+    as_of: str | None,
 ) -> JsonObject:
     """Return a record's links as a read shows them: an entry for each way, no empty lists."""
     links, labels = state.part(Links), state.part(Labels)
@@ -51,7 +57,7 @@ def links_shown(
         ways = {way.type_id: way.name for way in labels.between(kind, other)}
         entries = [
             {"id": str(id_), "type": ways[type_id]}
-            for id_, types in links.of(kind, record.record_id, other).items()
+            for id_, types in links.of(kind, record.record_id, other, as_of=as_of).items()
             for type_id in sorted(types)
             if type_id in ways
         ]

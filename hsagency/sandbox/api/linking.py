@@ -53,8 +53,8 @@ class Pair:
         return record.record_id if record is not None else None
 
     def linked(self, id_: int) -> Linked:
-        """Return what the record is linked to."""
-        return self.links.of(self.kind, id_, self.other)
+        """Return what the record is linked to, as a read sees it."""
+        return self.links.of(self.kind, id_, self.other, as_of=self.call.as_of)
 
     def types(self, ids: Iterable[int]) -> list[Label]:
         """Return the labels with these ids, the plain one first."""
@@ -73,7 +73,7 @@ class Pair:
             back = self.labels.inverse(self.kind, self.other, label)
             self._demand_room(self.kind, id_, self.other, other_id, label)
             self._demand_room(self.other, other_id, self.kind, id_, back)
-        return self.links.add(self.kind, id_, self.other, other_id, labels=labels)
+        return self.links.add(self.kind, id_, self.other, other_id, labels=labels, at=self.call.at)
 
     def set_labels(self, id_: int, other_id: int, labels: list[Label]) -> None:
         """Link two records; of a portal's own labels they have only these afterwards."""

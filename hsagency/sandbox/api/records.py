@@ -106,9 +106,13 @@ def _view(call: Call, store: RecordStore) -> View:
     if not query.query:
         return View(kind.shown, as_of=call.as_of)
     others = [call.state.types.find(name) for name in query.params("associations")]
+
+    def linked(record: Record) -> JsonObject:
+        return links_shown(call.state, kind, record, others, as_of=call.as_of)
+
     return View(
         kind.wanted(query.params("properties")),
         history=known_names(kind, query.params("propertiesWithHistory")),
         as_of=call.as_of,
-        links=(lambda record: links_shown(call.state, kind, record, others)) if others else None,
+        links=linked if others else None,
     )

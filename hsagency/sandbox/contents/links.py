@@ -44,13 +44,27 @@ class Links:
         self._labels = state.part(Labels)
         # what has been changed, by type id, record id and type id of the others
         self._known: dict[tuple[str, int, str], Linked] = {}
+        # when links were made that are not seeded, for reads that lag; each in both directions
+        self._made: dict[tuple[str, int, str, int], str] = {}
 
-    def of(self, kind: ObjectType, record_id: int, other: ObjectType) -> Linked:
-        """Return the linked records of another type, in the order of ids, each with its types."""
-        found = self._known.get((kind.type_id, record_id, other.type_id))
+    def of(
+        self, kind: ObjectType, record_id: int, other: ObjectType, *, as_of: str | None = None
+    ) -> Linked:
+        """
+        Return the linked records of another type, in the order of ids, each with its types.
+
+        With `as_of`, links that were made later are not among them; what became of the others
+        since is seen all the same.
+        """
+        key = (kind.type_id, record_id, other.type_id)
+        found = self._known.get(key)
         if found is None:
             return self._seeded(kind, record_id, other)
-        return dict(sorted(found.items()))
+        return {
+            other_id: types
+            for other_id, types in sorted(found.items())
+            if as_of is None or self._made.get((*key, other_id), "") <= as_of
+        }
 
     def add(
         self,
@@ -60,11 +74,13 @@ class Links:
         other_id: int,
         *,
         labels: Iterable[Label] = (),
+        at: str = "",
     ) -> frozenset[int]:
         """
         Link two records, keep what links them already, and return all types.
 
         The plain type always belongs to a link. The first company becomes the primary one.
+        Without `at`, no read is late to see it.
         """
         plain = self._labels.plain(kind, other)
         added = {plain, *labels}
@@ -74,6 +90,9 @@ class Links:
         for label in added:
             self._make_room(kind, record_id, other, other_id, label)
         side, back = self._sides(kind, record_id, other, other_id)
+        if at and other_id not in side:
+            self._made[kind.type_id, record_id, other.type_id, other_id] = at
+            self._made[other.type_id, other_id, kind.type_id, record_id] = at
         side[other_id] = side.get(other_id, frozenset()) | {one.type_id for one in added}
         back[record_id] = back.get(record_id, frozenset()) | {one.inverse_id for one in added}
         return side[other_id]
@@ -84,6 +103,8 @@ class Links:
             side, back = self._sides(kind, record_id, other, other_id)
             del side[other_id]
             del back[record_id]
+            self._made.pop((kind.type_id, record_id, other.type_id, other_id), None)
+            self._made.pop((other.type_id, other_id, kind.type_id, record_id), None)
 
     def remove_labels(
         self,

@@ -119,7 +119,9 @@ class Fault:
       portal wherever they name one: `claims`, or some other one's id.
     - `latency`: the answer is `seconds` late; `distribution` and `spread` vary it (uniform: that
       much more or less; normal: the standard deviation; lognormal: sigma, around the median).
-    - `lag`: reads do not see what was written in the last `seconds`.
+    - `lag`: reads do not see what was written in the last `seconds`. At once they see groups of
+      properties, folders, changes to forms, choices of subscriptions, who left a list, and which
+      links or labels of links were taken away.
 
     `portal` is an id or a client slug, `path` a prefix, and `route` a template without its version,
     with or without its method: "POST /crm/objects/{type}/search". What is None matches everything.
