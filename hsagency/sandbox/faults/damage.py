@@ -53,8 +53,8 @@ def _torn(reply: Reply, fault: Fault) -> Reply:
         return replace(reply, drip=fault.seconds)
     if fault.kind == "empty":
         return replace(reply, body=b"")
-    half = reply.body[: len(reply.body) // 2]
-    body = half if fault.body is None else fault.body.encode(errors="replace")
+    cut = reply.body[: len(reply.body) // 2]
+    body = cut if fault.body is None else fault.body.encode(errors="replace")
     return replace(reply, body=body)
 
 
