@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
-from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.api.paging import page_by_number, whole
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.activity import Activity, Event, Log
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
@@ -24,7 +23,7 @@ def audit_logs(call: Call) -> Outcome:
             "This account does not have access to the audit log, which is part of Enterprise.",
             category="GATED",
         )
-    users = {_whole(text, "actingUserId") for text in call.request.params("actingUserId")}
+    users = {whole(text, "actingUserId") for text in call.request.params("actingUserId")}
     since, until = _moment(call, "occurredAfter"), _moment(call, "occurredBefore")
     if call.request.param("fillFinalTimestamp") not in (None, "true", "false"):
         raise invalid("fillFinalTimestamp must be true or false")
@@ -74,28 +73,22 @@ def activity_routes() -> list[Route]:
 
 def _of_user(call: Call, log: Log) -> list[Event]:
     text = call.request.param("userId")
-    wanted = None if text is None else _whole(text, "userId")
+    wanted = None if text is None else whole(text, "userId")
     events = call.state.part(Activity).events(log, now=call.now)
     return [event for event in events if wanted in (None, event.user_id)]
 
 
-def _page(call: Call, events: Iterable[Event], *, newest_first: bool = True) -> JsonObject:
+def _page(call: Call, events: list[Event], *, newest_first: bool = True) -> JsonObject:
     """Cut a page; the cursor is an id, so that new events in between move nothing."""
-    limit = call.number("limit", default=PAGE, least=1, most=PAGE_MAX)
-    after = call.request.param("after")
-    ordered = [(int(event.id), event) for event in events]
-    if newest_first:
-        ordered.reverse()
-    if after is not None:
-        last = _whole(after, "after")
-        ordered = [
-            (id_, event) for id_, event in ordered if (id_ < last if newest_first else id_ > last)
-        ]
-    page = [{"id": event.id} | event.content for _, event in ordered[:limit]]
-    content: JsonObject = {"results": page}
-    if len(ordered) > limit:
-        content["paging"] = next_page(call, page[-1]["id"])
-    return content
+    found, paging = page_by_number(
+        call,
+        reversed(events) if newest_first else events,
+        number=lambda event: int(event.id),
+        default=PAGE,
+        most=PAGE_MAX,
+        descending=newest_first,
+    )
+    return {"results": [{"id": event.id} | event.content for event in found]} | paging
 
 
 def _newest_first(call: Call) -> bool:
@@ -105,15 +98,9 @@ def _newest_first(call: Call) -> bool:
     return order == ["-occurredAt"]
 
 
-def _whole(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 24):
-        raise invalid(f"{name} must be a whole number")
-    return int(text)
-
-
 def _milliseconds(call: Call, name: str) -> int | None:
     text = call.request.param(name)
-    return None if text is None else _whole(text, name)
+    return None if text is None else whole(text, name)
 
 
 def _moment(call: Call, name: str) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from hsagency.sandbox.api.association_labels import label_routes
 from hsagency.sandbox.api.association_limits import limit_routes
 from hsagency.sandbox.api.associations_v3 import old_routes
@@ -15,16 +17,17 @@ from hsagency.sandbox.api.linking import (
     nothing_linked,
 )
 from hsagency.sandbox.api.many import answer_each, complete
-from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.api.paging import cut, page_by_number
 from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
-from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.contents.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found, parsed
 
 # The report is about all records, so that reading any kind of them is enough.
 USAGE = tuple(f"crm.objects.{name}.read" for name in ("contacts", "companies", "deals"))
+# The id of a record at the other end, and the types of the link.
+_Link: TypeAlias = tuple[int, frozenset[int]]
 
 
 def list_associations(call: Call) -> Outcome:
@@ -34,12 +37,10 @@ def list_associations(call: Call) -> Outcome:
     if id_ is None:
         raise not_found()
     pair.labels.plain(pair.kind, pair.other)
-    limit = call.number("limit", default=PAGE_MAX, least=1, most=PAGE_MAX)
-    results, after = _page(pair, id_, after=call.number("after", default=0), limit=limit)
-    content: JsonObject = {"results": results}
-    if after is not None:
-        content["paging"] = next_page(call, after)
-    return 200, content
+    found, paging = page_by_number(
+        call, pair.linked(id_).items(), number=_to, default=PAGE_MAX, most=PAGE_MAX
+    )
+    return 200, {"results": [_shown(pair, one) for one in found]} | paging
 
 
 def put_association(call: Call) -> Outcome:
@@ -74,9 +75,10 @@ def read_batch(call: Call) -> Outcome:
         id_ = pair.known(pair.kind, asked)
         if id_ is None or not pair.linked(id_):
             raise nothing_linked(pair, asked)
-        found, more = _page(pair, id_, after=int(after), limit=PAGE_MAX)
-        paging = {} if more is None else {"paging": {"next": {"after": more}}}
-        return [{"from": {"id": asked}, "to": found, **paging}]
+        links = pair.linked(id_).items()
+        found, more = cut(links, number=_to, after=int(after), limit=PAGE_MAX)
+        paging = {} if more is None else {"paging": {"next": {"after": str(more)}}}
+        return [{"from": {"id": asked}, "to": [_shown(pair, one) for one in found], **paging}]
 
     return answer_each(call, inputs(call.content, most=READ_MAX), one)
 
@@ -178,24 +180,22 @@ def _everywhere(area: str, path: str, **endpoints: Endpoint) -> list[Route]:
     return forms(endpoints, f"/crm/v4/{area}/{path}", f"/crm/{area}/{{dated}}/{path}")
 
 
-def _page(pair: Pair, id_: int, *, after: int, limit: int) -> tuple[list[JsonObject], str | None]:
-    """Return the links with ids above `after`, and the cursor behind them if there are more."""
-    above = [(other_id, types) for other_id, types in pair.linked(id_).items() if other_id > after]
-    shown: list[JsonObject] = [
-        {
-            "toObjectId": _numbered(pair.call, other_id),
-            "associationTypes": [_typed(pair.call, label) for label in pair.types(types)],
-        }
-        for other_id, types in above[:limit]
-    ]
-    return shown, str(above[limit - 1][0]) if len(above) > limit else None
+def _to(link: _Link) -> int:
+    return link[0]
 
 
-def _typed(call: Call, label: Label) -> JsonObject:
+def _shown(pair: Pair, link: _Link) -> JsonObject:
+    other_id, types = link
     return {
-        "category": label.category,
-        "typeId": label.type_id,
-        "label": label.seen(call.as_of),
+        "toObjectId": _numbered(pair.call, other_id),
+        "associationTypes": [
+            {
+                "category": label.category,
+                "typeId": label.type_id,
+                "label": label.seen(pair.call.as_of),
+            }
+            for label in pair.types(types)
+        ],
     }
 
 

@@ -12,7 +12,7 @@ from hsagency.sandbox.api.linking import (
     nothing_linked,
 )
 from hsagency.sandbox.api.many import answer_each
-from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.api.paging import page_by_number
 from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
@@ -69,13 +69,14 @@ def list_associations(call: Call) -> Outcome:
     id_ = pair.known(pair.kind, call.values["id"])
     if id_ is None:
         raise not_found()
-    rows = _rows(pair, id_)
-    limit = call.number("limit", default=PAGE_MAX, least=1, most=PAGE_MAX)
-    start = call.number("after", default=0)
-    content: JsonObject = {"results": rows[start : start + limit]}
-    if start + limit < len(rows):
-        content["paging"] = next_page(call, str(start + limit))
-    return 200, content
+    found, paging = page_by_number(
+        call,
+        enumerate(_rows(pair, id_), 1),
+        number=lambda row: row[0],
+        default=PAGE_MAX,
+        most=PAGE_MAX,
+    )
+    return 200, {"results": [row for _, row in found]} | paging
 
 
 def put_association(call: Call) -> Outcome:

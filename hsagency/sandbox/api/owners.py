@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hsagency.sandbox.api.paging import next_page
+from hsagency.sandbox.api.paging import page_by_number
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.owners import Owners
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
-from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
+from hsagency.sandbox.wire import invalid, is_number, not_found
 
 PAGE_DEFAULT, PAGE_MAX = 100, 500
 READ = ("crm.objects.owners.read",)
@@ -14,19 +14,17 @@ READ = ("crm.objects.owners.read",)
 
 def list_owners(call: Call) -> Outcome:
     """Return a page of owners in the order of ids, all or those with one address."""
-    limit = call.number("limit", default=PAGE_DEFAULT, least=1, most=PAGE_MAX)
-    after, email = call.number("after", default=0), call.request.param("email")
+    email = call.request.param("email")
     found = [
         owner
         for owner in call.state.part(Owners).all
         if owner.archived == call.archived
-        and owner.owner_id > after
         and (email is None or owner.person.email == email.lower())
     ]
-    content: JsonObject = {"results": [owner.shown() for owner in found[:limit]]}
-    if len(found) > limit:
-        content["paging"] = next_page(call, str(found[limit - 1].owner_id))
-    return 200, content
+    page, paging = page_by_number(
+        call, found, number=lambda owner: owner.owner_id, default=PAGE_DEFAULT, most=PAGE_MAX
+    )
+    return 200, {"results": [owner.shown() for owner in page]} | paging
 
 
 def read_owner(call: Call) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -39,6 +39,47 @@ def page_of(
         below, above = end > limit, end < len(items)
     ends = sorted((key(found[0]), key(found[-1]))) if found else []
     return found, _paging(call, ends, below=below, above=above)
+
+
+def page_by_number(
+    call: Call,
+    items: Iterable[Item],
+    *,
+    number: Callable[[Item], int],
+    default: int,
+    most: int,
+    descending: bool = False,
+) -> tuple[list[Item], JsonObject]:
+    """Return one page of items whose numbers, in whose order they come, are the cursors."""
+    limit = call.number("limit", default=default, least=1, most=most)
+    given = call.request.param("after")
+    after = None if given is None else whole(given, "after")
+    found, more = cut(items, number=number, after=after, limit=limit, descending=descending)
+    return found, {"paging": next_page(call, str(more))} if more is not None else {}
+
+
+def cut(
+    items: Iterable[Item],
+    *,
+    number: Callable[[Item], int],
+    after: int | None,
+    limit: int,
+    descending: bool = False,
+) -> tuple[list[Item], int | None]:
+    """Return the items behind a number, and the last one's if there are more."""
+    rest = [
+        one
+        for one in items
+        if after is None or (number(one) < after if descending else number(one) > after)
+    ]
+    return rest[:limit], number(rest[limit - 1]) if len(rest) > limit else None
+
+
+def whole(text: str, name: str) -> int:
+    """Return a whole number of the query, which may be longer than an id."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 24):
+        raise invalid(f"{name} must be a whole number")
+    return int(text)
 
 
 def next_page(call: Call, after: str) -> JsonObject:
