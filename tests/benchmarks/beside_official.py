@@ -3,7 +3,7 @@ An audited call through our portal client beside the same call through the offic
 
 Both call one sandbox in a process of its own, so that CPU is this process's alone, and both
 end with Python objects: ours with what the JSON holds, the official client's with its models.
-A bare httpx client is the floor below which ours cannot go.
+A bare httpx client shows what httpx costs as it comes, with no portal, guard or record.
 Ours also proves the portal and writes two records a call, durably where `fsync` says so.
 """
 
