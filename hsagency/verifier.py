@@ -207,6 +207,30 @@ def answerer(api_base: str) -> str:
     return "the sandbox" if api_base else HUBSPOT
 
 
+def distrusted(error: httpx.HTTPError, *, who: str = HUBSPOT) -> PortalUnreachable | None:
+    """Return what to say if a call ended at the certificate of whoever answered, else nothing."""
+    found = _CERTIFICATE.search(str(error))
+    if found is None:
+        return None
+    return PortalUnreachable(
+        f"{_first(who)} showed a certificate that is not trusted ({found[1]}): no token and no "
+        "call were sent.",
+        hint=_TRUST if who == HUBSPOT else _TRUST_SANDBOX,
+    )
+
+
+# OpenSSL's words: what an error came from is taken off it where the token has been.
+_CERTIFICATE: Final = re.compile(r"certificate verify failed: (.*?)(?: \(_ssl|$)")
+_TRUST: Final = (
+    "hsagency trusts the public authorities only. Check this machine's clock, and whether "
+    "something on this network opens HTTPS on the way: then use another network."
+)
+_TRUST_SANDBOX: Final = (
+    "hsagency trusts the public authorities only, so a sandbox with --tls is for other programs: "
+    "start one without --tls."
+)
+
+
 def facts_of(identity: Identity, *, at: datetime) -> dict[str, Fact]:
     """Return what HubSpot told of a portal as fetched facts; what it did not tell is absent."""
     told = {
@@ -254,7 +278,7 @@ def _get(sender: Sender, path: str, *, who: str = HUBSPOT) -> httpx.Response:
     try:
         return sender.request("GET", path)
     except httpx.HTTPError as error:
-        raise PortalUnreachable(
+        raise distrusted(error, who=who) or PortalUnreachable(
             f"{_first(who)} did not answer ({type(error).__name__})."
         ) from error
 
@@ -274,6 +298,8 @@ def _explained(response: httpx.Response, who: str) -> VerificationError:
         kind, words, hint = _forbidden(_category(response))
     else:
         kind, words, hint = _CAUSES.get(status) or _rule(status)
+    if status == 401 and who != HUBSPOT:
+        hint = _SANDBOX_KEY
     error = kind(f"{_first(who)} {words}.", hint=hint)
     error.status_code = status
     error.correlation_id = _correlation_id(response)
@@ -335,3 +361,7 @@ _CAUSES: Final[Mapping[int, _Cause]] = {
         "Ask the client for a new service key, made where the portal is now.",
     ),
 }
+_SANDBOX_KEY: Final = (
+    "It was revoked, rotated or copied wrongly. The sandbox's control API makes another: "
+    'POST /_sandbox/tokens/rotate {"portalId": ID}, with the key that the sandbox printed.'
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hsagency.cli.common import Shared, shared
+from hsagency.cli.common import Shared, program, shared
 from hsagency.cli.tables import plain
 from hsagency.errors import CallRefused, HsAgencyError, UsageError
 
@@ -53,6 +53,8 @@ def call(
     """
     import httpx
 
+    from hsagency.verifier import distrusted
+
     content = _body(body)
     pairs = [_pair(one) for one in query]
     with common.agency() as agency:
@@ -75,11 +77,11 @@ def call(
                 "The path is not one. Nothing was sent.",
                 hint="Write it from the slash on: /crm/objects/2026-09/contacts",
             ) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise HsAgencyError(
-                f"{_where(agency, slug)} could not be reached. Nothing was sent; the log says "
-                "'unknown', because only HubSpot could know.",
-                hint="Check the network, or start the sandbox again with the same --port.",
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise distrusted(error, who=_who(agency, slug)) or HsAgencyError(
+                f"{_where(agency, slug)} could not be reached, so nothing was sent. The log calls "
+                "it 'unknown', as it does every call without an answer.",
+                hint="Check the network, or start the sandbox again with the command it printed.",
             ) from None
         except httpx.HTTPError as error:
             raise HsAgencyError(
@@ -90,7 +92,25 @@ def call(
     common.say(plain(f"{answer.status_code} {answer.reason_phrase}  {client.portal}"))
     _show(answer.content)
     if not answer.is_success:
+        if answer.status_code in _NEXT:
+            common.say(_NEXT[answer.status_code].format(verify=f"{program()} verify {slug}"))
         click.get_current_context().exit(1)
+
+
+_NEXT = {
+    401: "The token may have been revoked or rotated: {verify} says so, and what to do.",
+    403: "The token may lack a scope for this, or its portal be suspended: {verify} tells more.",
+    429: "A limit was reached; policyName says which: a second (SECONDLY), ten seconds "
+    "(TEN_SECONDLY_ROLLING) or the portal's day (DAILY). Wait for that long; {verify} tells "
+    "whether calls pass again.",
+}
+"""What to do about an answer that comes up with every client, by its status."""
+
+
+def _who(agency: Agency, slug: str) -> str:
+    from hsagency.verifier import answerer
+
+    return answerer(agency.connection(slug).api_base)
 
 
 def _where(agency: Agency, slug: str) -> str:

@@ -144,9 +144,11 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
         message = str(error).removeprefix("MISMATCH: ")
         if isinstance(error, PortalMismatch):
             message += f" Every call is halted until: {program()} resume --fleet --reason TEXT"
-        portal = agency.connection(slug).portal
+        connection = agency.connection(slug)
+        portal = connection.portal
         if result == "REJECTED":
             again = f"onboard --client {slug} --portal {portal.portal_id} --replace"
+            again += f" --api {connection.api_base}" if connection.api_base else ""
             message += f" Then: {program()} {again}"
         if portal.name:
             message = f"{portal.name}, portal {portal.portal_id}: {message}"

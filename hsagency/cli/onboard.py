@@ -179,20 +179,30 @@ def _report(common: Shared, outcome: Plan | Result, *, as_json: bool, one: bool)
             name = f" ({row['account_name']})" if row["account_name"] else ""
             portal = f"  portal {row['portal_id']}{name}" if row["portal_id"] else ""
             click.echo(plain(f"{row['outcome']}  {row['client_slug']}{portal}"))
-    if summary := _summary(counts, dry_run=dry_run, one=one):
+    if summary := _summary(outcome, counts, one=one):
         click.echo(summary)
 
 
-def _summary(counts: Mapping[str, int], *, dry_run: bool, one: bool) -> str:
+def _summary(outcome: Plan | Result, counts: Mapping[str, int], *, one: bool) -> str:
+    from hsagency.onboarding import Plan
+
     said = ", ".join(f"{count} {word}" for word, count in counts.items()) or "The list has no rows"
     parts = [] if one else [f"{said}."]
-    if dry_run:
+    if isinstance(outcome, Plan):
         parts.append("Nothing was stored (dry run).")
     elif set(counts) == {"unchanged"}:
         parts.append("Nothing changed.")
-    if counts.get("refused") and not one:
-        parts.append("Correct the refused rows and run it again: what is connected stays.")
+    if outcome.refused and not one:
+        silent = all(row.unanswered for row in outcome.refused)
+        parts.append(_SILENT if silent else _CORRECT)
     return " ".join(parts)
+
+
+_CORRECT = "Correct the refused rows and run it again: what is connected stays."
+_SILENT = (
+    "None of the refused rows got an answer, and they may be right: see to that, then try again. "
+    "What is connected stays."
+)
 
 
 def _dispose(

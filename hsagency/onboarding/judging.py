@@ -20,6 +20,7 @@ from hsagency.errors import (
     CredentialRejected,
     HsAgencyError,
     PortalMismatch,
+    PortalUnreachable,
     VerificationError,
 )
 from hsagency.index import Snapshot
@@ -73,6 +74,8 @@ class Judgement:
     warnings: tuple[str, ...] = ()
     connection: Connection | None = None
     secret: Secret | None = None
+    unanswered: bool = False
+    """Whether it is bad for want of an answer only, so that the row may be right."""
 
 
 def candidate_client(
@@ -119,7 +122,7 @@ def ask(
             token_hublet=_hublet(row.token),
         )
     except VerificationError as error:
-        _explain(error, owners)
+        _explain(error, owners, api=api)
         raise
     finally:
         client.close()
@@ -139,8 +142,13 @@ def judge(
     """
     Judge one row against HubSpot and against what is stored; never raises for the row.
 
-    `owners` is as `ask` takes it.
+    `owners` is as `ask` takes it. No token goes to another address than its connection's own,
+    which is also where a replacement is asked about if `api` is empty.
     """
+    stored = known.connections.get(row.slug)
+    address = stored.api_base if stored and replace and not api else api
+    if stored is not None and stored.api_base != address:
+        return _elsewhere(row, stored, address)
     if row.expected is None and not trust_first_contact:
         return bad(
             row,
@@ -150,24 +158,45 @@ def judge(
     try:
         parse_slug(row.slug)  # rows may come from Python too, and slugs become folders
         expected = row.expected if row.expected is not None else FIRST_CONTACT
-        found = ask(agency, row, api=api, expected=expected, purpose="onboarding", owners=owners)
+        found = ask(
+            agency, row, api=address, expected=expected, purpose="onboarding", owners=owners
+        )
     except HsAgencyError as error:
-        return bad(row, error.message.rstrip("."), error.hint)
-    stored = known.connections.get(row.slug)
+        unanswered = isinstance(error, PortalUnreachable)
+        return bad(row, error.message.rstrip("."), error.hint, unanswered=unanswered)
     kind = stored.connection_type if stored else row.connection_type
     contradiction = _contradiction(row, found, kind)
     if contradiction is not None:
         return contradiction
-    connection = found_connection(row, found, api=api)
+    connection = found_connection(row, found, api=address)
     judged = _against_stored(row, connection, known, found, replace=replace)
     if judged.decision is Decision.CURRENT and stored is not None:
         return _if_usable(agency, row, judged, renewed(stored, connection), replace=replace)
     return judged
 
 
-def bad(row: Row | BadRow, cause: str, hint: str) -> Judgement:
+def bad(row: Row | BadRow, cause: str, hint: str, *, unanswered: bool = False) -> Judgement:
     """Return the judgement that a row is not taken."""
-    return Judgement(line=row.line, slug=row.slug, decision=Decision.BAD, cause=cause, hint=hint)
+    return Judgement(
+        line=row.line,
+        slug=row.slug,
+        decision=Decision.BAD,
+        cause=cause,
+        hint=hint,
+        unanswered=unanswered,
+    )
+
+
+def _elsewhere(row: Row, stored: Connection, address: str) -> Judgement:
+    hint = "A sandbox's connection is never turned into HubSpot's: use another workspace."
+    if stored.api_base:
+        hint = f"Add --api {stored.api_base} if that is meant. {hint}"
+    return bad(
+        row,
+        f"{row.slug} is connected through {stored.api_base or 'HubSpot'}, not through "
+        f"{address or 'HubSpot'}; its token was sent nowhere",
+        hint,
+    )
 
 
 def secret_name(agency: Agency, connection: Connection, *, generation: int = 0) -> SecretName:
@@ -179,11 +208,11 @@ def secret_name(agency: Agency, connection: Connection, *, generation: int = 0) 
     )
 
 
-def _explain(error: VerificationError, owners: Mapping[int, str]) -> None:
+def _explain(error: VerificationError, owners: Mapping[int, str], *, api: str) -> None:
     """Say what only this place knows: whose portals they are, what to ask for, what was not done."""
     if isinstance(error, PortalMismatch):
         error.name(owners)
-    if isinstance(error, CredentialRejected):
+    if isinstance(error, CredentialRejected) and not api:
         if error.status_code == 401:
             error.hint = "It was revoked, rotated or copied wrongly. Ask the client for another."
         error.hint = f"{error.hint} {NEW_KEY}"
@@ -257,13 +286,6 @@ def _against_stored(
             f"{row.slug} is connected to portal {stored.portal_id}, and this token belongs to "
             f"portal {connection.portal_id}",
             "Choose another slug for the other portal.",
-        )
-    if stored.api_base != connection.api_base:
-        return bad(
-            row,
-            f"{row.slug} is connected through {stored.api_base or 'HubSpot'}, not through "
-            f"{connection.api_base or 'HubSpot'}",
-            "A sandbox's connection is never turned into HubSpot's: use another workspace.",
         )
     if stored.fingerprint == connection.fingerprint:
         return _judged(row, Decision.CURRENT, stored, warnings)

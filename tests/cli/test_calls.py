@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from hsagency.sandbox import Fault
 from tests.commands import run_cli
-from tests.fleets import Fleet
+from tests.fleets import Fleet, connected
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 
@@ -45,6 +49,36 @@ def test_an_answer_that_is_no_success_is_printed_and_has_1(shared: Fleet) -> Non
     assert done.returncode == 1
     assert done.stderr.startswith("404 ")
     assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (
+            Fault("status", status=401),
+            "may have been revoked or rotated: hsagency verify acme-corp",
+        ),
+        (Fault("status", status=403), "may lack a scope for this"),
+        (Fault("burst"), "ten seconds (TEN_SECONDLY_ROLLING)"),
+    ],
+    ids=["401", "403", "429"],
+)
+def test_a_refusal_comes_with_the_next_step(full: Fleet, fault: Fault, words: str) -> None:
+    full.sandbox.faults.add(replace(fault, path="/crm/"))
+    done = run_cli(["call", "acme-corp", "GET", CONTACTS], cwd=full.root)
+    status, step = done.stderr.splitlines()
+    assert (done.returncode, status[:3] in ("401", "403", "429")) == (1, True)
+    assert words in step
+    assert "hsagency verify acme-corp" in step
+
+
+def test_a_sandbox_that_is_gone_is_said_without_contradiction(tmp_path: Path) -> None:
+    with connected(tmp_path / "workspace", portals=1) as gone:
+        root, url = gone.root, gone.url
+    done = run_cli(["call", "acme-corp", "GET", CONTACTS], cwd=root)
+    assert done.returncode == 1
+    assert f"The sandbox at {url} could not be reached, so nothing was sent." in done.stderr
+    assert "as it does every call without an answer" in done.stderr
 
 
 def test_what_may_not_leave_is_refused_with_what_would_allow_it(shared: Fleet) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsagency.portals import ConnectionType
+from hsagency.sandbox import Fault
 from tests.commands import on_terminal, run_cli
 from tests.fleets import Fleet, client_list, row, tree
 
@@ -46,6 +47,16 @@ def test_one_run_connects_the_good_rows_and_names_the_bad_one(empty: Fleet, mixe
     assert why.startswith(f"line 2: {first.client_slug}: This is not a HubSpot token. Copy")
     assert dispose.startswith(f"{mixed} still holds the tokens in plain text. Delete it")
     assert len(empty.agency.slugs()) == 2
+
+
+def test_rows_that_got_no_answer_are_not_called_wrong(empty: Fleet, good: Path) -> None:
+    empty.sandbox.faults.add(Fault("drop_before"))
+    done = run_cli(["onboard", good, "--api", empty.url], cwd=empty.root)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == (
+        "3 refused. None of the refused rows got an answer, and they may be right: see to that, "
+        "then try again. What is connected stays."
+    )
 
 
 def test_a_second_run_says_that_nothing_changed(full: Fleet) -> None:

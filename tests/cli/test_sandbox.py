@@ -98,7 +98,10 @@ def test_over_https_its_authority_is_in_a_file_and_our_own_clients_trust_nobody(
             cwd=tmp_path / "workspace",
             env={"SSL_CERT_FILE": file},
         )
-        assert "2 refused." in done.stdout
+        assert "2 refused. None of the refused rows got an answer" in done.stdout
+        assert "The sandbox showed a certificate that is not trusted (" in done.stderr
+        assert "no token and no call were sent. The token was not stored" in done.stderr
+        assert "start one without --tls" in done.stderr
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
         assert (process.returncode, out.decode().strip(), errors) == (0, "Stopped.", b"")

@@ -48,7 +48,23 @@ def test_a_token_nobody_knows_has_4_and_the_way_to_a_new_one(shared: Fleet) -> N
     done = run_cli(args, stdin=token, cwd=shared.root)
     assert (done.returncode, done.stdout) == (4, "")
     assert "does not accept the token (401)" in done.stderr
-    assert "super admin" in done.stderr
+    assert "tokens/rotate" in done.stderr
+
+
+def test_the_advised_repair_of_a_sandboxs_token_stays_in_the_sandbox(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    full.sandbox.revoke(portal.portal_id)
+    told = run_cli(["verify", portal.client_slug], cwd=full.root)
+    assert "Ask the client" not in told.stdout
+    assert "POST /_sandbox/tokens/rotate" in told.stdout
+    advised = told.stdout.rpartition("Then: hsagency ")[2].split()
+    assert advised[-2:] == ["--api", full.url]
+    fresh = full.sandbox.rotate(portal.portal_id).token
+    without = [one for one in advised if one not in ("--api", full.url)]
+    for args in (advised, without):
+        done = run_cli(args, stdin=f"{fresh}\n", cwd=full.root)
+        assert done.returncode == 0, done.stderr
+    assert run_cli(["verify", portal.client_slug], cwd=full.root).returncode == 0
 
 
 def test_at_the_prompt_the_token_is_not_shown(shared: Fleet) -> None:

@@ -23,7 +23,7 @@ from hsagency.errors import (
     VerificationError,
 )
 from hsagency.portals import Fact, PortalId, Provenance
-from hsagency.sandbox import Fault
+from hsagency.sandbox import Fault, Sandbox, serve
 from hsagency.secret import Secret
 from hsagency.verifier import (
     FIRST_CONTACT,
@@ -406,3 +406,20 @@ def test_the_sandboxs_faults_are_the_errors_they_stand_for(fleet: Connected) -> 
             verify(client, expected=expected)
         assert type(caught.value) is kind
     assert verify(client, expected=expected).portal_id == expected
+
+
+@pytest.mark.parametrize(("who", "cure"), [("HubSpot", "this network"), ("the sandbox", "--tls")])
+def test_a_certificate_that_is_not_trusted_is_said(tmp_path: Path, who: str, cure: str) -> None:
+    with serve(Sandbox(portals=1, contacts=1), tls=True) as server:
+        with (
+            lone_client(tmp_path, url=server.url) as client,
+            pytest.raises(PortalUnreachable) as caught,
+        ):
+            verify(client, expected=FIRST_CONTACT, who=who)
+        assert server.sandbox.ledger(None) == ()
+    assert "showed a certificate that is not trusted (unable to get local issuer" in str(
+        caught.value
+    )
+    assert "no token and no call were sent" in caught.value.message
+    assert "public authorities only" in caught.value.hint
+    assert cure in caught.value.hint

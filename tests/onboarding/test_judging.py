@@ -64,7 +64,7 @@ def test_a_declared_tier_is_kept_as_declared(empty: Fleet) -> None:
         (
             Fault("status", status=401, path=DETAILS),
             "does not accept the token (401)",
-            "super admin",
+            "tokens/rotate",
         ),
         (
             Fault("status", status=403, path=DETAILS),
@@ -99,16 +99,26 @@ def test_what_hubspot_says_becomes_a_cause_and_a_cure(
     assert found.connection is None
 
 
-def test_the_hint_for_a_dead_token_says_how_to_make_one_today(empty: Fleet) -> None:
+def test_the_hint_for_a_dead_token_says_how_to_make_one_where_it_is_from(empty: Fleet) -> None:
     empty.sandbox.revoke(empty.sandbox.portals[0].portal_id)
     hint = judged(empty).hint
+    assert "POST /_sandbox/tokens/rotate" in hint
+    assert "client" not in hint
+    (torn,) = onboarding.read_rows(client_list([row(empty.sandbox.portals[0], portalToken="x")]))[1]
     for words in (
         "super admin",
         "Developer tools access",
         "Development > Keys > Service keys",
         "26 October 2026",
     ):
-        assert words in hint
+        assert words in torn.hint
+
+
+def test_a_row_without_an_answer_may_be_right(empty: Fleet) -> None:
+    for kind in ("drop_before", "burst"):
+        assert judged(empty, Fault(kind, path=DETAILS)).unanswered
+        empty.sandbox.faults.clear()
+    assert not judged(empty, Fault("status", status=401, path=DETAILS)).unanswered
 
 
 def test_a_dead_line_is_named_for_every_row(empty: Fleet) -> None:
@@ -305,7 +315,19 @@ def test_a_sandboxs_connection_is_never_turned_into_another_ones(full: Fleet) ->
     with fleet(full.root.parent / "other") as other:
         content = client_list([row(full.sandbox.portals[0])])
         found = only(onboarding.plan_file(full.agency, content, api=other.url))
+        assert other.sandbox.ledger(None) == (), "the token went nowhere"
     assert f"connected through {full.url}, not through {other.url}" in found.cause
+    assert f"--api {full.url}" in found.hint
+
+
+def test_a_replacement_is_asked_about_where_its_client_is_connected(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    content = client_list([row(portal, portalToken=full.sandbox.issue(portal.portal_id).token)])
+    plan = onboarding.plan_file(full.agency, content, replace_tokens=True)
+    assert only(plan).decision is Decision.REPLACE
+    refused = only(onboarding.plan_file(full.agency, content))
+    assert f"connected through {full.url}, not through HubSpot" in refused.cause
+    assert "sent nowhere" in refused.cause
 
 
 def test_only_this_machines_addresses_stand_in_for_hubspot(empty: Fleet) -> None:
