@@ -218,6 +218,26 @@ class Screens:
         demand_changes(changes)
         return self._set(portal_id, **changes)
 
+    def note(
+        self,
+        portal_id: int,
+        event: str,
+        *,
+        user_id: int | None = None,
+        object_id: str | None = None,
+    ) -> None:
+        """
+        Enter an event in the security history, such as `SERVICE_KEY_AUTO_ROTATE`.
+
+        HubSpot's list of types is open (facts 1.3): any name will do. Without `user_id` it was
+        an administrator.
+        """
+        if not event.isidentifier():
+            raise SandboxError(f"{event!r} is no name of an event; nothing was noted.")
+        state = self._owned(portal_id)
+        with state.lock:
+            self._note(state, event, object_id=object_id, user_id=user_id)
+
     def spend(self, portal_id: int, calls: int, *, kind: Kind = "private_app") -> None:
         """Use up calls of the portal's day, as other apps on the same portal would."""
         if calls < 0:
@@ -314,8 +334,10 @@ class Screens:
         if type_ is not None:
             self._note(state, type_, object_id=str(credential.app_id))
 
-    def _note(self, state: PortalState, type_: str, *, object_id: str) -> None:
-        by = self._admin(state, state.portal.credentials[0].user_id)
+    def _note(
+        self, state: PortalState, type_: str, *, object_id: str | None, user_id: int | None = None
+    ) -> None:
+        by = user_id or self._admin(state, state.portal.credentials[0].user_id)
         state.part(Activity).note(type_, at=self.clock.now(), user_id=by, object_id=object_id)
 
 

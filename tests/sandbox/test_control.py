@@ -317,9 +317,31 @@ def test_other_apps_are_let_in_and_each_portals_day_is_told(control, server) -> 
     assert day["resetsAt"].endswith("Z")
 
 
+def test_events_that_no_list_has_are_noted_by_a_control_call(
+    control, server, over_a_socket
+) -> None:
+    """Facts 1.3: the types of security events are an open set; who reads them must not fail."""
+    portal = server.sandbox.portals[0]
+    client = over_a_socket(server.sandbox, portal.token)
+    user = portal.credential.user_id
+    for body in (
+        {"event": "SERVICE_KEY_AUTO_ROTATE", "objectId": "77"},
+        {"event": "QUANTUM_KEY_ENTANGLED", "userId": user},
+    ):
+        answer = control.post("activity/note", json={"portalId": portal.portal_id, **body})
+        assert answer.json() == {"portalId": portal.portal_id}
+        server.sandbox.clock.advance(1)
+    newest, older = client.get("/account-info/v3/activity/security").json()["results"][:2]
+    assert (newest["type"], newest["userId"]) == ("QUANTUM_KEY_ENTANGLED", user)
+    assert (older["type"], older["objectId"]) == ("SERVICE_KEY_AUTO_ROTATE", "77")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
+        ("activity/note", {}, "event must be a text"),
+        ("activity/note", {"event": "a b"}, "is no name of an event"),
+        ("activity/note", {"event": "X", "objectId": 7}, "objectId must be a text"),
         ("tokens/issue", {"kind": "oauth"}, "install an app"),
         ("tokens/issue", {"kind": ["x"]}, "cannot be issued"),
         ("tokens/issue", {"scopes": [7]}, "scopes must be a list of names"),
@@ -342,7 +364,7 @@ def test_other_apps_are_let_in_and_each_portals_day_is_told(control, server) -> 
         ("others", {}, "callsPerDay must be a whole number"),
         ("others", {"callsPerDay": 5, "shape": "round"}, "shapes: office, flat"),
         ("others", {"callsPerDay": 5, "kind": {}}, "Kinds: "),
-        ("usage", {"calls": None}, "calls must be a number"),
+        ("usage", {"calls": None}, "calls must be a whole number"),
     ],
 )
 def test_an_impossible_step_on_a_screen_is_explained(
@@ -351,5 +373,20 @@ def test_an_impossible_step_on_a_screen_is_explained(
     before = server.sandbox.portals
     answer = control.post(path, json={"portalId": portal_of(server), **body})
     assert answer.status_code == 400
-    assert words in answer.json()["error"]
+    assert answer.json()["error"].count(words) == 1
     assert server.sandbox.portals == before
+
+
+def test_an_error_says_what_happened_and_what_to_do_once(control, server) -> None:
+    body = {"portalId": portal_of(server), "kind": "oauth"}
+    assert control.post("tokens/issue", json=body).json() == {
+        "error": "A credential of the kind 'oauth' cannot be issued; nothing was made. Issue a "
+        "private_app, service_key or static_app; install an app for OAuth."
+    }
+    assert control.post("faults", json={"kind": "status", "status": 200}).json() == {
+        "error": "A fault's status must be from 400 to 599; nothing was added."
+    }
+    assert control.post("clock", json={"set": "noon"}).json() == {
+        "error": "The clock was not set: the time cannot be read. "
+        "Write it as 2026-11-01T05:00:00+00:00."
+    }

@@ -24,6 +24,8 @@ The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, ov
                             timeZone, currency, additionalCurrencies, portalNames, usageStatus,
                             newerRefusals, searchHeaders, and hublet: tokens that were minted
                             elsewhere are then refused with 488
+    POST   activity/note    {"portalId": 1, "event": "SERVICE_KEY_AUTO_ROTATE"}: a line in the
+                            security history, of any type; with "userId" and "objectId"
     GET    usage            each portal's day: the limit, our calls, those of others, what is left
     POST   usage            {"portalId": 1, "calls": 1000}: calls that other apps made today
     POST   others           {"portalId": 1, "callsPerDay": 90000, "shape": "office"}: other apps
@@ -92,13 +94,14 @@ class Control:
             return _reply(403, {"error": f"The control API needs the key in {KEY_HEADER}."})
         name = request.path.removeprefix(PREFIX).strip("/")
         call = self._calls.get((request.method, name))
-        on_screen = self._screens.calls.get(name) if request.method == "POST" else None
         try:
-            if on_screen is not None:
-                return _reply(200, on_screen(Asked(_content(request.body))))
             if call is not None:
                 asked = request.method == "GET"
                 return _reply(*call(_query(request) if asked else _content(request.body)))
+            if request.method == "POST":
+                told = self._screens.answer(name, _content(request.body))
+                if told is not None:
+                    return _reply(200, told)
         except SandboxError as error:
             return _reply(400, {"error": str(error)})
         return _reply(404, {"error": "The control API has no such call."})

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from hsagency.errors import SandboxError
 from hsagency.sandbox.control.asked import Asked
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.oauth.apps import App
@@ -52,22 +51,22 @@ class AppControl:
     def _register(self, content: JsonObject) -> _Result:
         asked = Asked(content).only("name", "appId", *_TEXTS, *_LISTS, *_FLAGS)
         given: dict[str, Any] = {"redirect_uris": asked.names("redirectUris")}
-        given |= {name: _text(asked, word) for word, name in _TEXTS.items() if word in asked}
+        given |= {name: asked.text(word) for word, name in _TEXTS.items() if word in asked}
         given |= {name: asked.names(word) for word, name in _LISTS.items() if word in asked}
         given |= {word: asked.flag(word) for word in _FLAGS}
         if "appId" in asked:
             given["app_id"] = asked.whole("appId")
-        app = self._sandbox.register_app(_text(asked, "name"), **given)
+        app = self._sandbox.register_app(asked.text("name"), **given)
         return 201, _shown(app) | {"clientSecret": app.client_secret}
 
     def _uninstall(self, content: JsonObject) -> _Result:
         asked = Asked(content).only("portalId", "clientId", "hubGone")
-        portal_id, client_id = asked.whole("portalId"), _text(asked, "clientId")
+        portal_id, client_id = asked.whole("portalId"), asked.text("clientId")
         self._sandbox.uninstall(portal_id, client_id, hub_gone=asked.flag("hubGone"))
         return 200, {"portalId": portal_id, "clientId": client_id}
 
     def _end_access(self, content: JsonObject) -> _Result:
-        self._sandbox.end_access(_text(Asked(content).only("accessToken"), "accessToken"))
+        self._sandbox.end_access(Asked(content).only("accessToken").text("accessToken"))
         return 204, None
 
     def _behave(self, content: JsonObject) -> _Result:
@@ -76,13 +75,6 @@ class AppControl:
         tells = asked.flag("tells") if "tells" in asked else desk.tells
         desk.rotates, desk.tells = rotates, tells
         return 200, {"rotates": rotates, "tells": tells}
-
-
-def _text(asked: Asked, name: str) -> str:
-    value: Any = asked.value(name)
-    if not isinstance(value, str):
-        raise SandboxError(f"{name} must be a text; nothing was changed.")
-    return value
 
 
 def _shown(app: App) -> JsonObject:

@@ -58,6 +58,13 @@ class Asked:
             raise SandboxError(f"{name} must be true or false; nothing was changed.")
         return value
 
+    def text(self, name: str) -> str:
+        """Return a text."""
+        value: Any = self._content.get(name)
+        if not isinstance(value, str):
+            raise SandboxError(f"{name} must be a text; nothing was changed.")
+        return value
+
     def names(self, name: str) -> list[str]:
         """Return a list of names."""
         value: Any = self._content.get(name)
