@@ -157,15 +157,15 @@ def _descend(node: _Node, segments: tuple[str, ...], depth: int) -> Route | None
     return _descend(node.value, segments, depth + 1)
 
 
-def forms(
-    endpoints: Mapping[str, Endpoint],
-    *templates: str,
+def routes_at(
+    *bases: str,
+    tails: Mapping[str, Mapping[str, Endpoint]],
     dated: tuple[str, ...] = DATED,
-    door: Door = "bearer",
 ) -> list[Route]:
-    """Return one route for each form of a path; `{dated}` stands for each dated version."""
+    """Return each tail behind each form of its base; `{dated}` stands for each dated version."""
     return [
-        Route(template.replace("{dated}", date), endpoints, door=door)
-        for template in templates
-        for date in (dated if "{dated}" in template else ("",))
+        Route(base.replace("{dated}", date) + tail, endpoints)
+        for tail, endpoints in tails.items()
+        for base in bases
+        for date in (dated if "{dated}" in base else ("",))
     ]

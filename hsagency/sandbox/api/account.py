@@ -8,7 +8,7 @@ from datetime import datetime
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import Credential
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, stamp, unauthenticated
 
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
@@ -126,14 +126,12 @@ def account_routes() -> list[Route]:
     oauth = ("oauth",)
     daily = "api-usage/daily"
     return [
-        *forms(
-            {"GET": Endpoint(details, oauth)},
-            "/account-info/{dated}/details",
-            dated=VERSIONS,
-        ),
-        *forms(
-            {"GET": Endpoint(private_app_usage, oauth)},
-            f"/account-info/{{dated}}/{daily}/private-apps",
+        *routes_at(
+            "/account-info/{dated}",
+            tails={
+                "/details": {"GET": Endpoint(details, oauth)},
+                f"/{daily}/private-apps": {"GET": Endpoint(private_app_usage, oauth)},
+            },
             dated=VERSIONS,
         ),
         Route(f"/account-info/v3/{daily}", {"GET": Endpoint(account_usage, oauth)}),

@@ -7,10 +7,10 @@ from datetime import datetime
 from hsagency.sandbox.api.paging import page_by_number, whole
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.activity import Activity, Event, Log
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid
 
-SCOPE = "account-info.security.read"
+SCOPE = ("account-info.security.read",)
 VERSIONS = ("v3", "2025-09", "2026-03", "2026-09")
 PAGE_MAX, PAGE = 200, 100
 
@@ -56,19 +56,15 @@ def security_history(call: Call) -> Outcome:
 
 def activity_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        route
-        for name, handler in (
-            ("audit-logs", audit_logs),
-            ("login", login_history),
-            ("security", security_history),
-        )
-        for route in forms(
-            {"GET": Endpoint(handler, (SCOPE,))},
-            f"/account-info/{{dated}}/activity/{name}",
-            dated=VERSIONS,
-        )
-    ]
+    return routes_at(
+        "/account-info/{dated}/activity",
+        tails={
+            "/audit-logs": {"GET": Endpoint(audit_logs, SCOPE)},
+            "/login": {"GET": Endpoint(login_history, SCOPE)},
+            "/security": {"GET": Endpoint(security_history, SCOPE)},
+        },
+        dated=VERSIONS,
+    )
 
 
 def _of_user(call: Call, log: Log) -> list[Event]:

@@ -8,7 +8,7 @@ from hsagency.sandbox.api.linking import Pair
 from hsagency.sandbox.bodies import text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
 READ = ("crm.objects.{type}.read", "crm.schemas.{type}.read")
@@ -69,22 +69,18 @@ def delete_label(call: Call) -> Outcome:
 
 def label_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        *forms(
-            {
+    return routes_at(
+        "/crm/v4/associations/{type}/{other}/labels",
+        "/crm/associations/{dated}/{type}/{other}/labels",
+        tails={
+            "": {
                 "GET": Endpoint(list_labels, READ),
                 "POST": Endpoint(create_label, WRITE),
                 "PUT": Endpoint(rename_label, WRITE),
             },
-            "/crm/v4/associations/{type}/{other}/labels",
-            "/crm/associations/{dated}/{type}/{other}/labels",
-        ),
-        *forms(
-            {"DELETE": Endpoint(delete_label, WRITE)},
-            "/crm/v4/associations/{type}/{other}/labels/{typeId}",
-            "/crm/associations/{dated}/{type}/{other}/labels/{typeId}",
-        ),
-    ]
+            "/{typeId}": {"DELETE": Endpoint(delete_label, WRITE)},
+        },
+    )
 
 
 def _shown(way: Label, label: str | None) -> JsonObject:

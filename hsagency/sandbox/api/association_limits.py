@@ -7,7 +7,7 @@ from hsagency.sandbox.api.many import answer_each
 from hsagency.sandbox.bodies import inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label, Limits
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid
 
 _TYPES = ("contacts", "companies", "deals", "tickets", "custom")
@@ -59,21 +59,17 @@ def purge_limits(call: Call) -> Outcome:
 
 def limit_routes() -> list[Route]:
     """Return the routes of this module."""
-    area = "definitions/configurations"
-    pair = f"{area}/{{type}}/{{other}}"
-    return [
-        route
-        for path, endpoints in (
-            (f"{area}/all", {"GET": Endpoint(list_all, READ)}),
-            (pair, {"GET": Endpoint(list_between, ("crm.schemas.{type}.read",))}),
-            (f"{pair}/batch/create", {"POST": Endpoint(create_limits, WRITE)}),
-            (f"{pair}/batch/update", {"POST": Endpoint(update_limits, WRITE)}),
-            (f"{pair}/batch/purge", {"POST": Endpoint(purge_limits, WRITE)}),
-        )
-        for route in forms(
-            endpoints, f"/crm/v4/associations/{path}", f"/crm/associations/{{dated}}/{path}"
-        )
-    ]
+    return routes_at(
+        "/crm/v4/associations/definitions/configurations",
+        "/crm/associations/{dated}/definitions/configurations",
+        tails={
+            "/all": {"GET": Endpoint(list_all, READ)},
+            "/{type}/{other}": {"GET": Endpoint(list_between, ("crm.schemas.{type}.read",))},
+            "/{type}/{other}/batch/create": {"POST": Endpoint(create_limits, WRITE)},
+            "/{type}/{other}/batch/update": {"POST": Endpoint(update_limits, WRITE)},
+            "/{type}/{other}/batch/purge": {"POST": Endpoint(purge_limits, WRITE)},
+        },
+    )
 
 
 def _set(pair: Pair, given: JsonObject) -> tuple[Label, int]:

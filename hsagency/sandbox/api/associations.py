@@ -21,7 +21,7 @@ from hsagency.sandbox.api.paging import cut, page_by_number
 from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.owners import Owners
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found, parsed
 
 # The report is about all records, so that reading any kind of them is enough.
@@ -144,40 +144,41 @@ def request_usage_report(call: Call) -> Outcome:
 
 def associations_routes() -> list[Route]:
     """Return the routes of this module."""
-    record, batch = "{type}/{id}/associations", "{type}/{other}/batch"
     return [
-        *_everywhere("objects", f"{record}/{{other}}", GET=Endpoint(list_associations, READ)),
-        *_everywhere(
-            "objects",
-            f"{record}/{{other}}/{{otherId}}",
-            PUT=Endpoint(put_association, WRITE),
-            DELETE=Endpoint(delete_association, WRITE),
+        *routes_at(
+            "/crm/v4/objects/{type}/{id}/associations",
+            "/crm/objects/{dated}/{type}/{id}/associations",
+            tails={
+                "/{other}": {"GET": Endpoint(list_associations, READ)},
+                "/{other}/{otherId}": {
+                    "PUT": Endpoint(put_association, WRITE),
+                    "DELETE": Endpoint(delete_association, WRITE),
+                },
+                "/default/{other}/{otherId}": {"PUT": Endpoint(put_default, WRITE)},
+            },
         ),
-        *_everywhere(
-            "objects", f"{record}/default/{{other}}/{{otherId}}", PUT=Endpoint(put_default, WRITE)
-        ),
-        *_everywhere("associations", f"{batch}/read", POST=Endpoint(read_batch, READ)),
-        *_everywhere("associations", f"{batch}/create", POST=Endpoint(create_batch, WRITE)),
-        *_everywhere("associations", f"{batch}/archive", POST=Endpoint(archive_batch, WRITE)),
-        *_everywhere(
-            "associations", f"{batch}/associate/default", POST=Endpoint(create_default_batch, WRITE)
-        ),
-        *_everywhere(
-            "associations", f"{batch}/labels/archive", POST=Endpoint(archive_labels_batch, WRITE)
-        ),
-        *_everywhere(
-            "associations",
-            "usage/high-usage-report/{userId}",
-            POST=Endpoint(request_usage_report, USAGE),
+        *routes_at(
+            "/crm/v4/associations",
+            "/crm/associations/{dated}",
+            tails={
+                "/{type}/{other}/batch/read": {"POST": Endpoint(read_batch, READ)},
+                "/{type}/{other}/batch/create": {"POST": Endpoint(create_batch, WRITE)},
+                "/{type}/{other}/batch/archive": {"POST": Endpoint(archive_batch, WRITE)},
+                "/{type}/{other}/batch/associate/default": {
+                    "POST": Endpoint(create_default_batch, WRITE)
+                },
+                "/{type}/{other}/batch/labels/archive": {
+                    "POST": Endpoint(archive_labels_batch, WRITE)
+                },
+                "/usage/high-usage-report/{userId}": {
+                    "POST": Endpoint(request_usage_report, USAGE)
+                },
+            },
         ),
         *label_routes(),
         *limit_routes(),
         *old_routes(),
     ]
-
-
-def _everywhere(area: str, path: str, **endpoints: Endpoint) -> list[Route]:
-    return forms(endpoints, f"/crm/v4/{area}/{path}", f"/crm/{area}/{{dated}}/{path}")
 
 
 def _to(link: _Link) -> int:

@@ -16,7 +16,7 @@ from hsagency.sandbox.api.paging import page_by_number
 from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, not_found
 
 
@@ -99,19 +99,25 @@ def delete_association(call: Call) -> Outcome:
 
 def old_routes() -> list[Route]:
     """Return the routes of this module."""
-    record, batch = "/crm/v3/objects/{type}/{id}/associations/{other}", "{type}/{other}/batch"
     return [
-        *forms({"GET": Endpoint(list_types, READ)}, "/crm/v3/associations/{type}/{other}/types"),
-        *forms({"POST": Endpoint(read_batch, READ)}, f"/crm/v3/associations/{batch}/read"),
-        *forms({"POST": Endpoint(create_batch, WRITE)}, f"/crm/v3/associations/{batch}/create"),
-        *forms({"POST": Endpoint(archive_batch, WRITE)}, f"/crm/v3/associations/{batch}/archive"),
-        *forms({"GET": Endpoint(list_associations, READ)}, record),
-        *forms(
-            {
-                "PUT": Endpoint(put_association, WRITE),
-                "DELETE": Endpoint(delete_association, WRITE),
+        *routes_at(
+            "/crm/v3/associations/{type}/{other}",
+            tails={
+                "/types": {"GET": Endpoint(list_types, READ)},
+                "/batch/read": {"POST": Endpoint(read_batch, READ)},
+                "/batch/create": {"POST": Endpoint(create_batch, WRITE)},
+                "/batch/archive": {"POST": Endpoint(archive_batch, WRITE)},
             },
-            f"{record}/{{otherId}}/{{name}}",
+        ),
+        *routes_at(
+            "/crm/v3/objects/{type}/{id}/associations/{other}",
+            tails={
+                "": {"GET": Endpoint(list_associations, READ)},
+                "/{otherId}/{name}": {
+                    "PUT": Endpoint(put_association, WRITE),
+                    "DELETE": Endpoint(delete_association, WRITE),
+                },
+            },
         ),
     ]
 

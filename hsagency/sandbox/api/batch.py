@@ -17,7 +17,7 @@ from hsagency.sandbox.bodies import id_of, inputs, text_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.values import Properties, demand_required, judged
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
@@ -72,22 +72,17 @@ def archive_batch(call: Call) -> Outcome:
 
 def batch_routes() -> list[Route]:
     """Return the routes of this module."""
-    endpoints = {
-        "read": Endpoint(read_batch, READ),
-        "create": Endpoint(create_batch, WRITE),
-        "update": Endpoint(update_batch, WRITE),
-        "upsert": Endpoint(upsert_batch, WRITE),
-        "archive": Endpoint(archive_batch, WRITE),
-    }
-    return [
-        route
-        for verb, endpoint in endpoints.items()
-        for route in forms(
-            {"POST": endpoint},
-            f"/crm/v3/objects/{{type}}/batch/{verb}",
-            f"/crm/objects/{{dated}}/{{type}}/batch/{verb}",
-        )
-    ]
+    return routes_at(
+        "/crm/v3/objects/{type}/batch",
+        "/crm/objects/{dated}/{type}/batch",
+        tails={
+            "/read": {"POST": Endpoint(read_batch, READ)},
+            "/create": {"POST": Endpoint(create_batch, WRITE)},
+            "/update": {"POST": Endpoint(update_batch, WRITE)},
+            "/upsert": {"POST": Endpoint(upsert_batch, WRITE)},
+            "/archive": {"POST": Endpoint(archive_batch, WRITE)},
+        },
+    )
 
 
 class _Judge:

@@ -14,7 +14,7 @@ from hsagency.sandbox.contents.lists import ListBook
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.searching import fitting, in_order
 from hsagency.sandbox.desk import DeskRoute, Visit
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, Reply, invalid, not_found
 
 SCOPE = ("crm.export",)
@@ -80,15 +80,13 @@ def download(visit: Visit) -> Reply:
 def exports_routes() -> list[Route]:
     """Return the routes of this module."""
     return [
-        *forms(
-            {"POST": Endpoint(start_export, SCOPE)},
+        *routes_at(
             "/crm/v3/exports/export/async",
             "/crm/exports/{dated}/export/async",
-        ),
-        *forms(
-            {"GET": Endpoint(read_status, SCOPE)},
-            "/crm/v3/exports/export/async/tasks/{id}/status",
-            "/crm/exports/{dated}/export/async/tasks/{id}/status",
+            tails={
+                "": {"POST": Endpoint(start_export, SCOPE)},
+                "/tasks/{id}/status": {"GET": Endpoint(read_status, SCOPE)},
+            },
         ),
         DeskRoute("/exports/files/{portalId}/{id}", {}, door="desk", answers={"GET": download}),
     ]

@@ -6,7 +6,7 @@ from hsagency.sandbox.api.paging import page_of
 from hsagency.sandbox.bodies import demand, objects, one_of, text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.forms import PARTS, Form, FormBook
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid
 
 # One scope for all methods: a token that reads forms can delete them (facts 6).
@@ -77,26 +77,20 @@ def archive_form(call: Call) -> Outcome:
 
 def forms_routes() -> list[Route]:
     """Return the routes of this module."""
-    old, dated = "/marketing/v3/forms", "/marketing/forms/{dated}"
-    return [
-        *forms(
-            {"GET": Endpoint(list_forms, SCOPE), "POST": Endpoint(create_form, SCOPE)},
-            old,
-            dated,
-            dated=BETAS,
-        ),
-        *forms(
-            {
+    return routes_at(
+        "/marketing/v3/forms",
+        "/marketing/forms/{dated}",
+        tails={
+            "": {"GET": Endpoint(list_forms, SCOPE), "POST": Endpoint(create_form, SCOPE)},
+            "/{formId}": {
                 "GET": Endpoint(read_form, SCOPE),
                 "PATCH": Endpoint(change_form, SCOPE),
                 "PUT": Endpoint(replace_form, SCOPE),
                 "DELETE": Endpoint(archive_form, SCOPE),
             },
-            f"{old}/{{formId}}",
-            f"{dated}/{{formId}}",
-            dated=BETAS,
-        ),
-    ]
+        },
+        dated=BETAS,
+    )
 
 
 def _book(call: Call) -> FormBook:

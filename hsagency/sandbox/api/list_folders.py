@@ -6,7 +6,7 @@ from hsagency.sandbox.bodies import demand, text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.list_folders import Folder, Folders
 from hsagency.sandbox.contents.lists import ListBook
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import invalid
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)
@@ -60,17 +60,17 @@ def move_list(call: Call) -> Outcome:
 
 def folders_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        *_at("", GET=Endpoint(read_folder, READ), POST=Endpoint(create_folder, WRITE)),
-        *_at("/move-list", PUT=Endpoint(move_list, WRITE)),
-        *_at("/{folderId}", DELETE=Endpoint(delete_folder, WRITE)),
-        *_at("/{folderId}/rename", PUT=Endpoint(rename_folder, WRITE)),
-        *_at("/{folderId}/move/{newParentFolderId}", PUT=Endpoint(move_folder, WRITE)),
-    ]
-
-
-def _at(path: str, **endpoints: Endpoint) -> list[Route]:
-    return forms(endpoints, f"/crm/v3/lists/folders{path}", f"/crm/lists/{{dated}}/folders{path}")
+    return routes_at(
+        "/crm/v3/lists/folders",
+        "/crm/lists/{dated}/folders",
+        tails={
+            "": {"GET": Endpoint(read_folder, READ), "POST": Endpoint(create_folder, WRITE)},
+            "/move-list": {"PUT": Endpoint(move_list, WRITE)},
+            "/{folderId}": {"DELETE": Endpoint(delete_folder, WRITE)},
+            "/{folderId}/rename": {"PUT": Endpoint(rename_folder, WRITE)},
+            "/{folderId}/move/{newParentFolderId}": {"PUT": Endpoint(move_folder, WRITE)},
+        },
+    )
 
 
 def _folders(call: Call) -> Folders:

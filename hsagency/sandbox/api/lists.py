@@ -8,7 +8,7 @@ from hsagency.sandbox.bodies import bare_list, demand, one_of, text, texts, text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.list_folders import Folders
 from hsagency.sandbox.contents.lists import PROCESSING, CrmList, ListBook
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)
@@ -158,29 +158,36 @@ def map_legacy_ids(call: Call) -> Outcome:
 def lists_routes() -> list[Route]:
     """Return the routes of all that has to do with lists."""
     return [
-        *_at("", GET=Endpoint(read_lists, READ), POST=Endpoint(create_list, WRITE)),
-        *_at("/search", POST=Endpoint(search_lists, READ)),
-        *_at("/idmapping", GET=Endpoint(map_legacy_id, READ), POST=Endpoint(map_legacy_ids, READ)),
-        *_at(
-            "/object-type-id/{objectTypeId}/name/{listName}", GET=Endpoint(read_list_by_name, READ)
-        ),
-        *_at("/{listId}", GET=Endpoint(read_list, READ), DELETE=Endpoint(delete_list, WRITE)),
-        *_at("/{listId}/update-list-name", PUT=Endpoint(rename_list, WRITE)),
-        *_at("/{listId}/update-list-filters", PUT=Endpoint(refilter_list, WRITE)),
-        *_at("/{listId}/restore", PUT=Endpoint(restore_list, WRITE)),
-        *_at(
-            "/{listId}/schedule-conversion",
-            GET=Endpoint(read_conversion, READ),
-            PUT=Endpoint(schedule_conversion, WRITE),
-            DELETE=Endpoint(cancel_conversion, WRITE),
+        *routes_at(
+            "/crm/v3/lists",
+            "/crm/lists/{dated}",
+            tails={
+                "": {"GET": Endpoint(read_lists, READ), "POST": Endpoint(create_list, WRITE)},
+                "/search": {"POST": Endpoint(search_lists, READ)},
+                "/idmapping": {
+                    "GET": Endpoint(map_legacy_id, READ),
+                    "POST": Endpoint(map_legacy_ids, READ),
+                },
+                "/object-type-id/{objectTypeId}/name/{listName}": {
+                    "GET": Endpoint(read_list_by_name, READ)
+                },
+                "/{listId}": {
+                    "GET": Endpoint(read_list, READ),
+                    "DELETE": Endpoint(delete_list, WRITE),
+                },
+                "/{listId}/update-list-name": {"PUT": Endpoint(rename_list, WRITE)},
+                "/{listId}/update-list-filters": {"PUT": Endpoint(refilter_list, WRITE)},
+                "/{listId}/restore": {"PUT": Endpoint(restore_list, WRITE)},
+                "/{listId}/schedule-conversion": {
+                    "GET": Endpoint(read_conversion, READ),
+                    "PUT": Endpoint(schedule_conversion, WRITE),
+                    "DELETE": Endpoint(cancel_conversion, WRITE),
+                },
+            },
         ),
         *memberships_routes(),
         *folders_routes(),
     ]
-
-
-def _at(path: str, **endpoints: Endpoint) -> list[Route]:
-    return forms(endpoints, f"/crm/v3/lists{path}", f"/crm/lists/{{dated}}{path}")
 
 
 def _book(call: Call) -> ListBook:

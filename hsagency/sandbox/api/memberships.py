@@ -11,7 +11,7 @@ from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.lists import Change, CrmList, ListBook, demand_static
 from hsagency.sandbox.contents.record import Record
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid
 
 READ, WRITE = ("crm.lists.read",), ("crm.lists.write",)
@@ -107,29 +107,29 @@ def read_lists_of_records(call: Call) -> Outcome:
 
 def memberships_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        *_at(
-            "/{listId}/memberships",
-            GET=Endpoint(read_memberships, READ),
-            DELETE=Endpoint(remove_all_members, WRITE),
-        ),
-        *_at("/{listId}/memberships/join-order", GET=Endpoint(read_join_order, READ)),
-        *_at("/{listId}/memberships/add", PUT=Endpoint(add_members, WRITE)),
-        *_at("/{listId}/memberships/remove", PUT=Endpoint(remove_members, WRITE)),
-        *_at("/{listId}/memberships/add-and-remove", PUT=Endpoint(add_and_remove_members, WRITE)),
-        *_at(
-            "/{listId}/memberships/add-from/{sourceListId}", PUT=Endpoint(add_members_from, WRITE)
-        ),
-        *_at(
-            "/records/{objectTypeId}/{recordId}/memberships",
-            GET=Endpoint(read_lists_of_record, READ),
-        ),
-        *_at("/records/memberships/batch/read", POST=Endpoint(read_lists_of_records, READ)),
-    ]
-
-
-def _at(path: str, **endpoints: Endpoint) -> list[Route]:
-    return forms(endpoints, f"/crm/v3/lists{path}", f"/crm/lists/{{dated}}{path}")
+    return routes_at(
+        "/crm/v3/lists",
+        "/crm/lists/{dated}",
+        tails={
+            "/{listId}/memberships": {
+                "GET": Endpoint(read_memberships, READ),
+                "DELETE": Endpoint(remove_all_members, WRITE),
+            },
+            "/{listId}/memberships/join-order": {"GET": Endpoint(read_join_order, READ)},
+            "/{listId}/memberships/add": {"PUT": Endpoint(add_members, WRITE)},
+            "/{listId}/memberships/remove": {"PUT": Endpoint(remove_members, WRITE)},
+            "/{listId}/memberships/add-and-remove": {
+                "PUT": Endpoint(add_and_remove_members, WRITE)
+            },
+            "/{listId}/memberships/add-from/{sourceListId}": {
+                "PUT": Endpoint(add_members_from, WRITE)
+            },
+            "/records/{objectTypeId}/{recordId}/memberships": {
+                "GET": Endpoint(read_lists_of_record, READ)
+            },
+            "/records/memberships/batch/read": {"POST": Endpoint(read_lists_of_records, READ)},
+        },
+    )
 
 
 def _book(call: Call) -> ListBook:

@@ -8,7 +8,7 @@ from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.links import Links
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.records import RecordStore
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import invalid, not_found
 
 WRITE = ("crm.objects.{type}.write",)
@@ -49,18 +49,14 @@ def delete_for_good(call: Call) -> Outcome:
 
 def merging_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        *forms(
-            {"POST": Endpoint(merge_records, WRITE)},
-            "/crm/v3/objects/{type}/merge",
-            "/crm/objects/{dated}/{type}/merge",
-        ),
-        *forms(
-            {"POST": Endpoint(delete_for_good, WRITE)},
-            "/crm/v3/objects/{type}/gdpr-delete",
-            "/crm/objects/{dated}/{type}/gdpr-delete",
-        ),
-    ]
+    return routes_at(
+        "/crm/v3/objects/{type}",
+        "/crm/objects/{dated}/{type}",
+        tails={
+            "/merge": {"POST": Endpoint(merge_records, WRITE)},
+            "/gdpr-delete": {"POST": Endpoint(delete_for_good, WRITE)},
+        },
+    )
 
 
 def _anywhere(store: RecordStore, id_: str, id_property: str | None) -> Record | None:

@@ -27,7 +27,7 @@ from hsagency.sandbox.oauth.grants import (
     remove_app,
 )
 from hsagency.sandbox.portals import Credential
-from hsagency.sandbox.routes import DATED, Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import DATED, Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, Reply, not_found
 
 # What an app may do for itself, without any portal (facts 6).
@@ -163,11 +163,10 @@ def oauth_routes() -> list[Route]:
         ),
     ):
         at_desk.append(DeskRoute(template, {}, door="desk", answers=answers))
-    path = "external-install"
-    gone = forms(
-        {"DELETE": Endpoint(uninstall, ("oauth",))},
-        f"/appinstalls/v3/{path}",
-        f"/appinstalls/{{dated}}/{path}",
+    gone = routes_at(
+        "/appinstalls/v3",
+        "/appinstalls/{dated}",
+        tails={"/external-install": {"DELETE": Endpoint(uninstall, ("oauth",))}},
         dated=("2026-09",),
     )
     return [*at_desk, *authorize_routes(), *gone]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hsagency.sandbox.api.paging import page_by_number
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.owners import Owners
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import invalid, is_number, not_found
 
 PAGE_DEFAULT, PAGE_MAX = 100, 500
@@ -42,9 +42,11 @@ def read_owner(call: Call) -> Outcome:
 
 def owners_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        *forms({"GET": Endpoint(list_owners, READ)}, "/crm/v3/owners", "/crm/owners/{dated}"),
-        *forms(
-            {"GET": Endpoint(read_owner, READ)}, "/crm/v3/owners/{id}", "/crm/owners/{dated}/{id}"
-        ),
-    ]
+    return routes_at(
+        "/crm/v3/owners",
+        "/crm/owners/{dated}",
+        tails={
+            "": {"GET": Endpoint(list_owners, READ)},
+            "/{id}": {"GET": Endpoint(read_owner, READ)},
+        },
+    )

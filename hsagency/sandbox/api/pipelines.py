@@ -21,7 +21,7 @@ from hsagency.sandbox.contents.staging import (
     restaged,
     stage_from,
 )
-from hsagency.sandbox.routes import Endpoint, Handler, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Handler, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.{type}.read",), ("crm.schemas.{type}.write",)
@@ -190,16 +190,15 @@ def pipelines_routes() -> list[Route]:
             "PATCH": update_stage, "PUT": replace_stage, "DELETE": delete_stage
         },
     }  # fmt: skip
-    return [
-        route
-        for tail, handlers in reads.items()
-        for route in forms(
-            {method: Endpoint(one, READ) for method, one in handlers.items()}
-            | {method: Endpoint(one, WRITE) for method, one in writes.get(tail, {}).items()},
-            f"/crm/v3/pipelines/{{type}}{tail}",
-            f"/crm/pipelines/{{dated}}/{{type}}{tail}",
-        )
-    ]
+    return routes_at(
+        "/crm/v3/pipelines/{type}",
+        "/crm/pipelines/{dated}/{type}",
+        tails={
+            tail: {method: Endpoint(one, READ) for method, one in handlers.items()}
+            | {method: Endpoint(one, WRITE) for method, one in writes.get(tail, {}).items()}
+            for tail, handlers in reads.items()
+        },
+    )
 
 
 def _known(call: Call) -> Pipelines:

@@ -21,7 +21,7 @@ from hsagency.sandbox.contents.preferences import (
     PreferenceBook,
     address,
 )
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid
 
 READ = ("communication_preferences.read", "communication_preferences.read_write")
@@ -115,35 +115,33 @@ def unsubscribe(call: Call) -> Outcome:
 def preferences_routes() -> list[Route]:
     """Return the routes of this module."""
     one, many = "/statuses/{email}", "/statuses/batch"
-    v3 = "/communication-preferences/v3"
+    root = "/communication-preferences"
+    v3 = f"{root}/v3"
     status_v3 = {"GET": Endpoint(read_statuses_v3, READ)}
     return [
-        *_at("/definitions", GET=Endpoint(list_definitions, READ)),
-        *_at(one, GET=Endpoint(read_statuses, READ), POST=Endpoint(write_status, WRITE)),
-        *_at(
-            f"{one}/unsubscribe-all",
-            GET=Endpoint(read_opt_out, READ),
-            POST=Endpoint(opt_out, WRITE),
+        *routes_at(
+            f"{root}/v4",
+            f"{root}/{{dated}}",
+            tails={
+                "/definitions": {"GET": Endpoint(list_definitions, READ)},
+                one: {"GET": Endpoint(read_statuses, READ), "POST": Endpoint(write_status, WRITE)},
+                f"{one}/unsubscribe-all": {
+                    "GET": Endpoint(read_opt_out, READ),
+                    "POST": Endpoint(opt_out, WRITE),
+                },
+                f"{many}/read": {"POST": Endpoint(read_many_statuses, READ)},
+                f"{many}/write": {"POST": Endpoint(write_many_statuses, WRITE)},
+                f"{many}/unsubscribe-all": {"POST": Endpoint(opt_many_out, WRITE)},
+                f"{many}/unsubscribe-all/read": {"POST": Endpoint(read_many_opt_outs, READ)},
+            },
         ),
-        *_at(f"{many}/read", POST=Endpoint(read_many_statuses, READ)),
-        *_at(f"{many}/write", POST=Endpoint(write_many_statuses, WRITE)),
-        *_at(f"{many}/unsubscribe-all", POST=Endpoint(opt_many_out, WRITE)),
-        *_at(f"{many}/unsubscribe-all/read", POST=Endpoint(read_many_opt_outs, READ)),
         Route(f"{v3}/definitions", {"GET": Endpoint(list_definitions_v3, READ)}),
-        *forms(
-            status_v3,
-            f"{v3}/status/email/{{email}}",
-            "/communication-preferences/{dated}/status/email/{email}",
-            dated=("2026-09",),
+        *routes_at(
+            v3, f"{root}/{{dated}}", tails={"/status/email/{email}": status_v3}, dated=("2026-09",)
         ),
         Route(f"{v3}/subscribe", {"POST": Endpoint(subscribe, WRITE)}),
         Route(f"{v3}/unsubscribe", {"POST": Endpoint(unsubscribe, WRITE)}),
     ]
-
-
-def _at(path: str, **endpoints: Endpoint) -> list[Route]:
-    root = "/communication-preferences"
-    return forms(endpoints, f"{root}/v4{path}", f"{root}/{{dated}}{path}")
 
 
 def _book(call: Call) -> PreferenceBook:

@@ -19,7 +19,7 @@ from hsagency.sandbox.contents.defining import (
     users_of,
 )
 from hsagency.sandbox.contents.definitions import Group, ObjectType, Property
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.{type}.read",), ("crm.schemas.{type}.write",)
@@ -146,24 +146,19 @@ def properties_routes() -> list[Route]:
         "PATCH": Endpoint(update_group, WRITE),
         "DELETE": Endpoint(archive_group, WRITE),
     }
-    table = {
-        "": every,
-        "/{name}": one,
-        "/groups": groups,
-        "/groups/{group}": group,
-        "/batch/create": {"POST": Endpoint(create_properties, WRITE)},
-        "/batch/read": {"POST": Endpoint(read_properties, READ)},
-        "/batch/archive": {"POST": Endpoint(archive_properties, WRITE)},
-    }
-    return [
-        route
-        for tail, endpoints in table.items()
-        for route in forms(
-            endpoints,
-            f"/crm/v3/properties/{{type}}{tail}",
-            f"/crm/properties/{{dated}}/{{type}}{tail}",
-        )
-    ]
+    return routes_at(
+        "/crm/v3/properties/{type}",
+        "/crm/properties/{dated}/{type}",
+        tails={
+            "": every,
+            "/{name}": one,
+            "/groups": groups,
+            "/groups/{group}": group,
+            "/batch/create": {"POST": Endpoint(create_properties, WRITE)},
+            "/batch/read": {"POST": Endpoint(read_properties, READ)},
+            "/batch/archive": {"POST": Endpoint(archive_properties, WRITE)},
+        },
+    )
 
 
 def answer_named(

@@ -10,7 +10,7 @@ from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.records import RecordStore
 from hsagency.sandbox.contents.values import demand_required, judged
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject
 
 PAGE_DEFAULT = 10
@@ -70,19 +70,17 @@ def records_routes() -> list[Route]:
     """Return the routes of this module."""
     return [
         *merging_routes(),
-        *forms(
-            {"GET": Endpoint(list_records, READ), "POST": Endpoint(create_record, WRITE)},
+        *routes_at(
             "/crm/v3/objects/{type}",
             "/crm/objects/{dated}/{type}",
-        ),
-        *forms(
-            {
-                "GET": Endpoint(read_record, READ),
-                "PATCH": Endpoint(update_record, WRITE),
-                "DELETE": Endpoint(archive_record, WRITE),
+            tails={
+                "": {"GET": Endpoint(list_records, READ), "POST": Endpoint(create_record, WRITE)},
+                "/{id}": {
+                    "GET": Endpoint(read_record, READ),
+                    "PATCH": Endpoint(update_record, WRITE),
+                    "DELETE": Endpoint(archive_record, WRITE),
+                },
             },
-            "/crm/v3/objects/{type}/{id}",
-            "/crm/objects/{dated}/{type}/{id}",
         ),
     ]
 

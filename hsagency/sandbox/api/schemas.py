@@ -21,7 +21,7 @@ from hsagency.sandbox.contents.locations import bare_type
 from hsagency.sandbox.contents.schemas import Schema, Schemas
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FULL_SCOPES
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.custom.read",), ("crm.schemas.custom.write",)
@@ -161,26 +161,24 @@ def schemas_routes() -> list[Route]:
         "PATCH": Endpoint(update_schema, WRITE),
         "DELETE": Endpoint(delete_schema, WRITE),
     }
-    table = {
-        "": every,
-        "/{schema}": one,
-        "/{schema}/associations": {"POST": Endpoint(create_association, WRITE)},
-        "/{schema}/associations/{association}": {"DELETE": Endpoint(archive_association, WRITE)},
-    }
-    old = ("/crm/v3/schemas", "/crm-object-schemas/v3/schemas")
     dated = "/crm-object-schemas/{dated}/schemas"
+    limit = {"GET": Endpoint(custom_type_limit, LIMIT_READ)}
     return [
-        *(
-            route
-            for tail, endpoints in table.items()
-            for route in forms(endpoints, *(f"{base}{tail}" for base in (*old, dated)))
+        *routes_at(
+            "/crm/v3/schemas",
+            "/crm-object-schemas/v3/schemas",
+            dated,
+            tails={
+                "": every,
+                "/{schema}": one,
+                "/{schema}/associations": {"POST": Endpoint(create_association, WRITE)},
+                "/{schema}/associations/{association}": {
+                    "DELETE": Endpoint(archive_association, WRITE)
+                },
+            },
         ),
-        *forms({"POST": Endpoint(read_schemas, READ)}, f"{dated}/batch/read"),
-        *forms(
-            {"GET": Endpoint(custom_type_limit, LIMIT_READ)},
-            "/crm/v3/limits/custom-object-types",
-            "/crm/limits/{dated}/custom-object-types",
-        ),
+        *routes_at(dated, tails={"/batch/read": {"POST": Endpoint(read_schemas, READ)}}),
+        *routes_at("/crm/v3/limits", "/crm/limits/{dated}", tails={"/custom-object-types": limit}),
     ]
 
 

@@ -6,7 +6,7 @@ from hsagency.sandbox.api.views import view_of_body
 from hsagency.sandbox.bodies import whole_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.searching import fitting, in_order
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid
 
 READ = ("crm.objects.{type}.read",)
@@ -38,8 +38,8 @@ def search_records(call: Call) -> Outcome:
 
 def search_routes() -> list[Route]:
     """Return the routes of this module."""
-    return forms(
-        {"POST": Endpoint(search_records, READ)},
-        "/crm/v3/objects/{type}/search",
-        "/crm/objects/{dated}/{type}/search",
+    return routes_at(
+        "/crm/v3/objects/{type}",
+        "/crm/objects/{dated}/{type}",
+        tails={"/search": {"POST": Endpoint(search_records, READ)}},
     )

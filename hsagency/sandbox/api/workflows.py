@@ -9,7 +9,7 @@ from hsagency.sandbox.api.paging import page_of
 from hsagency.sandbox.bodies import demand, inputs, objects, one_of, text
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.workflows import Flow, FlowBook
-from hsagency.sandbox.routes import Endpoint, Outcome, Route, forms
+from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
 
 # One scope for all methods: a token that reads workflows can switch them on (facts 6).
@@ -119,21 +119,21 @@ def map_workflow_ids(call: Call) -> Outcome:
 
 def workflows_routes() -> list[Route]:
     """Return the routes of this module."""
-    return [
-        *_at("/flows", GET=Endpoint(list_flows, SCOPE), POST=Endpoint(create_flow, SCOPE)),
-        *_at("/flows/batch/read", POST=Endpoint(read_flows, SCOPE)),
-        *_at(
-            "/flows/{flowId}",
-            GET=Endpoint(read_flow, SCOPE),
-            PUT=Endpoint(replace_flow, SCOPE),
-            DELETE=Endpoint(delete_flow, SCOPE),
-        ),
-        *_at("/workflow-id-mappings/batch/read", POST=Endpoint(map_workflow_ids, SCOPE)),
-    ]
-
-
-def _at(path: str, **endpoints: Endpoint) -> list[Route]:
-    return forms(endpoints, f"/automation/v4{path}", f"/automation/{{dated}}{path}", dated=BETAS)
+    return routes_at(
+        "/automation/v4",
+        "/automation/{dated}",
+        tails={
+            "/flows": {"GET": Endpoint(list_flows, SCOPE), "POST": Endpoint(create_flow, SCOPE)},
+            "/flows/batch/read": {"POST": Endpoint(read_flows, SCOPE)},
+            "/flows/{flowId}": {
+                "GET": Endpoint(read_flow, SCOPE),
+                "PUT": Endpoint(replace_flow, SCOPE),
+                "DELETE": Endpoint(delete_flow, SCOPE),
+            },
+            "/workflow-id-mappings/batch/read": {"POST": Endpoint(map_workflow_ids, SCOPE)},
+        },
+        dated=BETAS,
+    )
 
 
 def _book(call: Call) -> FlowBook:
