@@ -147,9 +147,29 @@ def _lab_settings(folder: Path) -> Path:
     is_flag=False,
     flag_value="good",
     type=click.Choice(["good", "expired", "not-yet-valid", "wrong-name", "untrusted"]),
-    help="Speak HTTPS, with this certificate; alone it means a good one.",
+    help="Speak HTTPS, with this certificate; alone it means a good one. For other programs: "
+    "hsagency trusts the public authorities only.",
 )
-@click.option("--at", metavar="TIME", help="Let its clock stand still at this time.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="Let its clock stand still at this time. What a limit counts never ends then: add "
+    "--speed or --no-limits, or move the clock over the control API.",
+)
+@click.option(
+    "--speed",
+    type=float,
+    metavar="N",
+    help="Let its clock run N times as fast as time, from now or from --at.",
+)
+@click.option(
+    "--no-limits",
+    "limits",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Count every call, and refuse none for being one too many.",
+)
 @click.option("--routes", is_flag=True, help="List what is simulated, and stop.")
 @as_json
 @shared
@@ -170,23 +190,35 @@ def sandbox(common: Shared, *, routes: bool, as_json: bool, **options: Any) -> N
     Examples:
       hsagency sandbox --portals 25 --csv clients.csv
       hsagency sandbox --port 8765 --seed 1 --faults faults.toml --ledger calls.jsonl
-      hsagency sandbox --tls expired --at 2026-11-01T05:00:00+00:00
+      hsagency sandbox --at 2026-11-01T05:00:00+00:00 --speed 60
+      hsagency sandbox --tls expired
       hsagency sandbox --routes --json
     """
     from hsagency.sandbox import run
+    from hsagency.sandbox.serving.running import said
     from hsagency.sandbox.surface import surface_as_text
 
-    del common
+    if common.workspace or common.store:
+        raise UsageError(
+            "A sandbox has no workspace and no store: leave out --workspace and --store. Nothing "
+            "was started."
+        )
     if as_json and not routes:
         raise UsageError("--json goes with --routes. Nothing was started.")
     if routes:
+        if beside := said(options):
+            raise UsageError(
+                f"--routes only lists, so leave out {', '.join(beside)}. Nothing was started."
+            )
         click.echo(surface_as_text(as_json=as_json))
         return
-
-    def announce(line: str) -> None:
-        click.echo(line.replace("hsagency onboard", f"{program()} onboard"))
-
-    run(**options, announce=announce)
+    run(
+        **options,
+        announce=click.echo,
+        quiet=common.quiet,
+        program=program(),
+        command=f"{program()} sandbox",
+    )
 
 
 COMMANDS = (demo, init, lab, sandbox)

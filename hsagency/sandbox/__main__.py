@@ -12,18 +12,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.serving.running import run
+from hsagency.sandbox.serving.running import run, said
 from hsagency.sandbox.surface import surface_as_text
 
+_COMMAND = "python -m hsagency.sandbox"
+_EPILOG = f"""\
+Trouble comes from a file of --faults:
+
+  [[fault]]
+  kind = "status"
+  status = 503
+  times = 2
+
+or while it runs, over the control API under /_sandbox/, with the key that is printed:
+
+  curl -H "X-Sandbox-Key: KEY" -d '{{"kind": "status", "status": 503, "times": 2}}' \\
+    http://127.0.0.1:PORT/_sandbox/faults
+
+Its calls are listed in hsagency/sandbox/control/api.py.
+
+Examples:
+  {_COMMAND} --portals 3 --csv clients.csv
+  {_COMMAND} --port 8765 --faults faults.toml --ledger calls.jsonl
+  {_COMMAND} --at 2026-11-01T05:00:00+00:00 --speed 60
+"""
 VARIANTS = ("good", "expired", "not-yet-valid", "wrong-name", "untrusted")
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what understands the arguments."""
     made = argparse.ArgumentParser(
-        prog="python -m hsagency.sandbox",
+        prog=_COMMAND,
         description="Serve a simulated HubSpot on this machine until it is interrupted.",
-        epilog="Example: python -m hsagency.sandbox --portals 3 --csv clients.csv",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     number = {"type": int, "metavar": "N"}
     file = {"type": Path, "metavar": "FILE"}
@@ -45,9 +67,26 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="good",
         choices=VARIANTS,
-        help="speak HTTPS, with this certificate",
+        help="speak HTTPS, with this certificate; a good one unless named",
     )
-    made.add_argument("--at", metavar="TIME", help="let its clock stand still at this time")
+    made.add_argument(
+        "--at",
+        metavar="TIME",
+        help="let its clock stand still at this time; what a limit counts never ends then: add "
+        "--speed or --no-limits",
+    )
+    made.add_argument(
+        "--speed",
+        type=float,
+        metavar="N",
+        help="let its clock run N times as fast as time, from now or from --at",
+    )
+    made.add_argument(
+        "--no-limits",
+        dest="limits",
+        action="store_false",
+        help="count every call, and refuse none for being one too many",
+    )
     made.add_argument("--routes", action="store_true", help="list what is simulated, and stop")
     made.add_argument("--json", action="store_true", help="list it as JSON")
     return made
@@ -55,15 +94,22 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
-    asked = vars(parser().parse_args(arguments))
+    understands = parser()
+    asked = vars(understands.parse_args(arguments))
     routes, as_json = asked.pop("routes"), asked.pop("json")
+    if as_json and not routes:
+        understands.error("--json goes with --routes; nothing was started")
+    if routes and (beside := said(asked)):
+        understands.error(
+            f"--routes only lists, so leave out {', '.join(beside)}; nothing was started"
+        )
     try:
         if routes:
             _say(surface_as_text(as_json=as_json))
         else:
-            run(**asked, announce=_say)
+            run(**asked, announce=_say, command=_COMMAND)
     except SandboxError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"Error: {error}\n")
         return 1
     return 0
 

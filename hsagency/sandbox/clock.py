@@ -33,7 +33,8 @@ class Clock:
 
     `Clock()` runs, and goes on running from wherever it is moved to; `Clock(at)` stands still,
     and `Clock(at, speed=3600)` runs from there, an hour in every second. `freeze` and `run`
-    change from one to the other. A simulated latency always takes real seconds.
+    change from one to the other. While it stands still nothing that a limit counts ever ends:
+    a burst used up stays so until it is moved. A simulated latency always takes real seconds.
     """
 
     def __init__(self, at: datetime | None = None, *, speed: float | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import ssl
 import subprocess
@@ -37,8 +38,11 @@ def test_it_serves_a_fleet_and_stops_cleanly(tmp_path: Path, number: signal.Sign
         path = tmp_path / "clients.csv"
         assert path.stat().st_mode & 0o777 == 0o600
         if number is signal.SIGINT:
-            run_cli(["init", "workspace", "--store", "age:credentials"], cwd=tmp_path)
-            done = run_cli(["onboard", "../clients.csv", "--api", url], cwd=tmp_path / "workspace")
+            for line in said[2:4]:  # as they stand there, in the folder it was started in
+                typed = shlex.split(line.partition(": hsagency ")[2])
+                more = ["--store", "age:credentials"] if typed[0] == "init" else []
+                done = run_cli([*typed, *more], cwd=tmp_path)
+                assert done.returncode == 0, done.stderr
             assert "3 onboarded." in done.stdout
         process.send_signal(number)
         out, errors = process.communicate(timeout=30)
@@ -60,6 +64,41 @@ def test_it_lists_what_it_simulates(tmp_path: Path) -> None:
     assert {"family", "path", "methods", "versions"} == set(document[0])
     refused = run_cli(["sandbox", "--json"], cwd=tmp_path)
     assert (refused.returncode, "goes with --routes" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--routes", "--csv", "clients.csv", "--seed", "1"], "leave out --csv, --seed"),
+        (["--store", "nope:"], "no workspace and no store"),
+        (["--workspace", "here"], "no workspace and no store"),
+    ],
+)
+def test_what_means_nothing_to_it_is_refused(tmp_path: Path, args: list[str], why: str) -> None:
+    done = run_cli(["sandbox", *args], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why in done.stderr
+    assert "Nothing was started." in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quiet_says_where_it_is_and_the_way_to_its_control_api(tmp_path: Path) -> None:
+    with running_cli(["sandbox", "--portals", "1", "--quiet"], cwd=tmp_path) as process:
+        assert process.stdout is not None
+        address, control = (process.stdout.readline().decode() for _ in range(2))
+        assert address.startswith("1 simulated portals at http://127.0.0.1:")
+        assert control.startswith("Control API: ")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == (b"", b"")
+
+
+def test_the_authority_of_an_untrusted_certificate_is_not_recommended(tmp_path: Path) -> None:
+    args = ["sandbox", "--portals", "1", "--tls", "untrusted"]
+    with running_cli(args, cwd=tmp_path) as process:
+        said = "\n".join(started(process))
+    assert "Certificate: untrusted; it is signed by another authority" in said
+    assert "SSL_CERT_FILE" not in said
+    assert "hsagency trusts the public authorities only" in said
 
 
 def test_it_breaks_things_from_a_file_and_writes_what_it_got(tmp_path: Path) -> None:
@@ -85,6 +124,7 @@ def test_over_https_its_authority_is_in_a_file_and_our_own_clients_trust_nobody(
         assert not any(line.startswith("Onboard them") for line in said)
         trust = next(line for line in said if line.startswith(f"Certificate: {variant}"))
         file = trust.partition("SSL_CERT_FILE=")[2]
+        assert f"curl --cacert {file}" in trust
         context = ssl.create_default_context(cafile=file)
         with httpx.Client(verify=context, trust_env=False) as client:
             asked = partial(client.get, f"{url}/account-info/v3/details")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -146,10 +147,12 @@ def test_the_list_is_printed_and_nothing_is_started(capsys) -> None:
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (["--at", "noon"], "'noon' is not a time"),
-        (["--at", "2026-11-01T05:00:00"], "needs a time with its zone"),
+        (["--at", "noon"], "--at noon: that is not a time; the sandbox was not started"),
+        (["--at", "2026-11-01"], "--at 2026-11-01 needs a time with its zone; the sandbox was not"),
+        (["--at", "0001-01-01T00:00:00Z"], "knows the years 1990 to 2199; the sandbox was not"),
+        (["--speed", "-1"], "--speed -1 is not a speed; the sandbox was not started"),
         (["--portals", "0"], "not 0"),
-        (["--faults", "/nowhere/faults.toml"], "cannot be read"),
+        (["--faults", "/nowhere/faults.toml"], "no fault was added. The sandbox was not started"),
         (["--ledger", "/nowhere/calls.jsonl"], "cannot be written"),
         (["--port", "99999"], "cannot be used"),
     ],
@@ -158,7 +161,62 @@ def test_what_cannot_be_done_is_said_with_exit_code_1(capsys, args, why) -> None
     assert main(args) == 1
     said = capsys.readouterr()
     assert why in said.err
+    assert said.err.startswith("Error: ")
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--json"], "--json goes with --routes"),
+        (["--routes", "--csv", "x.csv", "--no-limits"], "leave out --csv, --no-limits"),
+    ],
+)
+def test_what_does_not_go_together_is_wrong_usage(capsys, args, why) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(args)
+    said = capsys.readouterr()
+    assert (stopped.value.code, said.out) == (2, "")
+    assert f"{why}; nothing was started" in said.err
+
+
+def test_a_limit_passes_on_a_clock_that_runs_and_is_not_there_without_limits(
+    tmp_path: Path,
+) -> None:
+    """What stands still never lets a burst pass; both ways out are options."""
+    at = ["--portals", "1", "--contacts", "1", "--at", "2026-11-01T05:00:00+00:00"]
+    refused, told = {}, {}
+    for more in ([], ["--speed", "100000"], ["--no-limits"]):
+        name = tmp_path / "-".join(["list", *more])
+        with bare(*at, *more, "--csv", str(name), folder=tmp_path) as (_, lines):
+            url = next(line for line in lines if "simulated portals at" in line).split()[-1]
+            token = name.read_text("utf-8").splitlines()[1].split(",")[1]
+            headers = {"authorization": f"Bearer {token}"}
+            with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+                answers = [client.get(f"{CONTACTS}/101").status_code for _ in range(200)]
+            refused["".join(more[:1])] = answers.count(429)
+            told["".join(more[:1])] = "\n".join(lines)
+    assert refused == {"": 10, "--speed": 0, "--no-limits": 0}
+    assert "stands still at 2026-11-01T05:00:00+00:00" in told[""]
+    assert "100000 seconds in every second" in told["--speed"]
+    assert "Limits: none" in told["--no-limits"]
+
+
+def test_what_it_says_to_come_back_is_the_whole_command(tmp_path: Path) -> None:
+    """The same fleet, faults and time at the same address; only what was done there is gone."""
+    (tmp_path / "my faults.toml").write_text("", "utf-8")
+    args = ["--portals", "2", "--contacts", "3", "--seed", "5", "--at", "2026-11-01T05:00:00Z"]
+    args += ["--speed", "2.0", "--no-limits", "--faults", "my faults.toml"]
+
+    def told(*args: str) -> tuple[str, list[str]]:
+        with bare(*args, folder=tmp_path) as (_, lines):
+            again = next(line for line in lines if line.startswith("To come back"))
+            assert "Faults in force: 0" in lines
+            assert any("start afresh" in line for line in lines)
+            return lines[0], shlex.split(again.partition("python -m hsagency.sandbox ")[2])
+
+    address, again = told(*args)
+    assert told(*again) == (address, again)
 
 
 def test_both_command_lines_have_the_same_options_and_defaults() -> None:
@@ -187,7 +245,7 @@ def test_https_without_its_library_says_what_to_install(tmp_path: Path) -> None:
     assert lines == []
     assert process.returncode == 1
     assert errors == (
-        "HTTPS needs the library trustme, which is not installed; the sandbox was not started. "
+        "Error: HTTPS needs the library trustme, which is not installed; the sandbox was not started. "
         "Install it: pip install trustme.\n"
     )
 
@@ -201,4 +259,5 @@ def test_the_module_is_a_program(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "python -m hsagency.sandbox --portals 3 --csv clients.csv" in done.stdout
+    for words in ("--portals 3 --csv clients.csv", "[[fault]]", "/_sandbox/faults", "--speed"):
+        assert words in done.stdout

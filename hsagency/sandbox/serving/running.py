@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.clients_csv import write_clients_csv
-from hsagency.sandbox.clock import Clock
-from hsagency.sandbox.control.api import KEY_HEADER, PREFIX
+from hsagency.sandbox.clock import FIRST_YEAR, LAST_YEAR, SPEED_MAX, Clock
 from hsagency.sandbox.control.fault_files import read_faults
 from hsagency.sandbox.core import Sandbox
+from hsagency.sandbox.serving.banner import Asked, banner, essentials
 from hsagency.sandbox.serving.ledger_file import LedgerFile
-from hsagency.sandbox.serving.server import SandboxServer, serve
+from hsagency.sandbox.serving.server import serve
 
 if TYPE_CHECKING:
     from hsagency.sandbox.serving.tls import Variant
@@ -36,54 +36,100 @@ def run(
     faults: Path | None = None,
     ledger: Path | None = None,
     at: str | None = None,
+    speed: float | None = None,
+    limits: bool = True,
+    quiet: bool = False,
+    program: str = "hsagency",
+    command: str = "hsagency sandbox",
 ) -> None:
     """
     Serve a new sandbox until SIGINT or SIGTERM; must run in the main thread.
 
-    `at` is the time at which its clock stands still.
+    Its clock stands still `at` a time, or runs from there with `speed`. `quiet` announces its
+    address and the control API's key alone; `program` and `command` are how what it advises is
+    typed here.
     """
-    clock = Clock(_time(at)) if at else None
-    sandbox = Sandbox(portals=portals, seed=seed, contacts=contacts, clock=clock)
-    for fault in read_faults(faults, sandbox=sandbox) if faults else ():
-        sandbox.faults.add(fault)
+    sandbox = Sandbox(
+        portals=portals, seed=seed, contacts=contacts, clock=_clock(at, speed), limits=limits
+    )
+    if faults is not None:
+        _arm(sandbox, faults)
     with _stop_signal() as stopped, ExitStack() as stack:
         server = stack.enter_context(serve(sandbox, port=port, tls=tls or False))
         if ledger is not None:
             sandbox.watch(stack.enter_context(LedgerFile(ledger)).write)
         if csv is not None:
             write_clients_csv(sandbox, csv)
-            announce(f"Client list: {csv}")
-        announce(f"{portals} simulated portals at {server.url}")
-        if csv is not None and tls is None:
-            announce(f"Onboard them: hsagency onboard {csv} --api {server.url}")
-        again = f"--port {server.url.rpartition(':')[2]} --seed {seed}"
-        announce(f"To come back to this address later: {again}")
-        for line in _extras(server, tls=tls, ledger=ledger):
+        asked = Asked(
+            portals=portals,
+            contacts=contacts,
+            seed=seed,
+            csv=csv,
+            faults=faults,
+            ledger=ledger,
+            tls=tls,
+            at=at,
+            speed=speed,
+            limits=limits,
+            program=program,
+            command=command,
+        )
+        for line in essentials(server) if quiet else banner(server, asked):
             announce(line)
-        announce(f"Control API: {server.url}{PREFIX}  {KEY_HEADER}: {server.control_key}")
-        announce("Stop it with Ctrl-C.")
         stopped.wait()
-    announce("Stopped.")
+    if not quiet:
+        announce("Stopped.")
 
 
-def _extras(server: SandboxServer, *, tls: Variant | None, ledger: Path | None) -> Iterator[str]:
-    if tls is not None:
-        # hsagency itself cannot be told to trust anybody, so that nobody is told to onboard
-        yield f"Certificate: {tls}; to trust its authority: SSL_CERT_FILE={server.ca_file}"
-    if len(server.sandbox.faults):
-        yield f"Faults in force: {len(server.sandbox.faults)}"
-    if ledger is not None:
-        yield f"Ledger: {ledger}"
+def said(options: Mapping[str, object]) -> list[str]:
+    """Return which options of a command line say something else than `run` does by itself."""
+    usual = run.__kwdefaults__ or {}
+    return [
+        "--no-limits" if name == "limits" else f"--{name}"
+        for name, value in options.items()
+        if value != usual[name]
+    ]
+
+
+def _arm(sandbox: Sandbox, file: Path) -> None:
+    try:
+        for fault in read_faults(file, sandbox=sandbox):
+            sandbox.faults.add(fault)
+    except SandboxError as error:
+        raise SandboxError(
+            f"{error.message} The sandbox was not started.", hint=error.hint
+        ) from error
+
+
+def _clock(at: str | None, speed: float | None) -> Clock:
+    if speed is not None and not 0 <= speed <= SPEED_MAX:
+        raise SandboxError(
+            f"--speed {speed:g} is not a speed; the sandbox was not started.",
+            hint=f"It is a number from 0, which stands still, to {SPEED_MAX:,.0f}.",
+        )
+    return Clock(None if at is None else _time(at), speed=speed)
 
 
 def _time(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError as error:
         raise SandboxError(
-            f"{text!r} is not a time; the sandbox was not started.",
-            hint="Write it as 2026-11-01T05:00:00+00:00.",
+            f"--at {text}: that is not a time; the sandbox was not started.", hint=_WRITTEN
         ) from error
+    if at.tzinfo is None:
+        raise SandboxError(
+            f"--at {text} needs a time with its zone; the sandbox was not started.", hint=_WRITTEN
+        )
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise SandboxError(
+            f"--at {text}: a clock knows the years {FIRST_YEAR} to {LAST_YEAR}; the sandbox was "
+            "not started."
+        )
+    return at
+
+
+_WRITTEN = "Write it as 2026-11-01T05:00:00+00:00."
 
 
 @contextmanager
