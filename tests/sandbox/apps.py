@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -17,10 +18,28 @@ CALLBACK = "http://localhost:8085/callback"
 READ = "crm.objects.contacts.read"
 CUSTOM = "crm.objects.custom.read"
 TOKEN = "/oauth/2026-09/token"
+INTROSPECT = "/oauth/2026-09/token/introspect"
+REVOKE = "/oauth/2026-09/token/revoke"
+UNINSTALL = "/appinstalls/2026-09/external-install"
+MODERN = ("/oauth/2026-09/token", "/oauth/2026-03/token", "/oauth/v3/token")
 VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123"
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 )
+
+
+_ERRORS = {
+    "BAD_AUTH_CODE": "invalid_grant",
+    "BAD_CLIENT_ID": "invalid_client",
+    "BAD_CLIENT_SECRET": "invalid_client",
+    "BAD_CODE_VERIFIER": "invalid_grant",
+    "BAD_GRANT_TYPE": "unsupported_grant_type",
+    "BAD_HUB": "access_denied",
+    "BAD_REDIRECT_URI": "invalid_grant",
+    "BAD_REFRESH_TOKEN": "invalid_grant",
+    "BAD_SCOPES": "invalid_scope",
+    "EXPIRED_AUTH_CODE": "invalid_grant",
+}
 
 
 @dataclass
@@ -72,6 +91,26 @@ class Developer:
 
     def call(self, token: str, path: str = "/crm/v3/objects/contacts") -> httpx.Response:
         return self.client.get(path, headers={"authorization": f"Bearer {token}"})
+
+
+def planner(
+    sandbox: Sandbox, connect: Callable[[Sandbox, str | None], httpx.Client], **how: Any
+) -> Developer:
+    """Register an app, which asks to read contacts and may read more."""
+    app = sandbox.register_app(
+        "Planner", redirect_uris=[CALLBACK], required=[READ], optional=[CUSTOM, "forms"], **how
+    )
+    return Developer(app, connect(sandbox, None), sandbox)
+
+
+def refused(answer: httpx.Response, marker: str) -> None:
+    """Check the whole body of a refusal: HubSpot's fields and those of RFC 6749 (facts 4.2)."""
+    assert answer.status_code == 400
+    body = answer.json()
+    assert body.keys() == {"error", "error_description", "status", "message"}
+    assert body["status"] == marker
+    assert body["error"] == _ERRORS[marker]
+    assert body["message"] == body["error_description"] != ""
 
 
 def answered(response: httpx.Response) -> dict[str, str]:

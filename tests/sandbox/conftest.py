@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from hsagency.sandbox import Clock, Sandbox, serve
+from tests.sandbox.apps import Developer, planner
+from tests.sandbox.asking import Asking
 
 Client: TypeAlias = httpx.Client
 Connect: TypeAlias = Callable[[Sandbox, str | None], Client]
@@ -63,6 +65,24 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 def client(sandbox: Sandbox, inside: Connect) -> Client:
     """The first portal, in process."""
     return inside(sandbox, sandbox.portals[0].token)
+
+
+@pytest.fixture
+def ask(sandbox: Sandbox) -> Asking:
+    """The first portal, asked for JSON."""
+    return Asking(sandbox)
+
+
+@pytest.fixture
+def developer(sandbox: Sandbox, connect: Connect) -> Developer:
+    """An app, whose claims are made of both carriers."""
+    return planner(sandbox, connect)
+
+
+@pytest.fixture
+def quick(sandbox: Sandbox, inside: Connect) -> Developer:
+    """The same app, in process only: for what the carrier cannot change."""
+    return planner(sandbox, inside)
 
 
 def bearer(token: str | None) -> dict[str, str]:

@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsagency.errors import SandboxError
-from hsagency.sandbox import Clock, Fault, Sandbox, serve
-from hsagency.sandbox.api.oauth import OWN_SCOPES
+from hsagency.sandbox import Clock, Fault, Sandbox
 from hsagency.sandbox.portals import FULL_SCOPES
-from tests.sandbox.apps import CALLBACK, CHALLENGE, CUSTOM, READ, VERIFIER, Developer
+from tests.sandbox.apps import (
+    CALLBACK,
+    INTROSPECT,
+    MODERN,
+    READ,
+    REVOKE,
+    Developer,
+    planner,
+    refused,
+)
 from tests.sandbox.conftest import NOON, Connect
-
-INTROSPECT = "/oauth/2026-09/token/introspect"
-REVOKE = "/oauth/2026-09/token/revoke"
-UNINSTALL = "/appinstalls/2026-09/external-install"
-MODERN = ("/oauth/2026-09/token", "/oauth/2026-03/token", "/oauth/v3/token")
-
-
-@pytest.fixture
-def developer(sandbox: Sandbox, connect: Connect) -> Developer:
-    return made(sandbox, connect)
-
-
-@pytest.fixture
-def quick(sandbox: Sandbox, inside: Connect) -> Developer:
-    """The same app, in process only: for what the carrier cannot change."""
-    return made(sandbox, inside)
-
-
-def made(sandbox: Sandbox, connect: Connect, **how: str) -> Developer:
-    app = sandbox.register_app(
-        "Planner", redirect_uris=[CALLBACK], required=[READ], optional=[CUSTOM, "forms"], **how
-    )
-    return Developer(app, connect(sandbox, None), sandbox)
-
-
-def refused(answer, marker: str) -> None:
-    """Check the whole body of a refusal: HubSpot's fields and those of RFC 6749 (facts 4.2)."""
-    assert answer.status_code == 400
-    body = answer.json()
-    assert body.keys() == {"error", "error_description", "status", "message"}
-    assert body["status"] == marker
-    assert body["error"] == ERRORS[marker]
-    assert body["message"] == body["error_description"] != ""
-
-
-ERRORS = {
-    "BAD_AUTH_CODE": "invalid_grant",
-    "BAD_CLIENT_ID": "invalid_client",
-    "BAD_CLIENT_SECRET": "invalid_client",
-    "BAD_CODE_VERIFIER": "invalid_grant",
-    "BAD_GRANT_TYPE": "unsupported_grant_type",
-    "BAD_HUB": "access_denied",
-    "BAD_REDIRECT_URI": "invalid_grant",
-    "BAD_REFRESH_TOKEN": "invalid_grant",
-    "BAD_SCOPES": "invalid_scope",
-    "EXPIRED_AUTH_CODE": "invalid_grant",
-}
 
 
 @pytest.mark.parametrize("path", MODERN)
@@ -165,107 +123,6 @@ def test_a_refresh_may_ask_for_less(quick: Developer) -> None:
     refused(quick.refresh(refresh, scope=f"{READ} tickets"), "BAD_SCOPES")
 
 
-def test_a_wrong_client_id(developer: Developer) -> None:
-    """Facts 4.2."""
-    for wrong in (None, "", "nobody"):
-        refused(developer.exchange("any", client_id=wrong), "BAD_CLIENT_ID")
-
-
-def test_a_wrong_client_secret(developer: Developer) -> None:
-    """Facts 4.2."""
-    for wrong in (None, "", "guess", "gu\u00e9ss"):
-        refused(developer.exchange(developer.code(), client_secret=wrong), "BAD_CLIENT_SECRET")
-
-
-def test_a_wrong_grant_type(developer: Developer) -> None:
-    """Facts 4.2."""
-    for wrong in (None, "", "password"):
-        refused(developer.exchange("any", grant_type=wrong), "BAD_GRANT_TYPE")
-
-
-def test_a_wrong_code(developer: Developer) -> None:
-    """Facts 4.2."""
-    for wrong in (None, "", "made-up"):
-        refused(developer.post(grant_type="authorization_code", code=wrong), "BAD_AUTH_CODE")
-
-
-def test_only_what_a_kind_of_grant_trades_decides_whose_portal_it_is(quick: Developer) -> None:
-    refresh, code = quick.install(0)["refresh_token"], quick.code(1)
-    assert quick.refresh(refresh, code=code).status_code == 200
-    assert quick.exchange(code, refresh_token=refresh).status_code == 200
-
-
-def test_a_code_works_once(developer: Developer) -> None:
-    """Facts 4.2; the tokens of the first exchange stay good (an assumption)."""
-    code = developer.code()
-    issued = developer.exchange(code).json()
-    refused(developer.exchange(code), "BAD_AUTH_CODE")
-    assert developer.call(issued["access_token"]).status_code == 200
-
-
-def test_a_code_that_is_too_old(developer: Developer) -> None:
-    """Facts 4.2 name EXPIRED_AUTH_CODE and call it old; when it is said is an assumption."""
-    code = developer.code()
-    developer.sandbox.clock.advance(300)
-    refused(developer.exchange(code), "EXPIRED_AUTH_CODE")
-
-
-def test_a_wrong_redirect_address(developer: Developer) -> None:
-    """Facts 4.2 and 6: the same to the letter as at the consent page."""
-    code = developer.code()
-    for wrong in (None, "", f"{CALLBACK}/", CALLBACK.upper()):
-        refused(developer.exchange(code, redirect_uri=wrong), "BAD_REDIRECT_URI")
-    assert developer.exchange(code).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("challenge", "method"), [(CHALLENGE, "S256"), (VERIFIER, "plain"), (VERIFIER, None)]
-)
-def test_who_sent_a_challenge_must_know_its_verifier(quick: Developer, challenge, method) -> None:
-    """Facts 1.7 and 4.2; that ordinary apps may use it is undocumented (facts 6)."""
-    code = quick.code(code_challenge=challenge, code_challenge_method=method)
-    for wrong in (None, "", "x" * 50, CHALLENGE):
-        refused(quick.exchange(code, code_verifier=wrong), "BAD_CODE_VERIFIER")
-    assert quick.exchange(code, code_verifier=VERIFIER).status_code == 200
-
-
-def test_a_wrong_refresh_token(developer: Developer) -> None:
-    """Facts 4.2, the words too."""
-    for wrong in ("", "na1-00000000-0000-4000-8000-000000000000"):
-        answer = developer.refresh(wrong)
-        refused(answer, "BAD_REFRESH_TOKEN")
-        assert answer.json()["message"] == "refresh token is invalid, expired or revoked"
-
-
-def test_codes_and_refresh_tokens_are_no_good_to_another_app(quick: Developer) -> None:
-    """An assumption as to the markers."""
-    sandbox = quick.sandbox
-    app = sandbox.register_app("Other", redirect_uris=[CALLBACK], required=[READ])
-    other = Developer(app, quick.client, sandbox)
-    refused(other.exchange(quick.code()), "BAD_AUTH_CODE")
-    issued = quick.install()
-    refused(other.refresh(issued["refresh_token"]), "BAD_REFRESH_TOKEN")
-    for kind in ("access_token", "refresh_token"):
-        assert other.post(INTROSPECT, token=issued[kind]).json() == {"active": False}
-    assert other.post(REVOKE, token=issued["refresh_token"]).status_code == 200
-    assert quick.refresh(issued["refresh_token"]).status_code == 200
-
-
-def test_a_portal_that_is_suspended_or_gone(quick: Developer) -> None:
-    """Facts 4.2: BAD_HUB, "missing or unknown hub id". That a suspended one says so: assumed."""
-    portal_id = quick.sandbox.portals[0].portal_id
-    refresh, code = quick.install()["refresh_token"], quick.code()
-    quick.sandbox.suspend(portal_id)
-    refused(quick.refresh(refresh), "BAD_HUB")
-    refused(quick.exchange(code), "BAD_HUB")
-    quick.sandbox.unsuspend(portal_id)
-    assert quick.refresh(refresh).status_code == 200
-    quick.sandbox.uninstall(portal_id, quick.app.client_id, hub_gone=True)
-    answer = quick.refresh(refresh)
-    refused(answer, "BAD_HUB")
-    assert answer.json()["message"] == "missing or unknown hub id"
-
-
 def test_an_app_gets_a_token_for_itself(developer: Developer) -> None:
     """Facts 1.7 and 6: client_credentials, no refresh_token; it opens no portal."""
     issued = developer.post(
@@ -278,42 +135,6 @@ def test_an_app_gets_a_token_for_itself(developer: Developer) -> None:
     assert (shown["active"], shown["token_use"]) == (True, "client_credentials")
     developer.sandbox.clock.advance(1800)
     assert developer.post(INTROSPECT, token=issued["access_token"]).json() == {"active": False}
-
-
-@pytest.mark.parametrize("scope", [None, "", READ, "developer.webhooks_journal.read tickets"])
-def test_an_app_gets_no_portals_scopes_for_itself(quick: Developer, scope) -> None:
-    """Facts 4.2; that it is said of a missing scope too is an assumption."""
-    assert READ not in OWN_SCOPES
-    refused(quick.post(grant_type="client_credentials", scope=scope), "BAD_SCOPES")
-
-
-def test_a_body_that_is_no_form_is_refused(developer: Developer) -> None:
-    """Facts 1.7: form-encoded. The status is an assumption."""
-    form = {"client_id": developer.app.client_id, "client_secret": developer.app.client_secret}
-    assert developer.client.post(MODERN[0], json=form).status_code == 415
-
-
-@pytest.mark.parametrize("body", [b"client_id=\xff", b"&".join([b"a=b"] * 200)])
-def test_a_form_that_cannot_be_read_says_nothing(quick: Developer, body: bytes) -> None:
-    kind = {"content-type": "application/x-www-form-urlencoded"}
-    refused(quick.client.post(MODERN[0], content=body, headers=kind), "BAD_CLIENT_ID")
-
-
-def test_only_version_one_reads_secrets_from_the_query(quick: Developer) -> None:
-    """Facts 1.7: and the ledger keeps none of them."""
-    refresh = quick.install()["refresh_token"]
-    query = {"client_secret": quick.app.client_secret, "refresh_token": refresh}
-    rest = {"client_id": quick.app.client_id, "grant_type": "refresh_token"}
-    answers = [
-        quick.client.post(path, params=query, data=rest) for path in ("/oauth/v1/token", *MODERN)
-    ]
-    assert answers[0].status_code == 200
-    for answer in answers[1:]:
-        refused(answer, "BAD_CLIENT_SECRET")
-    sandbox = quick.sandbox
-    kept = repr((sandbox.ledger(None), sandbox.ledger(sandbox.portals[0].portal_id)))
-    assert refresh not in kept
-    assert quick.app.client_secret not in kept
 
 
 @pytest.mark.parametrize(
@@ -436,95 +257,6 @@ def test_the_old_lookup_knows_no_static_token(quick: Developer) -> None:
     assert quick.client.get(f"/oauth/v1/access-tokens/{token}").status_code == 404
 
 
-@pytest.mark.parametrize("path", [UNINSTALL, "/appinstalls/v3/external-install"])
-def test_an_app_uninstalls_itself(developer: Developer, path: str) -> None:
-    """Facts 1.7; that its access tokens end at once is an assumption."""
-    issued = developer.install()
-    mine = {"authorization": f"Bearer {issued['access_token']}"}
-    answer = developer.client.delete(path, headers=mine)
-    assert (answer.status_code, answer.content) == (204, b"")
-    refused(developer.refresh(issued["refresh_token"]), "BAD_REFRESH_TOKEN")
-    after = developer.call(issued["access_token"])
-    assert (after.status_code, after.json()["category"]) == (401, "INVALID_AUTHENTICATION")
-    assert developer.install()["refresh_token"] != issued["refresh_token"]
-
-
-def test_uninstalling_takes_an_app_out_of_one_portal_only(quick: Developer) -> None:
-    first, second = quick.install(0), quick.install(1)
-    quick.sandbox.uninstall(first["hub_id"], quick.app.client_id)
-    refused(quick.refresh(first["refresh_token"]), "BAD_REFRESH_TOKEN")
-    assert quick.refresh(second["refresh_token"]).status_code == 200
-    with pytest.raises(SandboxError, match="no such app"):
-        quick.sandbox.uninstall(first["hub_id"], quick.app.client_id)
-
-
-def test_uninstalling_leaves_the_portals_other_apps_alone(quick: Developer) -> None:
-    app = quick.sandbox.register_app("Other", redirect_uris=[CALLBACK], required=[READ])
-    other = Developer(app, quick.client, quick.sandbox)
-    mine, theirs = quick.install(), other.install()
-    quick.sandbox.uninstall(mine["hub_id"], quick.app.client_id)
-    assert other.call(theirs["access_token"]).status_code == 200
-    assert other.refresh(theirs["refresh_token"]).status_code == 200
-
-
-def test_uninstalling_takes_the_codes_along(quick: Developer) -> None:
-    quick.install()
-    code = quick.code()
-    quick.sandbox.uninstall(quick.sandbox.portals[0].portal_id, quick.app.client_id)
-    refused(quick.exchange(code), "BAD_AUTH_CODE")
-
-
-def test_a_static_token_uninstalls_nothing(quick: Developer) -> None:
-    """The status is an assumption."""
-    issued, own = quick.install(), quick.sandbox.portals[0].token
-    answer = quick.client.delete(UNINSTALL, headers={"authorization": f"Bearer {own}"})
-    assert answer.status_code == 403
-    assert quick.refresh(issued["refresh_token"]).status_code == 200
-
-
-def test_an_access_token_can_be_ended_before_its_time(quick: Developer) -> None:
-    issued = quick.install()
-    quick.sandbox.end_access(issued["access_token"])
-    answer = quick.call(issued["access_token"])
-    assert (answer.status_code, answer.json()["category"]) == (401, "INVALID_AUTHENTICATION")
-    assert quick.refresh(issued["refresh_token"]).status_code == 200
-    for other in ("nobody's", quick.sandbox.portals[0].token):
-        with pytest.raises(SandboxError, match="nothing was ended"):
-            quick.sandbox.end_access(other)
-
-
-def test_the_security_history_tells_of_installs_and_uninstalls(quick: Developer) -> None:
-    """Facts 1.4; one install however often it is confirmed."""
-    portal = quick.sandbox.portals[0]
-    quick.install()
-    quick.install()
-    quick.sandbox.uninstall(portal.portal_id, quick.app.client_id)
-    found = quick.call(portal.token, "/account-info/2026-09/activity/security?limit=200").json()
-    mine = [e["type"] for e in found["results"] if e.get("objectId") == str(quick.app.app_id)]
-    assert Counter(mine) == {"INSTALL_INTEGRATION": 1, "UNINSTALL_INTEGRATION": 1}
-
-
-def test_version_one_ends_on_16_february_2027(quick: Developer) -> None:
-    """Facts 0; what it answers then is an assumption."""
-    issued = quick.install()
-    calls = (
-        ("POST", "/oauth/v1/token"),
-        ("GET", f"/oauth/v1/access-tokens/{issued['access_token']}"),
-        ("GET", f"/oauth/v1/refresh-tokens/{issued['refresh_token']}"),
-        ("DELETE", f"/oauth/v1/refresh-tokens/{issued['refresh_token']}"),
-    )
-    quick.sandbox.clock.set(datetime(2027, 2, 15, 23, 59, 59, tzinfo=UTC))
-    assert quick.refresh(issued["refresh_token"], path="/oauth/v1/token").status_code == 200
-    quick.sandbox.clock.advance(1)
-    assert [quick.client.request(*call).status_code for call in calls] == [410] * 4
-    assert quick.refresh(issued["refresh_token"]).status_code == 200
-
-
-def test_another_method_is_not_allowed(quick: Developer) -> None:
-    answer = quick.client.get(MODERN[0])
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-
-
 def test_requests_are_in_the_ledger_of_the_portal_they_are_about(quick: Developer) -> None:
     """The strangers' book holds what names no portal; no secret is in either."""
     sandbox = quick.sandbox
@@ -583,7 +315,7 @@ def test_the_burst_limit_is_that_of_the_apps_distribution(
     sandbox: Sandbox, inside: Connect, distribution: str, most: str
 ) -> None:
     """Facts 3.1."""
-    developer = made(sandbox, inside, distribution=distribution)
+    developer = planner(sandbox, inside, distribution=distribution)
     answer = developer.call(developer.install()["access_token"])
     assert answer.headers["x-hubspot-ratelimit-max"] == most
 
@@ -622,7 +354,8 @@ def at_once(call):
 
 def test_the_same_seed_gives_the_same_tokens(inside: Connect) -> None:
     issued = [
-        made(Sandbox(portals=1, contacts=0, clock=Clock(NOON)), inside).install() for _ in range(2)
+        planner(Sandbox(portals=1, contacts=0, clock=Clock(NOON)), inside).install()
+        for _ in range(2)
     ]
     assert issued[0] == issued[1]
 
@@ -658,74 +391,3 @@ def sandbox_client(sandbox: Sandbox):
     import httpx
 
     return httpx.Client(base_url="https://api.hubapi.com", transport=sandbox.transport())
-
-
-@pytest.fixture
-def control(sandbox: Sandbox, over_a_socket: Connect):
-    with serve(sandbox) as server:
-        client = over_a_socket(sandbox, None)
-        client.base_url = f"{server.url}/_sandbox/"
-        client.headers["X-Sandbox-Key"] = server.control_key
-        yield client
-
-
-def test_an_app_is_registered_by_a_control_call_and_its_secret_said_once(control, quick) -> None:
-    made = control.post(
-        "apps", json={"name": "Second", "redirectUris": [CALLBACK], "required": [READ]}
-    )
-    assert made.status_code == 201
-    secret = made.json()["clientSecret"]
-    listed = control.get("apps")
-    assert secret not in listed.text
-    assert [app["name"] for app in listed.json()["apps"]] == ["Planner", "Second"]
-    app = quick.sandbox.desk.apps.find(made.json()["clientId"])
-    assert app is not None
-    developer = Developer(app, quick.client, quick.sandbox)
-    assert developer.install()["token_type"] == "bearer"
-    assert control.get("apps").json()["apps"][1]["installs"] == 1
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"name": "A"},
-        {"name": 1, "redirectUris": [CALLBACK]},
-        {"name": "A", "redirectUris": CALLBACK},
-        {"name": "A", "redirectUris": ["http://planner.example"]},
-        {"name": "A", "redirectUris": [CALLBACK], "appId": "7"},
-        {"name": "A", "redirectUris": [CALLBACK], "distribution": "none"},
-        {"name": "A", "redirectUris": [CALLBACK], "color": "red"},
-    ],
-)
-def test_an_app_that_makes_no_sense_is_registered_by_no_control_call(
-    control, sandbox, body
-) -> None:
-    answer = control.post("apps", content=json.dumps(body))
-    assert answer.status_code == 400
-    assert list(sandbox.desk.apps) == []
-
-
-def test_uninstalling_ending_and_behaviour_are_control_calls(control, quick: Developer) -> None:
-    issued = quick.install()
-    assert control.post("apps/end-access", json={"accessToken": issued["access_token"]}).is_success
-    assert quick.call(issued["access_token"]).status_code == 401
-    assert control.post("apps/behaviour", json={"rotates": True}).json() == {
-        "rotates": True,
-        "tells": True,
-    }
-    fresh = quick.refresh(issued["refresh_token"]).json()["refresh_token"]
-    assert fresh != issued["refresh_token"]
-    gone = {"portalId": issued["hub_id"], "clientId": quick.app.client_id, "hubGone": True}
-    assert control.post("apps/uninstall", json=gone).status_code == 200
-    refused(quick.refresh(fresh), "BAD_HUB")
-    assert control.post("apps/uninstall", json=gone).status_code == 400
-    assert control.post("apps/end-access", json={"accessToken": "?"}).status_code == 400
-
-
-def test_a_page_reached_over_a_socket_leads_to_the_registered_address(
-    sandbox, over_a_socket
-) -> None:
-    developer = made(sandbox, over_a_socket)
-    where = urlsplit(developer.decide().headers["location"])
-    assert (where.scheme, where.netloc) == ("http", "localhost:8085")
