@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from hsagency.errors import SandboxError
@@ -22,17 +23,15 @@ from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.records import Seeds
 from hsagency.sandbox.contents.seeding import seeds_for
 from hsagency.sandbox.contents.state import PortalState
-from hsagency.sandbox.desk import Desk
-from hsagency.sandbox.faults.armed import NOTHING, Faults
+from hsagency.sandbox.defects import DEFECT, broken, told
+from hsagency.sandbox.desk import Desk, Visit
+from hsagency.sandbox.faults.armed import NOTHING, Faults, Strike
 from hsagency.sandbox.faults.damage import damaged
 from hsagency.sandbox.faults.refusals import Refused
 from hsagency.sandbox.ledger import Ledger, LedgerEntry
 from hsagency.sandbox.oauth.grants import remove_app
-from hsagency.sandbox.portals import (
-    MAX_PORTALS,
-    Portal,
-    make_portal,
-)
+from hsagency.sandbox.portals import FOUNDED, MAX_PORTALS, Credential, Portal, make_portal
+from hsagency.sandbox.routes import Match
 from hsagency.sandbox.screens import Screens
 from hsagency.sandbox.wire import Reply, Request
 
@@ -40,6 +39,29 @@ if TYPE_CHECKING:
     import httpx
 
 Watcher: TypeAlias = Callable[[int | None, LedgerEntry], None]
+
+
+@dataclass(slots=True)
+class _Case:
+    """One request on its way: what it was recognised as, and what befell it."""
+
+    request: Request
+    match: Match | None = None
+    visit: Visit | None = None
+    token: str | None = None
+    state: PortalState | None = None
+    credential: Credential | None = None
+    strike: Strike = NOTHING
+    id_: str = ""
+    now: datetime = FOUNDED
+    decided: int | None = None
+    defect: Exception | None = None
+
+    @property
+    def refused(self) -> Refused:
+        """The call as a refusal sees it."""
+        portal = self.state.portal if self.state else None
+        return Refused(self.request, self.now, self.id_, portal, self.credential)
 
 
 class Sandbox(Screens):
@@ -103,7 +125,11 @@ class Sandbox(Screens):
             return tuple(book.entries)
 
     def watch(self, watcher: Watcher) -> None:
-        """Have every call told as it is entered in a ledger, with its portal's id or None."""
+        """
+        Have every call told as it is entered in a ledger, with its portal's id or None.
+
+        A watcher that fails misses that call, which is logged; the caller has its answer.
+        """
         self._watchers = (*self._watchers, watcher)
 
     def counts(self, portal_id: int | None) -> dict[str, int]:
@@ -143,59 +169,90 @@ class Sandbox(Screens):
         return SandboxTransport(self.handle)
 
     def handle(self, request: Request) -> Reply:
-        """Answer one request; any number of threads may ask at once."""
-        match = ROUTES.find(request.segments)
-        visit = self.desk.visit(request, match)
-        token = None if visit else presented_token(request, match)
-        state = visit.state if visit else self._by_token.get(token or "")
-        portal = state.portal if state else None
-        strike = self.faults.strike(
-            request,
-            now=self.clock.now(),
-            portal=portal,
-            route=match.route.name if match else "",
-        )
-        book: Ledger = state or self._strangers
+        """
+        Answer one request; any number of threads may ask at once.
+
+        What fails in the sandbox itself is a 500 for the caller, and in the ledger like any call.
+        """
+        case = self._recognised(request)
+        book: Ledger = case.state or self._strangers
         with book.lock:
-            id_, now = book.new_id(), self.clock.now()
-            credential = state.credential(token) if state and token else None
-            if strike.fault is not None and strike.fault.before:
-                refused = Refused(request, now, id_, portal, credential)
-                reply = answer_struck(
-                    strike.fault, refused, match, meter=state.meter if state else None
-                )
-            elif visit is not None:
-                reply = self.desk.answer(visit, book=book, now=now, id_=id_)
-            elif state is None or credential is None:
-                reply = answer_stranger(token, match, id_=id_)
-            else:
-                call = Call(
-                    request=request,
-                    state=state,
-                    credential=credential,
-                    now=now,
-                    version=match.route.version if match else "",
-                    values=match.values if match else {},
-                    strike=strike,
-                )
-                reply = answer(call, match, id_=id_)
-            decided = reply.status
-            if strike is not NOTHING:
-                refused = Refused(request, now, id_, portal, credential)
-                reply = damaged(reply, strike, refused, other_portal=self._other(state).portal_id)
+            case.id_, case.now = book.new_id(), self.clock.now()
+            reply = self._replied(case, book)
             entry = book.enter(
                 request,
                 reply,
-                at=now,
-                id_=id_,
-                decided=decided,
-                fault=strike.name,
-                route=match.route.name if match else None,
-                credential=credential,
+                at=case.now,
+                id_=case.id_,
+                decided=case.decided,
+                fault=case.strike.name if case.defect is None else DEFECT,
+                route=case.match.route.name if case.match else None,
+                credential=case.credential,
             )
-            for watcher in self._watchers:
-                watcher(portal.portal_id if portal else None, entry)
+            self._tell(case.state, entry)
         return reply
+
+    def _recognised(self, request: Request) -> _Case:
+        """Return a request with what can be known of it before its portal is locked."""
+        case = _Case(request)
+        try:
+            match = case.match = ROUTES.find(request.segments)
+            visit = case.visit = self.desk.visit(request, match)
+            case.token = None if visit else presented_token(request, match)
+            case.state = visit.state if visit else self._by_token.get(case.token or "")
+            case.strike = self.faults.strike(
+                request,
+                now=self.clock.now(),
+                portal=case.state.portal if case.state else None,
+                route=match.route.name if match else "",
+            )
+        except Exception as error:  # noqa: BLE001 - the caller is owed an answer, the ledger an entry
+            case.defect = error
+        return case
+
+    def _replied(self, case: _Case, book: Ledger) -> Reply:
+        if case.defect is not None:
+            return broken(case.defect, id_=case.id_)
+        try:
+            reply = self._answered(case, book)
+            case.decided = reply.status
+            if case.strike is not NOTHING:
+                other = self._other(case.state).portal_id
+                reply = damaged(reply, case.strike, case.refused, other_portal=other)
+            return reply
+        except Exception as error:  # noqa: BLE001 - the caller is owed an answer, the ledger an entry
+            case.defect = error
+            return broken(error, id_=case.id_)
+
+    def _answered(self, case: _Case, book: Ledger) -> Reply:
+        """Answer as the portal does, whose lock is held; what becomes of the answer comes later."""
+        state, match, strike = case.state, case.match, case.strike
+        if state and case.token:
+            case.credential = state.credential(case.token)
+        if strike.fault is not None and strike.fault.before:
+            meter = state.meter if state else None
+            return answer_struck(strike.fault, case.refused, match, meter=meter)
+        if case.visit is not None:
+            return self.desk.answer(case.visit, book=book, now=case.now, id_=case.id_)
+        if state is None or case.credential is None:
+            return answer_stranger(case.token, match, id_=case.id_)
+        call = Call(
+            request=case.request,
+            state=state,
+            credential=case.credential,
+            now=case.now,
+            version=match.route.version if match else "",
+            values=match.values if match else {},
+            strike=strike,
+        )
+        return answer(call, match, id_=case.id_)
+
+    def _tell(self, state: PortalState | None, entry: LedgerEntry) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(state.portal.portal_id if state else None, entry)
+            except Exception as error:  # noqa: BLE001 - whoever looks on must not change what is seen
+                told(error, "A watcher missed a call")
 
     def _other(self, state: PortalState | None) -> Portal:
         """Return a portal that is not this one, for an answer that names the wrong one."""

@@ -32,6 +32,7 @@ _SHAPE = re.compile(
 # A name and its value inside of another value, such as an address to be sent back to.
 _PAIR = re.compile(r"([\w.-]+)=([^&#;\s]+)", re.ASCII)
 _PARENTS = frozenset({"access-tokens", "refresh-tokens"})
+_SHORTEST = 40  # a refresh token
 # What sets apart the few paths that are worth a closer look.
 _ODD = re.compile(r"[%=]|-tokens/", re.IGNORECASE)
 # Words that are encoded more often than this are not read but hidden.
@@ -45,7 +46,7 @@ def open_path(path: str) -> str:
     >>> open_path("/oauth/v1/access-tokens/CN2x")
     '/oauth/v1/access-tokens/(hidden)'
     """
-    if not (_ODD.search(path) or _SHAPE.search(path)):
+    if not _ODD.search(path) and (len(path) < _SHORTEST or not _SHAPE.search(path)):
         return path
     parts = path.split("/")
     return "/".join(

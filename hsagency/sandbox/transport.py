@@ -74,10 +74,10 @@ def _wait(seconds: float, request: httpx.Request) -> None:
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
     headers = list(reply.headers)
-    if reply.framing == "chunked" and reply.body:
+    if reply.framing == "chunked" and reply.body and not reply.bare:
         headers.append(("Transfer-Encoding", "chunked"))
-    elif reply.framing != "none" and reply.status != 204:
+    elif reply.framing != "none" and not reply.bare:
         headers.append(("Content-Length", str(len(reply.body))))
-    if request.method == "HEAD" or not reply.body:
+    if request.method == "HEAD" or reply.bare or not reply.body:
         return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(b""))
     return httpx.Response(reply.status, headers=headers, stream=_Body(reply, request))

@@ -82,6 +82,11 @@ class Reply:
     reset: bool = False
     framing: Framing = "length"
 
+    @property
+    def bare(self) -> bool:
+        """Whether an answer with this status never has a body, nor a length."""
+        return self.status in {204, 304}
+
 
 def pieces(body: bytes) -> list[bytes]:
     """Take a body apart, as it comes when it drips or is sent in chunks."""

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from threading import Event
+from urllib.parse import quote, urlsplit
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.sandbox import Request, Sandbox
+from hsagency.sandbox import Fault, LedgerEntry, Reply, Request, Sandbox, serve
 from hsagency.sandbox.redaction import HIDDEN, open_path, open_query
+from hsagency.sandbox.serving.conversation import Conversation
 from hsagency.sandbox.serving.ledger_file import LedgerFile
+from hsagency.sandbox.serving.server import CONNECTIONS_MAX
+from tests.sandbox.conftest import NOON
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 NUMBER = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
@@ -100,3 +110,223 @@ def test_any_address_can_be_told_and_telling_twice_is_telling_once(path: str, qu
 def test_an_address_without_secrets_stays_as_it_is(target: str) -> None:
     request = Request.parse("GET", target)
     assert (open_path(request.path), open_query(request.query)) == (request.path, request.query)
+
+
+class Unreadable(Mapping[str, str]):
+    """Headers of a carrier that has a defect."""
+
+    def __getitem__(self, name: str) -> str:
+        raise RuntimeError("s3cret")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def bearer(sandbox: Sandbox) -> dict[str, str]:
+    return {"authorization": f"Bearer {sandbox.portals[0].token}"}
+
+
+def test_a_defect_before_anything_is_known_is_a_500_and_in_the_strangers_ledger(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = sandbox.handle(Request("GET", CONTACTS, headers=Unreadable()))
+    (entry,) = sandbox.ledger(None)
+    assert (entry.status, entry.sent, entry.fault) == (500, 500, "defect")
+    assert json.loads(reply.body)["correlationId"] == entry.correlation_id
+    assert "RuntimeError in test_hardening.py" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_a_defect_while_answering_is_a_500_and_in_the_portals_ledger(sandbox: Sandbox) -> None:
+    reply = sandbox.handle(Request("POST", CONTACTS, headers=bearer(sandbox), body=("no bytes",)))
+    (entry,) = sandbox.ledger(sandbox.portals[0].portal_id)
+    assert (reply.status, entry.status, entry.fault) == (500, 500, "defect")
+    assert entry.correlation_id == dict(reply.headers)["X-HubSpot-Correlation-Id"]
+
+
+def test_a_defect_after_the_effect_leaves_an_entry_that_tells_both(sandbox: Sandbox) -> None:
+    """What goes wrong with an answer does not take back what the call did."""
+    fault = Fault(kind="malformed", body="x", path=CONTACTS, times=1)
+    object.__setattr__(fault, "body", 7)  # no rule that is checked could spoil the damage
+    sandbox.faults.add(fault)
+    body = b'{"properties":{"email":"a@example.com"}}'
+    reply = sandbox.handle(Request("POST", CONTACTS, headers=bearer(sandbox), body=body))
+    (entry,) = sandbox.ledger(sandbox.portals[0].portal_id)
+    assert (reply.status, entry.status, entry.sent, entry.fault) == (500, 201, 500, "defect")
+
+
+def test_a_watcher_that_fails_costs_nobody_an_answer(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[LedgerEntry] = []
+
+    def fail(_: int | None, __: LedgerEntry) -> None:
+        raise RuntimeError("s3cret")
+
+    sandbox.watch(fail)
+    sandbox.watch(lambda _, entry: seen.append(entry))
+    reply = sandbox.handle(Request("GET", CONTACTS, headers=bearer(sandbox)))
+    assert reply.status == 200
+    assert tuple(seen) == sandbox.ledger(sandbox.portals[0].portal_id)
+    assert "A watcher missed a call" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_half_a_character_in_a_rule_spoils_the_answer_and_nothing_else(connect, sandbox) -> None:
+    """What JSON can say and UTF-8 cannot."""
+    sandbox.faults.add(Fault(kind="malformed", body="\ud800{", path=CONTACTS, times=1))
+    client = connect(sandbox, sandbox.portals[0].token)
+    assert client.get(CONTACTS).text == "?{"
+    assert client.get(CONTACTS).json()["results"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("malformed", {"body": "{"}), ("empty", {}), ("truncated", {}), ("slow_body", {"seconds": 0.01}),
+        ("headers", {"oddity": "chunked"}), ("headers", {"oddity": "content_type"}),
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_body_gets_none_by_damage(connect, sandbox, kind, words) -> None:
+    """A body after a 204 would be taken for the beginning of the next answer."""
+    sandbox.faults.add(Fault(kind=kind, path=CONTACTS, method="DELETE", **words))
+    client = connect(sandbox, sandbox.portals[0].token)
+    for id_ in (101, 151):
+        answer = client.delete(f"{CONTACTS}/{id_}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert client.get(f"{CONTACTS}/201").json()["id"] == "201"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("framing", ["length", "chunked", "none"])
+def test_a_conversation_writes_no_body_where_none_may_be(status: int, framing) -> None:
+    answer = Reply(status, body=b"lost", framing=framing)
+    head, _, body = spoken(answer, b"GET / HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    assert body == b""
+    assert b"Content-Length" not in head
+    assert b"Transfer-Encoding" not in head
+
+
+def spoken(answer: Reply, *said: bytes, idle: float = 75.0, silent: bool = False) -> bytes:
+    """Return what one conversation answers, whoever is asked always giving the same reply."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for part in said:
+            ours.sendall(part)
+        if not silent:
+            ours.shutdown(socket.SHUT_WR)
+        talk = Conversation(
+            theirs, answer=lambda _: answer, now=lambda: NOON, closing=Event(), idle=idle
+        )
+        with suppress(OSError):  # as the server does
+            talk.hold()
+        return b"".join(iter(lambda: ours.recv(65_536), b""))
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nContent-Length: 9\r\n\r\nab"]
+)
+def test_who_says_nothing_more_is_left_alone(said: bytes) -> None:
+    """Without an end to the patience this test would not end: the other side stays open."""
+    answer = spoken(Reply(200), said, idle=0.05, silent=True)
+    assert answer.startswith(b"HTTP/1.1 400 " if said else b"")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 4\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1_0\r\na\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: example.com\r\n\r\n",
+        b"GET\x0b/ HTTP/1.1\r\n\r\n",
+        b"GET  / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(nonsense: bytes) -> None:
+    assert spoken(Reply(200), nonsense).startswith(b"HTTP/1.1 400 ")
+
+
+def test_trailers_have_an_end() -> None:
+    start = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    assert spoken(Reply(200), start, b"\r\n").startswith(b"HTTP/1.1 200 ")
+    assert spoken(Reply(200), start, b"A: b\r\n" * 300).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_client_says_close_among_other_words_and_an_old_one_is_not_told_to_go_on() -> None:
+    twice = b"GET / HTTP/1.1\r\nConnection: Close, TE\r\n\r\n" * 2
+    assert spoken(Reply(200), twice).count(b"HTTP/1.1 200") == 1
+    old = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na"
+    assert spoken(Reply(200), old).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200), ("LOCALHOST:1", 200), ("[::1]:80", 200), ("api.hubapi.localhost", 200),
+        ("api-eu1.hubapi.localhost:8080", 200), ("evil.example", 421), ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421), ("evil.example:80", 421), ("", 421),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", [CONTACTS, "/_sandbox/portals"])
+def test_a_request_under_a_name_that_is_not_this_machines_is_refused(
+    sandbox: Sandbox, host: str, status: int, path: str
+) -> None:
+    """A page in a browser can have its own name lead to loopback."""
+    with serve(sandbox) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+        headers = bearer(sandbox) | {"X-Sandbox-Key": server.control_key, "Host": host}
+        assert client.get(path, headers=headers).status_code == status
+    entered = len(sandbox.ledger(sandbox.portals[0].portal_id))
+    assert entered == (status == 200 and path == CONTACTS)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_caller_who_resets_at_once_leaves_no_trace_on_the_screen(
+    sandbox: Sandbox, capfd: pytest.CaptureFixture[str], tls
+) -> None:
+    with serve(sandbox, tls=tls) as server:
+        where = urlsplit(server.url)
+        for _ in range(20):
+            caller = socket.create_connection((where.hostname, where.port))
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            caller.close()
+        trusted = ssl.create_default_context(cadata=server.ca_pem) if tls else True
+        with httpx.Client(verify=trusted, trust_env=False) as client:
+            assert client.get(server.url).status_code == 401
+    assert capfd.readouterr().err == ""
+
+
+def test_there_is_a_last_connection_and_a_place_for_another_when_one_has_gone(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(sandbox) as server:
+        where = urlsplit(server.url)
+        held = [
+            socket.create_connection((where.hostname, where.port)) for _ in range(CONNECTIONS_MAX)
+        ]
+        with socket.create_connection((where.hostname, where.port)) as one_more:
+            assert one_more.recv(1) == b""
+        for one in held:
+            one.close()
+        with httpx.Client(trust_env=False) as client:
+            while not answered(client, server.url):  # until the threads of the others have ended
+                continue
+    assert "another one was closed" in caplog.text
+
+
+def answered(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).status_code == 401
+    except httpx.TransportError:
+        return False

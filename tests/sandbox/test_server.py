@@ -31,7 +31,7 @@ def raw(url: str, *parts: bytes) -> bytes:
 
 
 def auth(sandbox: Sandbox) -> bytes:
-    return b"Host: x\r\nAuthorization: Bearer " + sandbox.portals[0].token.encode() + b"\r\n"
+    return b"Host: localhost\r\nAuthorization: Bearer " + sandbox.portals[0].token.encode() + b"\r\n"
 
 
 def test_many_threads_of_many_portals_are_told_apart(over_a_socket) -> None:

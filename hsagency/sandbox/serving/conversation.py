@@ -1,7 +1,8 @@
 """
 One HTTP/1.1 connection: bytes into requests, replies into bytes.
 
-It reads what HTTP clients send and no more: no pipelining, no upgrades, no trailers. An answer is
+It reads what HTTP clients send and no more: no pipelining, no upgrades, no trailers, and nothing
+that can be read in two ways. An answer is
 one packet where it fits, because head and body apart cost 40 ms by Nagle's algorithm and delayed
 acknowledgements.
 """
@@ -9,6 +10,7 @@ acknowledgements.
 from __future__ import annotations
 
 import io
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -28,8 +30,15 @@ from hsagency.sandbox.wire import (
 )
 
 BODY_MAX = 10 * 1024 * 1024
+# Seconds until a connection on which nothing comes is closed; HubSpot's own is not known.
+IDLE = 75.0
 LINE_MAX = 65_536
 HEADERS_MAX = 200
+_BODY = "Malformed request body"
+# A length or a chunk's size with more digits than these is too much, whatever the number.
+_LENGTH, _SIZE = re.compile(r"[0-9]{1,8}"), re.compile(rb"[0-9A-Fa-f]{1,8}")
+# Headers that say where a request ends and whom it is for: said once, or twice the same.
+_ONCE = frozenset({"content-length", "host", "transfer-encoding"})
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 # What is read and thrown away, so that a caller who still sends hears why it was refused.
 _DRAIN_SECONDS, _DRAIN_MAX = 2.0, 16 * BODY_MAX
@@ -54,8 +63,10 @@ class Conversation:
         answer: Callable[[Request], Reply],
         now: Callable[[], datetime],
         closing: Event,
+        idle: float = IDLE,
     ) -> None:
-        self._connection = connection
+        _bound_waits(connection, idle)
+        self._connection, self._idle = connection, idle
         self._answer, self._now, self._closing = answer, now, closing
         self._last = False
         self._dated: tuple[datetime | None, str] = (None, "")
@@ -74,7 +85,7 @@ class Conversation:
             request, too_long = self._read(incoming)
         except _Refused as refused:
             self._last = True
-            self._send(_complaint(refused), head_only=False)
+            self._send(complaint(refused.status, refused.message), head_only=False)
             self._drain()
             return
         if request is not None:
@@ -91,13 +102,14 @@ class Conversation:
             return None, False
         if not line.endswith(b"\n"):
             raise _Refused(414, "URI Too Long") if len(line) == LINE_MAX else _Refused()
-        words = line.decode("latin-1").split()
+        words = line.decode("latin-1").rstrip("\r\n").split(" ")
         if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"}:
             raise _Refused
         method, target, version = words
         headers = _headers(incoming)
-        self._last = version == "HTTP/1.0" or headers.get("connection", "").lower() == "close"
-        if headers.get("expect", "").lower() == "100-continue":
+        old = version == "HTTP/1.0"
+        self._last = old or _has(headers, "connection", "close")
+        if not old and _has(headers, "expect", "100-continue"):
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = _body(incoming, headers)
         request = Request.parse(method, target, headers=headers.items(), body=body)
@@ -114,7 +126,7 @@ class Conversation:
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def _send(self, reply: Reply, *, head_only: bool) -> None:
-        body = b"" if head_only else reply.body
+        body = b"" if head_only or reply.bare else reply.body
         if reply.framing == "none" or (reply.cut is not None and body):
             self._last = True
         head = self._head(reply)
@@ -137,9 +149,9 @@ class Conversation:
         lines = [f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, '')}"]
         lines += [f"{name}: {value}" for name, value in reply.headers]
         lines.append(f"Date: {self._date()}")
-        if reply.framing == "chunked" and reply.body:
+        if reply.framing == "chunked" and reply.body and not reply.bare:
             lines.append("Transfer-Encoding: chunked")
-        elif reply.framing != "none" and reply.status != 204:
+        elif reply.framing != "none" and not reply.bare:
             lines.append(f"Content-Length: {len(reply.body)}")
         if self._last:
             lines.append("Connection: close")
@@ -154,13 +166,27 @@ class Conversation:
 
     def _drain(self) -> None:
         self._connection.shutdown(socket.SHUT_WR)
-        self._connection.settimeout(_DRAIN_SECONDS)
+        self._connection.settimeout(min(_DRAIN_SECONDS, self._idle))
         read = 0
         while read < _DRAIN_MAX:
             data = self._connection.recv(65_536)
             read += len(data)
             if not data:
                 return
+
+
+def _bound_waits(connection: socket.socket, seconds: float) -> None:
+    """Have the kernel bound each wait, as Python's own time-out costs two more calls for each."""
+    if connection.gettimeout() is None:
+        span = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
+
+
+def _has(headers: dict[str, str], name: str, word: str) -> bool:
+    """Whether a header names a word among others."""
+    found = headers.get(name)
+    return found is not None and word in (one.strip() for one in found.lower().split(","))
 
 
 def _headers(incoming: io.BufferedReader) -> dict[str, str]:
@@ -172,19 +198,24 @@ def _headers(incoming: io.BufferedReader) -> dict[str, str]:
         name, colon, value = line.decode("latin-1").partition(":")
         if not colon or not name or name != name.strip() or not line.endswith(b"\n"):
             raise _Refused
-        headers[name.lower()] = value.strip()
+        name, value = name.lower(), value.strip()
+        if name in _ONCE and headers.get(name, value) != value:
+            raise _Refused
+        headers[name] = value
     raise _Refused(431, "Request Header Fields Too Large")
 
 
 def _body(incoming: io.BufferedReader, headers: dict[str, str]) -> bytes:
     """Read the request body, if its length makes sense."""
-    if "chunked" in headers.get("transfer-encoding", "").lower():
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if coding is not None:
+        if length is not None or coding.lower() != "chunked":
+            raise _Refused(400, _BODY)
         return _chunks(incoming)
-    length = headers.get("content-length", "0")
-    if length == "0":
+    if length is None or length == "0":
         return b""
-    if not (length.isascii() and length.isdigit()) or int(length) > BODY_MAX:
-        raise _Refused(400, "Malformed request body")
+    if not _LENGTH.fullmatch(length) or int(length) > BODY_MAX:
+        raise _Refused(400, _BODY)
     return _exactly(incoming, int(length))
 
 
@@ -192,29 +223,30 @@ def _chunks(incoming: io.BufferedReader) -> bytes:
     chunks: list[bytes] = []
     total = 0
     while True:
-        try:
-            size = int(incoming.readline(1024).split(b";")[0], 16)
-        except ValueError as error:
-            raise _Refused(400, "Malformed request body") from error
+        line = incoming.readline(1024)
+        digits = line.partition(b";")[0].strip(b" \t\r\n")
+        if not line.endswith(b"\r\n") or not _SIZE.fullmatch(digits):
+            raise _Refused(400, _BODY)
+        size = int(digits, 16)
         total += size
-        if size < 0 or total > BODY_MAX:
-            raise _Refused(400, "Malformed request body")
+        if total > BODY_MAX:
+            raise _Refused(400, _BODY)
         if size == 0:
-            while incoming.readline(LINE_MAX).strip():  # trailers
-                continue
+            _headers(incoming)  # trailers, of which nothing is kept
             return b"".join(chunks)
         chunks.append(_exactly(incoming, size))
-        incoming.readline(3)
+        if incoming.read(2) != b"\r\n":
+            raise _Refused(400, _BODY)
 
 
 def _exactly(incoming: io.BufferedReader, length: int) -> bytes:
-    body = incoming.read(length)
+    body = incoming.read(length) or b""
     if len(body) != length:
-        raise _Refused(400, "Malformed request body")
+        raise _Refused(400, _BODY)
     return body
 
 
-def _complaint(refused: _Refused) -> Reply:
-    """Return an envelope for what never became a request."""
-    body = encode(ApiError(refused.status, refused.message).envelope(""))
-    return Reply(refused.status, headers=(("Content-Type", "application/json"),), body=body)
+def complaint(status: int, message: str) -> Reply:
+    """Return an envelope for what never became a request of the sandbox's."""
+    body = encode(ApiError(status, message).envelope(""))
+    return Reply(status, headers=(("Content-Type", "application/json"),), body=body)

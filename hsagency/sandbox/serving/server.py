@@ -6,6 +6,7 @@ import logging
 import secrets
 import socket
 import socketserver
+import sys
 from pathlib import Path
 from ssl import SSLContext, SSLSocket
 from threading import Event, Lock, Thread, current_thread
@@ -14,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 from hsagency.errors import SandboxError
 from hsagency.sandbox.control.api import PREFIX, Control
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.serving.conversation import Conversation
+from hsagency.sandbox.defects import broken, told
+from hsagency.sandbox.serving.conversation import IDLE, Conversation, complaint
 from hsagency.sandbox.wire import Reply, Request
 
 if TYPE_CHECKING:
     from hsagency.sandbox.serving.tls import Identity, Variant
 
+CONNECTIONS_MAX = 400
 _HOSTS = {"127.0.0.1", "localhost"}
+# Names below localhost lead nowhere else either (RFC 6761).
+_HERE = {*_HOSTS, "[::1]"}
 _log = logging.getLogger(__name__)
 
 
@@ -126,34 +131,62 @@ class _Listener(socketserver.TCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a connection its thread; a caller who is slow to shake hands holds up nobody."""
         del client_address
-        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is not None:
-            request = self._context.wrap_socket(
-                request, server_side=True, do_handshake_on_connect=False
-            )
         thread = Thread(target=self._converse, args=(request,), daemon=True)
         with self._lock:
-            self._open[request] = thread
+            full = len(self._open) >= CONNECTIONS_MAX
+            if not full:
+                self._open[request] = thread
+        if full:
+            _log.warning("%d connections are open; another one was closed", CONNECTIONS_MAX)
+            request.close()
+            return
         thread.start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong with a connection that got no thread."""
+        del client_address
+        with self._lock:
+            self._open.pop(request, None)
+        error = sys.exception()
+        if isinstance(error, Exception):
+            told(error, "A connection was closed")
 
     def _converse(self, connection: socket.socket) -> None:
         try:
-            if isinstance(connection, SSLSocket):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                connection = self._wrapped(connection, self._context)
+            if isinstance(connection, SSLSocket) and not self._closing.is_set():
                 connection.do_handshake()
             Conversation(
                 connection, answer=self._answer, now=self._sandbox.clock.now, closing=self._closing
             ).hold()
         except OSError:  # the other side went away, or we are closing
             _log.debug("a connection ended early")
+        except Exception as error:  # noqa: BLE001 - a traceback would show what was sent
+            told(error, "A connection was closed")
         finally:
             with self._lock:
-                del self._open[connection]
+                self._open.pop(connection, None)
             connection.close()
 
+    def _wrapped(self, plain: socket.socket, context: SSLContext) -> SSLSocket:
+        """Put a socket for HTTPS in the place of a plain one."""
+        plain.settimeout(IDLE)
+        wrapped = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        with self._lock:
+            self._open[wrapped] = self._open.pop(plain)
+        return wrapped
+
     def _answer(self, request: Request) -> Reply:
-        if request.path.startswith(PREFIX):
+        if not _is_here(request.headers.get("host", "localhost")):
+            return complaint(421, "This server answers for this machine only")
+        if not request.path.startswith(PREFIX):
+            return self._sandbox.handle(request)
+        try:
             return self._control.handle(request)
-        return self._sandbox.handle(request)
+        except Exception as error:  # noqa: BLE001 - the caller is owed an answer
+            return broken(error, id_="")
 
     def server_close(self) -> None:
         """Close the listener and every connection."""
@@ -166,6 +199,17 @@ class _Listener(socketserver.TCPServer):
         for thread in threads:
             if thread is not current_thread():
                 thread.join(5)
+
+
+def _is_here(host: str) -> bool:
+    """
+    Whether a request was meant for this machine.
+
+    A page in a browser reaches loopback under any name that its owner has lead there.
+    """
+    host = host.lower()
+    name = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
+    return name in _HERE or name.endswith(".localhost")
 
 
 def _hang_up(connection: socket.socket) -> None:
