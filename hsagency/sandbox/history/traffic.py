@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.history.stories import Story, StoryKind, bounds, stories_between
-from hsagency.sandbox.history.work import IMPORT, LAUNCH, TASKS, Operation, Task
+from hsagency.sandbox.history.work import IMPORT, LAUNCH, SYNC, TASKS, Operation, Task
 from hsagency.sandbox.limits import BURST, DAILY, SECONDLY, limits_of, next_midnight
 from hsagency.sandbox.portals import FOUNDED, Portal
 
@@ -98,16 +98,25 @@ class History:
         """Yield the calls of all portals, oldest first."""
         return heapq.merge(*map(self.of, self._portals), key=lambda call: call.at)
 
+    def others(self, portal_id: int) -> int:
+        """Return how many calls a portal's other apps make on a usual working day."""
+        portal = self._portal(portal_id)
+        return int(_Habits.of(portal, seed=self.seed).others * limits_of(portal).daily)
+
     def of(self, portal_id: int) -> Iterator[PastCall]:
         """Yield the calls of one portal, oldest first."""
-        portal = self._portals.get(portal_id)
-        if portal is None:
-            raise SandboxError(f"This history knows no portal {portal_id}; nothing was made.")
+        portal = self._portal(portal_id)
         stories = [story for story in self._told if portal_id in story.portal_ids]
         # The portal's days are not UTC's: one more on either side.
         for number in range(-1, (self.last - self.first).days + 2):
             day = _Day(portal, self.first + timedelta(days=number), stories, seed=self.seed)
             yield from (call for call in day.calls() if self._begin <= call.at < self._end)
+
+    def _portal(self, portal_id: int) -> Portal:
+        portal = self._portals.get(portal_id)
+        if portal is None:
+            raise SandboxError(f"This history knows no portal {portal_id}; nothing was made.")
+        return portal
 
 
 @dataclass(order=True, slots=True)
@@ -172,6 +181,9 @@ class _Day:
             if story.kind == "import" and self._starts <= story.starts < self._ends:
                 size = self._chance.randint(IMPORT.least, IMPORT.most)
                 self._sit(due, IMPORT, size, at=story.starts, pause=18.0, ends=story.ends)
+            # Where people wait, a program goes on trying, every few minutes until it is over.
+            if story.kind in ("incident", "runs_out") and self._starts <= story.starts < self._ends:
+                self._sit(due, SYNC, SYNC.most, at=story.starts, pause=110.0, ends=story.ends)
         return [one for one in due if one.at < self._ends]
 
     def _sit(
@@ -213,6 +225,8 @@ class _Day:
 
     def _given_up(self, one: _Try) -> bool:
         """Whether people have noticed that it is no use, and wait."""
+        if one.task is SYNC:
+            return False
         if self._story("revoked", one.at) or self._story("runs_out", one.at):
             return self._chance.random() < 0.6
         return False

@@ -171,6 +171,7 @@ LAUNCH = Task(
         (1, _FORMS),
     ),
 )
+SYNC = Task("contact sync", weight=0, least=400, most=400, operations=((1, _LIST["contacts"]),))
 IMPORT = Task(
     "bulk import", weight=0, least=60, most=160, operations=((1, _BATCH_CREATE["contacts"]),)
 )
