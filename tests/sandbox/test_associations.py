@@ -1,4 +1,9 @@
-"""Associations: what is linked, by which types, and that both directions agree."""
+"""
+Associations: what is linked, by which types, and that both directions agree.
+
+Facts 5.1 for the paths and 5.2 for what deletes; bodies and rules are HubSpot's guides', from
+documents alone, where a test says no more.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +40,7 @@ def state_of(sandbox: Sandbox, index: int = 0) -> PortalState:
 def test_a_seeded_contact_works_at_a_company_and_its_deal_is_with_that_company(
     client: Client,
 ) -> None:
+    """What a portal starts with is our own."""
     contact = client.get(f"{CONTACTS}/151/associations/companies").json()
     deals = client.get(f"{CONTACTS}/151/associations/deals").json()["results"]
     deal = deals[0]["toObjectId"]
@@ -86,6 +92,7 @@ def test_both_forms_of_the_path_show_the_same_links(client: Client) -> None:
 def test_a_link_is_made_seen_from_both_sides_and_taken_away(
     connect: Connect, sandbox: Sandbox
 ) -> None:
+    """Facts 5.1."""
     client = connect(sandbox, sandbox.portals[0].token)
     spec = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
     made = client.put(f"{CONTACTS}/101/associations/companies/201", json=spec)
@@ -155,6 +162,7 @@ def test_a_record_that_is_not_there_cannot_be_linked(client: Client) -> None:
     [("HUBSPOT_DEFINED", 3), ("USER_DEFINED", 279), ("HUBSPOT_DEFINED", 12_345)],
 )
 def test_a_type_of_another_pair_links_nothing(client: Client, category: str, type_id: int) -> None:
+    """Facts 4.2 for the 400."""
     spec = [{"associationCategory": category, "associationTypeId": type_id}]
     refused = client.put(f"{CONTACTS}/101/associations/companies/201", json=spec)
     assert refused.status_code == 400
@@ -201,6 +209,7 @@ def test_a_batch_read_goes_on_from_a_cursor(client: Client) -> None:
 
 
 def test_a_batch_links_what_can_be_linked(client: Client) -> None:
+    """Facts 4.2: a 207 holds results and errors."""
     spec = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
     pairs = [("101", "151"), ("101", "999")]
     inputs = [{"from": {"id": a}, "to": {"id": b}, "types": spec} for a, b in pairs]
@@ -212,6 +221,7 @@ def test_a_batch_links_what_can_be_linked(client: Client) -> None:
 
 
 def test_a_batch_links_by_default_and_takes_apart(client: Client) -> None:
+    """Facts 5.2: archive is a delete by POST."""
     inputs = [{"from": {"id": "101"}, "to": {"id": "151"}}]
     made = client.post(f"{V4}/batch/associate/default", json={"inputs": inputs})
     assert (made.status_code, len(made.json()["results"])) == (200, 2)
@@ -285,6 +295,7 @@ def test_version_three_names_its_types(client: Client) -> None:
 
 
 def test_version_three_links_by_name(client: Client) -> None:
+    """Facts 5.1."""
     path = "/crm/v3/associations/contacts/deals"
     link = {"from": {"id": "151"}, "to": {"id": "101"}, "type": "contact_to_deal"}
     made = client.post(f"{path}/batch/create", json={"inputs": [link]})
@@ -301,6 +312,7 @@ def test_version_three_links_by_name(client: Client) -> None:
 
 
 def test_version_three_links_one_record_at_a_time(client: Client) -> None:
+    """Facts 5.1."""
     path = "/crm/v3/objects/contacts/151/associations/deals"
     made = client.put(f"{path}/101/contact_to_deal").json()
     assert made["id"] == "151"
@@ -314,6 +326,7 @@ def test_version_three_links_one_record_at_a_time(client: Client) -> None:
 
 
 def test_linking_needs_the_scope_to_write(sandbox: Sandbox, inside: Connect) -> None:
+    """Facts 4.2 and 6."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.objects.contacts.read"])
     client = inside(sandbox, sandbox.portals[0].token)
     assert company_ids(client, 101) == [101]

@@ -1,4 +1,9 @@
-"""What becomes of answers on the way: the call took effect, and both carriers show it alike."""
+"""
+What becomes of answers on the way: the call took effect, and both carriers show it alike.
+
+Facts 4.3 for what a lost answer means, 3.2 and 4.1 for headers and bodies that cannot be relied on;
+the damage itself is what networks do, and rests on no document of HubSpot's.
+"""
 
 import json
 
@@ -44,6 +49,7 @@ def first(sandbox: Sandbox):
 
 @pytest.mark.parametrize(("kind", "effect"), [("reset_before", False), ("reset_after", True)])
 def test_a_reset_connection_is_a_read_error(struck, sandbox: Sandbox, kind, effect) -> None:
+    """Facts 4.3: whether the call took effect is not to be told from the error."""
     with pytest.raises(httpx.ReadError):
         struck(kind)
     assert made(sandbox) == effect
@@ -102,6 +108,7 @@ def test_a_body_that_is_too_slow_is_a_timeout(struck, sandbox: Sandbox) -> None:
 
 
 def test_an_empty_body_comes_with_a_good_status(struck, sandbox: Sandbox) -> None:
+    """Facts 4.1: bodies may be empty."""
     answer = struck("empty")
     assert (answer.status_code, answer.content) == (201, b"")
     assert made(sandbox)
@@ -124,6 +131,7 @@ def limits(answer: httpx.Response) -> list[str]:
 
 
 def test_rate_headers_come_twice_with_two_values(struck) -> None:
+    """Facts 3.2: parse every header as it comes."""
     headers = struck("headers", oddity="duplicate").headers
     both = headers.get_list("x-hubspot-ratelimit-daily")
     assert (len(both), len(set(both))) == (2, 2)
@@ -138,6 +146,7 @@ def test_rate_headers_come_twice_with_two_values(struck) -> None:
     ],
 )
 def test_rate_headers_hold_what_they_should_not(struck, oddity, holds) -> None:
+    """Facts 3.2: treat every header as optional."""
     values = limits(struck("headers", oddity=oddity))
     assert len(values) == 7
     assert all(map(holds, values))
@@ -150,6 +159,7 @@ def test_rate_headers_may_be_missing(struck) -> None:
 
 
 def test_header_names_come_in_odd_case(struck) -> None:
+    """Facts 3.2: names are case-insensitive."""
     answer = struck("headers", oddity="odd_case")
     assert b"x-hUBsPOT-rATElIMIT-dAILY" in [name for name, _ in answer.headers.raw]
     assert answer.headers["x-hubspot-ratelimit-daily"].isdigit()

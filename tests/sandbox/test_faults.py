@@ -1,3 +1,5 @@
+"""Rules of what goes wrong: which calls they are about, how often, and that they repeat (facts 4)."""
+
 import json
 import statistics
 from datetime import UTC, datetime, timedelta
@@ -22,6 +24,7 @@ def addresses(client) -> set[str]:
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer pat-na1-1", "Basic abc", "pat-na1-1"])
 def test_without_a_known_token_every_path_is_401(connect, sandbox: Sandbox, header) -> None:
+    """Facts 4.2: 401 INVALID_AUTHENTICATION for what is missing, malformed or unknown."""
     client = connect(sandbox, None)
     for path in (CONTACTS, "/account-info/v3/details", "/nowhere"):
         answer = client.get(path, headers={"authorization": header} if header else {})
@@ -33,6 +36,7 @@ def test_without_a_known_token_every_path_is_401(connect, sandbox: Sandbox, head
 
 
 def test_a_revoked_token_is_401_and_in_its_portals_ledger(connect, sandbox: Sandbox) -> None:
+    """Facts 4.2."""
     portal = sandbox.portals[0]
     sandbox.revoke(portal.portal_id)
     assert connect(sandbox, portal.token).get(CONTACTS).status_code == 401
@@ -46,6 +50,7 @@ def test_a_revoked_token_is_401_and_in_its_portals_ledger(connect, sandbox: Sand
 def test_a_missing_scope_is_403_and_named(
     connect, sandbox: Sandbox, kept: str, lost: str, method: str
 ) -> None:
+    """Facts 4.2: the body of a 403; account information works all the same (1.3)."""
     portal = sandbox.portals[0]
     sandbox.set_scopes(portal.portal_id, [kept])
     client = connect(sandbox, portal.token)
@@ -61,6 +66,7 @@ def test_a_missing_scope_is_403_and_named(
 def test_an_unknown_path_is_a_page_and_a_wrong_method_says_what_is_allowed(
     connect, sandbox: Sandbox
 ) -> None:
+    """Facts 4.2: also HTML 404; the 405 is an assumption."""
     client = connect(sandbox, sandbox.portals[0].token)
     missing = client.get("/crm/v9/objects")
     assert (missing.status_code, missing.headers["content-type"][:9]) == (404, "text/html")
@@ -74,6 +80,7 @@ def test_an_unknown_path_is_a_page_and_a_wrong_method_says_what_is_allowed(
 def test_a_status_comes_on_request_and_has_no_effect(
     connect, sandbox: Sandbox, status: int, form: str
 ) -> None:
+    """Facts 4.1 and 4.2: an error may be JSON or a page."""
     sandbox.faults.add(Fault(kind="status", status=status, html=form == "text/html", times=1))
     client = connect(sandbox, sandbox.portals[0].token)
     answer = client.post(CONTACTS, json=NEW)
@@ -87,6 +94,7 @@ def test_a_status_comes_on_request_and_has_no_effect(
     ("kind", "policy"), [("burst", "TEN_SECONDLY_ROLLING"), ("daily", "DAILY")]
 )
 def test_both_refusals_come_on_request(connect, sandbox: Sandbox, kind, policy: str) -> None:
+    """Facts 3.3."""
     sandbox.faults.add(Fault(kind=kind, times=1))
     client = connect(sandbox, sandbox.portals[0].token)
     answer = client.get(CONTACTS)
@@ -107,6 +115,7 @@ def test_a_connection_dropped_before_leaves_nothing_behind(connect, sandbox: San
 
 
 def test_a_connection_dropped_after_leaves_the_contact_created(connect, sandbox: Sandbox) -> None:
+    """Facts 4.3: after a lost answer the outcome of a create is unknown."""
     portal = sandbox.portals[0]
     sandbox.faults.add(Fault(kind="drop_after", method="post", times=1))
     client = connect(sandbox, portal.token)
@@ -120,6 +129,7 @@ def test_a_connection_dropped_after_leaves_the_contact_created(connect, sandbox:
 def test_a_late_answer_is_a_timeout_to_who_cannot_wait_and_had_its_effect(
     connect, sandbox: Sandbox
 ) -> None:
+    """Facts 4.3."""
     sandbox.faults.add(Fault(kind="latency", seconds=60, method="POST"))
     client = connect(sandbox, sandbox.portals[0].token)
     with pytest.raises(httpx.ReadTimeout):

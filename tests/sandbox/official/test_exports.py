@@ -1,4 +1,4 @@
-"""HubSpot's own client on exports."""
+"""HubSpot's own client on exports: statuses of refusals, facts 4.2; the rest from documents."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def view(**more: Any) -> PublicExportViewRequest:
 
 
 def test_a_view_is_exported_and_its_file_fetched(hubspot: HubSpot, sandbox: Sandbox) -> None:
+    """Facts 5.2: the status of an export holds an address from which to fetch it."""
     exports = hubspot.crm.exports.public_exports_api
     made = exports.start(view())
     assert made.links["status"].endswith(f"/tasks/{made.id}/status")
@@ -74,6 +75,7 @@ def test_a_format_that_is_not_written_is_an_api_exception(hubspot: HubSpot) -> N
 
 
 def test_the_status_of_no_export_is_an_api_exception(hubspot: HubSpot) -> None:
+    """A 403: an assumption."""
     with pytest.raises(ApiException) as caught:
         hubspot.crm.exports.public_exports_api.get_status(7)
     assert caught.value.status == 403
@@ -82,6 +84,7 @@ def test_the_status_of_no_export_is_an_api_exception(hubspot: HubSpot) -> None:
 def test_a_missing_scope_is_an_api_exception(
     sandbox: Sandbox, connect_official: Callable[[str], HubSpot]
 ) -> None:
+    """Facts 4.2: 403 MISSING_SCOPES."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.objects.contacts.read"])
     with pytest.raises(ApiException) as caught:
         connect_official(sandbox.portals[0].token).crm.exports.public_exports_api.start(view())

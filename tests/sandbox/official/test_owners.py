@@ -1,4 +1,4 @@
-"""HubSpot's own client on owners."""
+"""HubSpot's own client on owners: statuses of refusals, facts 4.2; the rest from documents."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def test_an_owner_that_is_not_there_is_an_api_exception(hubspot: HubSpot) -> Non
 def test_a_missing_scope_is_an_api_exception(
     sandbox: Sandbox, connect_official: Callable[[str], HubSpot]
 ) -> None:
+    """Facts 4.2: 403 MISSING_SCOPES; scope crm.objects.owners.read, facts 6."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.export"])
     with pytest.raises(ApiException) as caught:
         connect_official(sandbox.portals[0].token).crm.owners.owners_api.get_page()
