@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
+from hsagency.sandbox.limits import Budget
 from hsagency.sandbox.wire import ApiError, JsonObject
 
 Outcome: TypeAlias = tuple[int, JsonObject | None]
@@ -22,7 +23,6 @@ Handler: TypeAlias = Callable[[Call], Outcome]
 # bearer: a portal's call; body: the token is in the body and no limit counts it;
 # desk: of an OAuth app, a person or who has a signed address, answered before any portal.
 Door: TypeAlias = Literal["bearer", "body", "desk"]
-Budget: TypeAlias = Literal["general", "search", "associations"]
 
 DATED = ("2026-03", "2026-09")
 _VERSION = re.compile(r"v\d+|\d{4}-\d{2}(-beta)?")
@@ -67,6 +67,8 @@ class Route:
     version: str = field(init=False, default="")
     name: str = field(init=False, default="")
     parts: tuple[str, ...] = field(init=False, repr=False, default=())
+    # which of HubSpot's limits count a call here
+    budget: Budget = field(init=False, default="general")
 
     def __post_init__(self) -> None:
         parts = tuple(self.template.strip("/").split("/"))
@@ -75,13 +77,15 @@ class Route:
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "name", "/" + "/".join(named))
         object.__setattr__(self, "version", version)
+        object.__setattr__(self, "budget", _budget(self.name))
 
-    @property
-    def budget(self) -> Budget:
-        """Which of HubSpot's limits count a call here (facts 3.1)."""
-        if self.name.startswith("/crm/") and self.name.endswith("/search"):
-            return "search"
-        return "associations" if "associations" in self.parts else "general"
+
+def _budget(name: str) -> Budget:
+    """Return what counts a route: searches and the associations API have limits of their own."""
+    if name.startswith("/crm/") and name.endswith("/search"):
+        return "search"
+    linking = name.startswith("/crm/associations/") or "/{id}/associations/" in name
+    return "associations" if linking else "general"
 
 
 @dataclass(frozen=True, slots=True)

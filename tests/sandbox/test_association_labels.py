@@ -180,3 +180,43 @@ def test_an_inverse_label_is_renamed_too(client: Client) -> None:
     assert {one["typeId"]: one["label"] for one in found}[back] == "Follows"
     bad = wish | {"inverseLabel": ""}
     assert client.put(f"{V4}/labels", json=bad).status_code == 400
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("limited", ["contacts/companies", "companies/contacts"])
+def test_a_new_record_keeps_to_the_limits_of_links(
+    client: Client, limited: str, *, batch: bool
+) -> None:
+    """From documents alone; that nothing is made when a link is one too many is an assumption."""
+    type_id = {"contacts/companies": 279, "companies/contacts": 280}[limited]
+    wish = {"category": "HUBSPOT_DEFINED", "typeId": type_id, "maxToObjectIds": 5}
+    assert (
+        client.post(f"{LIMITS}/{limited}/batch/create", json={"inputs": [wish]}).status_code == 201
+    )
+    companies = [
+        client.post("/crm/v3/objects/companies", json={"properties": {"name": f"No. {n}"}}).json()
+        for n in range(6)
+    ]
+
+    def new(number: int, *to: int) -> dict[str, object]:
+        types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
+        links = [{"to": {"id": companies[one]["id"]}, "types": types} for one in to]
+        return {"properties": {"email": f"new{number}@example.com"}, "associations": links}
+
+    def make(*wishes: dict[str, object]) -> list[int]:
+        path = "/crm/v3/objects/contacts"
+        if batch:
+            return [client.post(f"{path}/batch/create", json={"inputs": wishes}).status_code]
+        return [client.post(path, json=one).status_code for one in wishes]
+
+    if limited == "contacts/companies":
+        few, many = [new(1, *range(5))], [new(2, *range(6))]
+    else:
+        few, many = [new(n, 0) for n in range(5)], [new(9, 0)]
+    before = len(client.get("/crm/v3/objects/contacts?limit=100").json()["results"])
+    if batch and limited == "companies/contacts":
+        assert make(*few, *many) == [400]
+    assert set(make(*few)) == {201}
+    assert make(*many) == [400]
+    after = client.get("/crm/v3/objects/contacts?limit=100").json()["results"]
+    assert len(after) == before + len(few)

@@ -228,6 +228,22 @@ def test_associations_have_ten_seconds_of_their_own(sandbox: Sandbox) -> None:
     assert send(sandbox, portal.token, 1, path) == [200]
 
 
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("/crm/v4/associations/contacts/companies/labels", "150"),
+        ("/crm/objects/2026-09/contacts/101/associations/companies", "150"),
+        ("/crm-object-schemas/2026-09/schemas/contacts/associations", "190"),
+        ("/crm/v3/schemas/contacts/associations/1", "190"),
+    ],
+)
+def test_only_the_associations_api_has_its_own_limit(
+    sandbox: Sandbox, path: str, most: str
+) -> None:
+    """Facts 3.1: what a schema says of associations is no call of that API."""
+    assert limits(ask(sandbox, sandbox.portals[0].token, path))["Max"] == most
+
+
 def test_searches_are_five_a_second_for_all_apps_of_a_portal(sandbox: Sandbox) -> None:
     """Facts 3.1 and 3.3."""
     portal = sandbox.portals[0]

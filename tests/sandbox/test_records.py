@@ -119,6 +119,31 @@ def test_a_bad_record_is_refused_and_not_kept(client, body: object, code: str | 
     assert len(client.get(DATED, params={"limit": 100}).json()["results"]) == 12
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "good", "bad", "code"),
+    [
+        ("contacts", "annualrevenue", (7, "-7.5", "1e6", ""), ("seven", "7,5", "nan", True),
+         "INVALID_INTEGER"),
+        ("contacts", "hs_email_optout", (True, "false", None), ("yes", 1), "INVALID_OPTION"),
+        ("contacts", "lifecyclestage", ("lead", None), ("hero",), "INVALID_OPTION"),
+        ("deals", "closedate", ("2026-10-14", "2026-10-14T12:00:00Z", 1_790_000_000_000),
+         ("tomorrow", "14.10.2026"), "INVALID_DATE"),
+    ],
+)  # fmt: skip
+def test_a_value_must_be_of_its_propertys_type(
+    sandbox: Sandbox, kind: str, name: str, good: tuple[object], bad: tuple[object], code: str
+) -> None:
+    """The codes are those that others have observed; which texts are numbers is an assumption."""
+    ask, path = Asking(sandbox), f"/crm/v3/objects/{kind}/101"
+    for value in good:
+        assert ask("PATCH", path, {"properties": {name: value}})[0] == 200, value
+    before = ask("GET", f"{path}?properties={name}")
+    for value in bad:
+        status, answer = ask("PATCH", path, {"properties": {name: value}})
+        assert (status, answer["errors"][0]["code"]) == (400, code), value
+    assert ask("GET", f"{path}?properties={name}") == before
+
+
 @pytest.mark.parametrize("query", ["limit=101", "limit=0", "limit=ten", "after=x", "limit=-1"])
 def test_a_page_that_makes_no_sense_is_refused(client, query: str) -> None:
     answer = client.get(f"{OLD}?{query}")

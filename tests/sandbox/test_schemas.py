@@ -487,3 +487,16 @@ def send(
         body=json.dumps(body or {}).encode(),
     )
     return json.loads(sandbox.handle(request).body or b"{}")
+
+
+def test_the_name_of_a_type_is_the_same_in_any_letters(client) -> None:
+    """An assumption: HubSpot's own types are found so, and two names cannot differ in case alone."""
+    made = client.post(DATED, json=CARS | {"name": "RaceCars"}).json()
+    assert made["name"] == "RaceCars"
+    for name in ("RaceCars", "racecars", made["fullyQualifiedName"].upper()):
+        assert client.get(f"{DATED}/{name}").json()["objectTypeId"] == made["objectTypeId"]
+        assert client.get(f"/crm/v3/objects/{name}").json() == {"results": []}
+    assert client.post(DATED, json=CARS | {"name": "racecars"}).status_code == 409
+    for params in ({}, {"archived": "true"}):
+        assert client.delete(f"{DATED}/RACECARS", params=params).status_code == 204
+    assert client.get(f"{DATED}/RaceCars").status_code == 404

@@ -93,11 +93,14 @@ class _Judge:
         self._store = call.state.store(call.kind)
         self._kind = self._store.kind
         self._taken: set[tuple[str, str]] = set()
+        self._bonds: list[Bond] = []
 
     def created(self, content: JsonObject) -> Writing:
         """Return what adds a record."""
-        bonds = bonds_of(self._call, self._kind, content)
-        return self._creating(judged(self._kind, content), bonds)
+        bonds = bonds_of(self._call, self._kind, content, earlier=self._bonds)
+        write = self._creating(judged(self._kind, content), bonds)
+        self._bonds += bonds
+        return write
 
     def updated(self, content: JsonObject) -> Writing:
         """Return what changes the record that is named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,9 @@ from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import ApiError, JsonObject
 
+# The id that a record has before it is made.
+_NEW = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Bond:
@@ -22,12 +26,21 @@ class Bond:
 
     other: ObjectType
     other_id: int
-    labels: tuple[Label, ...]
+    labels: frozenset[Label]
 
 
-def bonds_of(call: Call, kind: ObjectType, content: JsonObject) -> list[Bond]:
-    """Return the links that the body of a new record asks for, or refuse them."""
-    return [_bond(call, kind, one) for one in objects(content, "associations")]
+def bonds_of(
+    call: Call, kind: ObjectType, content: JsonObject, *, earlier: Iterable[Bond] = ()
+) -> list[Bond]:
+    """
+    Return the links that the body of a new record asks for, or refuse them.
+
+    `earlier` are those of other new records that are made in the same call.
+    """
+    bonds: list[Bond] = []
+    for one in objects(content, "associations"):
+        bonds.append(_bond(call, kind, one, beside=bonds, earlier=earlier))
+    return bonds
 
 
 def bind(state: PortalState, kind: ObjectType, record: Record, bonds: Iterable[Bond]) -> None:
@@ -66,7 +79,14 @@ def links_shown(
     return {"associations": found} if found else {}
 
 
-def _bond(call: Call, kind: ObjectType, content: JsonObject) -> Bond:
+def _bond(
+    call: Call,
+    kind: ObjectType,
+    content: JsonObject,
+    *,
+    beside: Iterable[Bond],
+    earlier: Iterable[Bond],
+) -> Bond:
     types = content.get("types")
     other = _other(call.state, kind, types)
     pair = Pair.named_by(replace(call, values={**call.values, "other": other.type_id}))
@@ -80,7 +100,15 @@ def _bond(call: Call, kind: ObjectType, content: JsonObject) -> Bond:
             category="VALIDATION_ERROR",
             context={"INVALID_OBJECT_IDS": [f"{other.singular.upper()}={given} is not valid"]},
         )
-    return Bond(other, id_, tuple(ways))
+    labels = frozenset((pair.labels.plain(kind, other), *ways))
+    here = _labels(bond for bond in beside if bond.other is other and bond.other_id != id_)
+    there = _labels(bond for bond in earlier if bond.other is other and bond.other_id == id_)
+    pair.demand_room(_NEW, id_, labels, here=here, there=there)
+    return Bond(other, id_, labels)
+
+
+def _labels(bonds: Iterable[Bond]) -> Counter[Label]:
+    return Counter(label for bond in bonds for label in bond.labels)
 
 
 def _other(state: PortalState, kind: ObjectType, types: object) -> ObjectType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hsagency.sandbox.call import Call
@@ -13,6 +13,7 @@ from hsagency.sandbox.wire import ApiError, invalid, is_number
 
 PAGE_MAX = 500
 READ_MAX, WRITE_MAX = 1_000, 2_000
+NONE: Mapping[Label, int] = {}
 READ, WRITE = ("crm.objects.{type}.read",), ("crm.objects.{type}.write",)
 
 
@@ -69,11 +70,27 @@ class Pair:
 
     def link(self, id_: int, other_id: int, *labels: Label) -> frozenset[int]:
         """Link two records, or refuse where one has as many links as the portal allows."""
+        self.demand_room(id_, other_id, labels)
+        return self.links.add(self.kind, id_, self.other, other_id, labels=labels, at=self.call.at)
+
+    def demand_room(
+        self,
+        id_: int,
+        other_id: int,
+        labels: Iterable[Label],
+        *,
+        here: Mapping[Label, int] = NONE,
+        there: Mapping[Label, int] = NONE,
+    ) -> None:
+        """
+        Refuse a link where one record has as many as the portal allows.
+
+        `here` and `there` count links that either record is to have besides.
+        """
         for label in (self.labels.plain(self.kind, self.other), *labels):
             back = self.labels.inverse(self.kind, self.other, label)
-            self._demand_room(self.kind, id_, self.other, other_id, label)
-            self._demand_room(self.other, other_id, self.kind, id_, back)
-        return self.links.add(self.kind, id_, self.other, other_id, labels=labels, at=self.call.at)
+            self._demand_room(self.kind, id_, self.other, other_id, label, here.get(label, 0))
+            self._demand_room(self.other, other_id, self.kind, id_, back, there.get(label, 0))
 
     def set_labels(self, id_: int, other_id: int, labels: list[Label]) -> None:
         """Link two records; of a portal's own labels they have only these afterwards."""
@@ -86,15 +103,23 @@ class Pair:
             self.links.remove_labels(self.kind, id_, self.other, other_id, labels=stale)
 
     def _demand_room(
-        self, kind: ObjectType, id_: int, other: ObjectType, other_id: int, label: Label
+        self,
+        kind: ObjectType,
+        id_: int,
+        other: ObjectType,
+        other_id: int,
+        label: Label,
+        more: int,
     ) -> None:
         most = self.limits.of(kind, other, label)
         if most is None:
             return
-        linked = self.links.of(kind, id_, other)
-        if sum(label.type_id in types for one, types in linked.items() if one != other_id) >= most:
+        linked = self.links.of(kind, id_, other).items()
+        if sum(label.type_id in types for one, types in linked if one != other_id) + more >= most:
             raise _invalid_association(
-                MAX_ASSOCIATIONS=[f"{word(kind)}={id_} may have {most} of {label.type_id}"],
+                MAX_ASSOCIATIONS=[
+                    f"{word(kind)}={id_ or 'new'} may have {most} of {label.type_id}"
+                ],
             )
 
     def _specified(self, given: object) -> Label:

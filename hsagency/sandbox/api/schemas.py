@@ -94,7 +94,7 @@ def delete_schema(call: Call) -> Outcome:
     """Archive a type that no record is left of; with `archived`, delete it for good."""
     known = _known(call)
     if call.archived:
-        wanted = call.values["schema"]
+        wanted = call.values["schema"].lower()
         found = (one for one in known.archived() if wanted in _names(call.state, one.kind))
         gone = next(found, None)
         if gone is None:
@@ -214,11 +214,12 @@ def _held(call: Call) -> Schema:
 
 
 def _other(call: Call, kind: ObjectType, name: str) -> ObjectType:
-    return kind if name in _names(call.state, kind) else call.state.types.find(name)
+    return kind if name.lower() in _names(call.state, kind) else call.state.types.find(name)
 
 
 def _names(state: PortalState, kind: ObjectType) -> tuple[str, ...]:
-    return kind.name, kind.type_id, fully_qualified(state.portal.portal_id, kind)
+    names = kind.name, kind.type_id, fully_qualified(state.portal.portal_id, kind)
+    return tuple(name.lower() for name in names)
 
 
 def _kind_from(call: Call, known: Schemas, content: JsonObject) -> ObjectType:

@@ -127,11 +127,11 @@ class ObjectType:
 
 
 class ObjectTypes:
-    """The object types of one portal, by name, type id or fully qualified name."""
+    """The object types of one portal, by name, type id or fully qualified name, in any letters."""
 
     def __init__(self, portal_id: int, *, own: Iterable[ObjectType] = ()) -> None:
         self._portal_id = portal_id
-        self._own = {kind.name: kind for kind in own}
+        self._own = {kind.name.lower(): kind for kind in own}
 
     def __iter__(self) -> Iterator[ObjectType]:
         """Yield HubSpot's types, then the portal's own."""
@@ -151,7 +151,8 @@ class ObjectTypes:
 
     def get(self, name: str) -> ObjectType | None:
         """Return the type that a path names, if there is one."""
-        key = _BY_NAME.get(name.lower()) or self._custom_key(name)
+        name = name.lower()
+        key = _BY_NAME.get(name) or self._custom_key(name)
         found = self._own.get(key)
         if found is None and key in BUILT_IN:
             found = self._own[key] = BUILT_IN[key].copy()
@@ -159,17 +160,17 @@ class ObjectTypes:
 
     def add(self, kind: ObjectType) -> None:
         """Add a custom type."""
-        self._own[kind.name] = kind
+        self._own[kind.name.lower()] = kind
 
     def drop(self, kind: ObjectType) -> None:
         """Remove a custom type."""
-        del self._own[kind.name]
+        del self._own[kind.name.lower()]
 
     def _custom_key(self, name: str) -> str:
         if name in self._own:
             return name
         if name.startswith("2-"):
-            return next((one.name for one in self.custom() if one.type_id == name), name)
+            return next((key for key, one in self._own.items() if one.type_id == name), name)
         return re.sub(rf"^p({self._portal_id})?_", "", name)
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.record import Record
-from hsagency.sandbox.contents.values import Properties, fault, refusal
+from hsagency.sandbox.contents.values import Properties, complaint, not_valid
 from hsagency.sandbox.wire import ApiError, invalid, is_number, not_found, stamp
 
 FIRST_ID, ID_STEP = 101, 50
@@ -216,7 +216,7 @@ class RecordStore:
                 raise self.taken(name, value, taken)
             if name == "email" and value.lower() in self._blocked:
                 message = f"Email address {value} was deleted for good and is blocked"
-                raise refusal([fault("BLOCKLISTED_EMAIL", name, message)])
+                raise not_valid([complaint("BLOCKLISTED_EMAIL", name, message)])
 
     def taken(self, name: str, value: str, holder: int | None) -> Exception:
         """Return the refusal of a unique value; with no holder another input of a batch has it."""
@@ -225,7 +225,7 @@ class RecordStore:
             return ApiError(409, f"{self.kind.singular} already exists.{at}", category="CONFLICT")
         where = "on another input" if holder is None else f"on the record {holder}"
         message = f'Property "{name}" already has the value {value} {where}'
-        return refusal([fault("CONFLICTING_UNIQUE_VALUE", name, message)])
+        return not_valid([complaint("CONFLICTING_UNIQUE_VALUE", name, message)])
 
     def _ids(self, as_of: str | None) -> list[int]:
         """Return the sorted live ids, with those of records that went after a time."""

@@ -19,9 +19,9 @@ def judged(kind: ObjectType, content: JsonObject) -> Properties:
     given = content.get("properties")
     if not isinstance(given, dict):
         raise invalid("Invalid input JSON: 'properties' is required and must be an object")
-    wrong = [found for name, value in given.items() if (found := _fault(kind, name, value))]
+    wrong = [found for name, value in given.items() if (found := _complaint(kind, name, value))]
     if wrong:
-        raise refusal(wrong)
+        raise not_valid(wrong)
     return {name: _text(kind.properties[name], value) for name, value in given.items()}
 
 
@@ -29,15 +29,15 @@ def demand_required(kind: ObjectType, properties: Mapping[str, str | None]) -> N
     """Refuse a new record that lacks a required property (facts 4.2, since 2026-09)."""
     missing = [name for name in kind.required if not properties.get(name)]
     if missing:
-        raise refusal(
+        raise not_valid(
             [
-                fault("MISSING_REQUIRED_PROPERTY", name, f'Property "{name}" is required')
+                complaint("MISSING_REQUIRED_PROPERTY", name, f'Property "{name}" is required')
                 for name in missing
             ]
         )
 
 
-def refusal(wrong: list[JsonObject]) -> Exception:
+def not_valid(wrong: list[JsonObject]) -> Exception:
     """Return the 400 that lists invalid properties as JSON text inside its message."""
     listed = json.dumps(wrong, separators=(",", ":"))
     return invalid(
@@ -46,7 +46,7 @@ def refusal(wrong: list[JsonObject]) -> Exception:
     )
 
 
-def fault(error: str, name: str, message: str) -> JsonObject:
+def complaint(error: str, name: str, message: str) -> JsonObject:
     """Return what HubSpot says about one bad value."""
     return {
         "isValid": False,
@@ -57,18 +57,18 @@ def fault(error: str, name: str, message: str) -> JsonObject:
     }
 
 
-def _fault(kind: ObjectType, name: str, value: object) -> JsonObject | None:
+def _complaint(kind: ObjectType, name: str, value: object) -> JsonObject | None:
     definition = kind.properties.get(name)
     if definition is None:
-        return fault("PROPERTY_DOESNT_EXIST", name, f'Property "{name}" does not exist')
+        return complaint("PROPERTY_DOESNT_EXIST", name, f'Property "{name}" does not exist')
     if definition.read_only:
-        return fault("READ_ONLY_VALUE", name, f'"{name}" is a read only property')
+        return complaint("READ_ONLY_VALUE", name, f'"{name}" is a read only property')
     if isinstance(value, dict | list):
-        return fault("INVALID_TYPE", name, f'Property "{name}" needs a plain value')
+        return complaint("INVALID_TYPE", name, f'Property "{name}" needs a plain value')
     if value is None or value == "":
         return None
     if name == "email" and not _is_address(str(value)):
-        return fault("INVALID_EMAIL", name, f"Email address {value} is invalid")
+        return complaint("INVALID_EMAIL", name, f"Email address {value} is invalid")
     return _misfit(definition, _text(definition, value) or "")
 
 
@@ -76,22 +76,22 @@ def _misfit(definition: Property, text: str) -> JsonObject | None:
     """Say why a text is no value of the property's type."""
     name = definition.name
     if definition.type == "number" and not _is_a_number(text):
-        return fault("INVALID_INTEGER", name, f"{text} was not a valid number.")
+        return complaint("INVALID_INTEGER", name, f"{text} was not a valid number.")
     if definition.type == "bool" and text not in {"true", "false"}:
-        return fault(
+        return complaint(
             "INVALID_OPTION", name, f"{text} was not one of the allowed options: true, false"
         )
     if definition.type == "enumeration" and definition.choices:
         unknown = [part for part in text.split(";") if part and part not in definition.choices]
         if unknown:
             allowed = ", ".join(option.value for option in definition.options)
-            return fault(
+            return complaint(
                 "INVALID_OPTION",
                 name,
                 f"{unknown[0]} was not one of the allowed options: [{allowed}]",
             )
     if definition.type in {"date", "datetime"} and not _is_a_time(text):
-        return fault("INVALID_DATE", name, f"{text} was not a valid {definition.type}.")
+        return complaint("INVALID_DATE", name, f"{text} was not a valid {definition.type}.")
     return None
 
 
