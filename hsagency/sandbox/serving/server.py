@@ -171,8 +171,10 @@ class _Listener(socketserver.TCPServer):
             connection.close()
 
     def _wrapped(self, plain: socket.socket, context: SSLContext) -> SSLSocket:
-        """Put a socket for HTTPS in the place of a plain one."""
+        """Put a socket for HTTPS in the place of a plain one, once something comes."""
         plain.settimeout(IDLE)
+        if not plain.recv(1, socket.MSG_PEEK):  # wrapping one that has gone would leave it open
+            raise ConnectionAbortedError
         wrapped = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         with self._lock:
             self._open[wrapped] = self._open.pop(plain)
