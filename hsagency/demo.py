@@ -12,10 +12,12 @@ import math
 import random
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -35,6 +37,7 @@ from hsagency.sandbox import (
     PastCall,
     Portal,
     Sandbox,
+    Story,
     bad_rows,
     serve,
     write_clients_csv,
@@ -44,7 +47,9 @@ SEED: Final = 7
 DAYS: Final = 60
 CALLS: Final = 2000
 _MARK: Final = ".hsagency-demo"
-_HEADROOM: Final = 0.96  # of a burst limit that all calls of the demo together may use
+_HEADROOM: Final = 0.96  # of a burst limit that the calls of ten seconds may use
+_BURST_SECONDS: Final = 10.5  # after which none of them counts any more
+_QUIETEST: Final = 0.35  # of the calls of the busiest client, made for the quietest
 
 Say = Callable[[str], object]
 
@@ -56,6 +61,8 @@ class Demo:
     index: Path
     workspace: Path
     period: Period
+    sandbox: str
+    """The options of `hsagency sandbox` that answer for its clients again."""
 
 
 def run_demo(
@@ -87,13 +94,23 @@ def run_demo(
         write_clients_csv(sandbox, root / "clients.csv", bad_rows=bad_rows(sandbox))
         _onboard(agency, root / "clients.csv", api=server.url, say=say, progress=progress)
         past = Period(period.first, last - timedelta(days=1))  # today is real
-        write_history(agency, sandbox.portals, past, progress=progress)
+        history = write_history(agency, sandbox.portals, past, progress=progress)
+        for portal in sandbox.portals:
+            used = history.others(portal.portal_id)
+            sandbox.others(portal.portal_id, calls_per_day=used, shape="flat")
         _drive(agency, progress=progress)
         results = _report(agency, period, progress=progress)
         names = {str(slug): str(one.portal) for slug, one in agency.connections().items()}
+        port = server.url.rpartition(":")[2]
     say("The sandbox is stopped.")
-    index = _index(root, results, period, names)
-    return Demo(index=index, workspace=agency.workspace.root, period=period)
+    whose = {portal.portal_id: portal.name for portal in sandbox.portals}
+    index = _index(root, results, period, names=names, stories=_told(history.stories, whose))
+    return Demo(
+        index=index,
+        workspace=agency.workspace.root,
+        period=period,
+        sandbox=f"--seed {SEED} --portals {portals} --port {port}",
+    )
 
 
 def _store(root: Path) -> str:
@@ -129,36 +146,57 @@ def _onboard(agency: Agency, clients: Path, *, api: str, say: Say, progress: Pro
 
 
 def _drive(agency: Agency, *, progress: Progress) -> None:
-    """Make real calls, portal beside portal, each well below its own burst limit."""
-    shares = _shares(agency)
+    """
+    Make real calls, portal beside portal, each below its own burst limit.
+
+    What is too much for one burst is made in a second one, when the first is over.
+    """
+    rooms = {
+        str(slug): int(_HEADROOM * _by_tier(one)["burst"])
+        for slug, one in agency.connections().items()
+    }
+    shares = _shares(rooms)
+    requests = {slug: _requests(slug) for slug in shares}
+    over = dict.fromkeys(shares, 0.0)
     with progress("calling", sum(shares.values())) as step, ThreadPoolExecutor(4) as pool:
 
-        def work(slug: str) -> None:
+        def work(slug: str, share: int) -> None:
+            time.sleep(max(0.0, over[slug] - time.monotonic()))
             client = agency.client(slug, purpose="demo")
-            for method, url, options in _requests(slug, shares[slug]):
+            for method, url, options in islice(requests[slug], share):
                 client.request(method, url, **options)
                 step(1)
+            over[slug] = time.monotonic() + _BURST_SECONDS
 
-        list(pool.map(work, shares))
+        first = {slug: min(share, rooms[slug]) for slug, share in shares.items()}
+        second = {slug: share - first[slug] for slug, share in shares.items()}
+        for burst in (first, second):
+            some = {slug: share for slug, share in burst.items() if share}
+            list(pool.map(work, some, some.values()))
 
 
-def _shares(agency: Agency) -> dict[str, int]:
-    """Spread the calls so that no portal sees more than its burst limit allows in ten seconds."""
-    most = {
-        slug: int(_HEADROOM * _by_tier(one)["burst"]) for slug, one in agency.connections().items()
-    }
+def _shares(rooms: Mapping[str, int]) -> dict[str, int]:
+    """Spread the calls as unevenly as an agency's days are; a small fleet makes fewer."""
+    chance = random.Random(SEED)  # noqa: S311  (a demo, not a secret)
+    weights = {slug: chance.uniform(_QUIETEST, 1) for slug in sorted(rooms)}
+    if sum(rooms.values()) >= CALLS:
+        most: dict[str, float] = {slug: 2 * room for slug, room in rooms.items()}
+    else:
+        most = {slug: weights[slug] * room for slug, room in rooms.items()}
     shares: dict[str, int] = {}
-    left = CALLS
-    for position, (slug, room) in enumerate(sorted(most.items(), key=lambda item: item[1])):
-        shares[slug] = min(room, math.ceil(left / (len(most) - position)))
+    left, whole = CALLS, sum(weights.values())
+    # Whoever gets less than its weight comes first, so that the others make up for it.
+    for slug in sorted(rooms, key=lambda slug: most[slug] / weights[slug]):
+        shares[slug] = min(left, round(most[slug]), math.ceil(left * weights[slug] / whole))
         left -= shares[slug]
+        whole -= weights[slug]
     return shares
 
 
-def _requests(slug: str, count: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield an analyst's morning: mostly lists and reads, now and then a change."""
+def _requests(slug: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield what an analyst does, without end: mostly lists and reads, now and then a change."""
     chance = random.Random(f"{SEED} {slug}")  # noqa: S311  (a demo, not a secret)
-    for number in range(count):
+    for number in count():
         kind = chance.random()
         if kind < 0.55:
             what = chance.choice(("contacts", "contacts", "companies", "deals"))
@@ -246,13 +284,29 @@ def _report(
     return made
 
 
+def _told(stories: Iterable[Story], whose: Mapping[int, str]) -> list[tuple[date, str, str]]:
+    """Return when each story begins, to whom it happens, and what."""
+    return [
+        (
+            story.starts.date(),
+            ", ".join(sorted(whose[one] for one in story.portal_ids))
+            if len(story.portal_ids) < len(whose)
+            else "every client",
+            story.text,
+        )
+        for story in stories
+    ]
+
+
 def _index(
     root: Path,
     results: list[tuple[str, reports.ReportResult]],
     period: Period,
+    *,
     names: Mapping[str, str],
+    stories: Iterable[tuple[date, str, str]],
 ) -> Path:
-    """Write a page that links every output."""
+    """Write a page that links every output, and tells what the simulated days hold."""
     rows = []
     for slug, name in names.items():
         mine = [one for _, one in results if one.slug == slug]
@@ -264,8 +318,17 @@ def _index(
         failed = [html.escape(one.error) for one in mine if one.error]
         cells = " · ".join([*links, *failed])
         rows.append(f"<tr><th>{html.escape(name)}</th><td>{cells}</td></tr>")
+    told = [
+        f"<tr><td>{day}</td><th>{html.escape(who)}</th><td>{html.escape(text)}</td></tr>"
+        for day, who, text in stories
+    ]
     fleet = f"workspace/reports/_fleet/{period.label}/compliance.csv"
-    page = _PAGE.format(period=html.escape(str(period)), rows="\n".join(rows), fleet=fleet)
+    page = _PAGE.format(
+        period=html.escape(str(period)),
+        rows="\n".join(rows),
+        stories="\n".join(told),
+        fleet=fleet,
+    )
     write_private(root / "index.html", page.encode())
     return root / "index.html"
 
@@ -294,6 +357,11 @@ before the last day is simulated too, and every chart says so.</p>
 {rows}
 </table>
 <p>For the agency's own eyes, over all clients: <a href="{fleet}">compliance.csv</a></p>
+<h2>What happened (simulated)</h2>
+<p class="note">Nothing of this was real; look for it in the reports of these days. Times are UTC.</p>
+<table>
+{stories}
+</table>
 </body></html>
 """
 

@@ -45,6 +45,8 @@ def demo(common: Shared, *, portals: int, folder: Path) -> None:
     click.echo("Three things to try:")
     for thing in things_to_try(made):
         click.echo(f"  {program()} {thing}")
+    click.echo("To call its clients as well, start their sandbox again:")
+    click.echo(f"  {program()} sandbox {made.sandbox}")
 
 
 @click.command(short_help="Make a workspace.")

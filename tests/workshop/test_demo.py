@@ -17,6 +17,7 @@ from hsagency.demo import CALLS, DAYS, run_demo, things_to_try, write_history
 from hsagency.errors import UsageError, WorkspaceError
 from hsagency.periods import Period
 from hsagency.sandbox import Sandbox
+from tests.commands import run_cli, running_cli
 from tests.support import connected
 
 TOKEN = re.compile(rb"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}-")
@@ -85,8 +86,49 @@ def test_two_thousand_calls_stay_below_every_burst_limit(demo):
         calls = agency.calls().filter(pl.col("purpose") == "demo").collect()
         tiers = {slug: one.facts["tier"].value for slug, one in agency.connections().items()}
     assert calls.height == CALLS
-    for slug, count in calls["client_slug"].value_counts().iter_rows():
-        assert count < (100 if tiers[slug] == "starter" else 190)
+    by_client = {
+        slug: mine["ts"].sort().to_list() for (slug,), mine in calls.group_by("client_slug")
+    }
+    assert len({len(times) for times in by_client.values()}) > 6, "no two clients are alike"
+    for slug, times in by_client.items():
+        room = 100 if tiers[slug] == "starter" else 190
+        for begins, next_begins in zip(times, times[room - 1 :], strict=False):
+            assert next_begins - begins > timedelta(seconds=10)
+
+
+def test_the_last_day_is_as_busy_with_other_apps_as_those_before_it(demo):
+    made, _ = demo
+    with Agency.open(made.workspace) as agency:
+        calls = agency.calls().filter(pl.col("purpose") == "demo").collect()
+    used = calls.select(
+        "client_slug", used=pl.col("rate_limit_daily") - pl.col("rate_limit_remaining")
+    )
+    by_client = used.group_by("client_slug").max()["used"].drop_nulls()
+    assert by_client.n_unique() == 12
+    assert by_client.sum() > 50 * CALLS
+
+
+def test_what_happened_is_told_and_called_simulated(demo):
+    made, _ = demo
+    page = made.index.read_text()
+    assert "What happened (simulated)" in page
+    told = re.findall(r"<tr><td>(\d{4}-\d\d-\d\d)</td><th>(.+?)</th><td>(.+?)</td></tr>", page)
+    assert [day for day, _, _ in told] == sorted(day for day, _, _ in told)
+    assert ("every client", "HubSpot answers 502 and 504, or not at all") in {
+        (who, text) for _, who, text in told
+    }
+    for words in ("use up the day of", "is revoked, and replaced", "launches", "overnight"):
+        assert any(words in text for _, _, text in told)
+
+
+def test_its_sandbox_answers_again_as_it_says(demo, tmp_path):
+    made, _ = demo
+    args = ["sandbox", *made.sandbox.split()]
+    with running_cli(args, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert b"12 simulated portals" in process.stdout.readline()
+        done = run_cli(["verify", "--all", "--workspace", made.workspace])
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_client_gets_its_reports_and_the_index_links_them_all(demo):
