@@ -18,6 +18,8 @@ from hsagency.sandbox.portals import Kind
 
 Shape: TypeAlias = Literal["office", "flat"]
 
+# More than any account may make in a day.
+CALLS_MAX = 100_000_000
 # How busy each hour of a day is: an office works from eight to six, its night jobs at two.
 _OFFICE = (1, 1, 4, 1, 1, 1, 1, 3, 8, 10, 10, 10, 7, 9, 10, 10, 9, 7, 4, 2, 2, 1, 1, 1)
 _WEEKEND = 10  # what an office does in a week day, by what it does on a Saturday or Sunday
@@ -32,11 +34,16 @@ class Others:
     """
 
     def __init__(self, calls_per_day: int, *, kind: Kind, shape: Shape, seed: str) -> None:
-        if calls_per_day < 0 or shape not in get_args(Shape) or kind not in get_args(Kind):
+        if (
+            not 0 <= calls_per_day <= CALLS_MAX
+            or shape not in get_args(Shape)
+            or kind not in get_args(Kind)
+        ):
             raise SandboxError(
-                f"Other apps cannot make {calls_per_day} calls a day as {kind!r} in the shape "
-                f"{shape!r}; nothing was changed.",
-                hint=f"Kinds: {', '.join(get_args(Kind))}; shapes: {', '.join(get_args(Shape))}.",
+                f"Other apps cannot make so many calls a day as {kind!r} in the shape {shape!r}; "
+                "nothing was changed.",
+                hint=f"Kinds: {', '.join(get_args(Kind))}; shapes: {', '.join(get_args(Shape))}; "
+                f"calls: 0 to {CALLS_MAX:,}.",
             )
         self.calls_per_day, self.kind, self.shape = calls_per_day, kind, shape
         self._seed = seed

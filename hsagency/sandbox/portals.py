@@ -88,6 +88,8 @@ class Portal:
     created_at: datetime
     account_type: AccountType
     credentials: tuple[Credential, ...]
+    # Who made the first credential; they stay the first of its people whatever becomes of it.
+    founder: int
     additional_currencies: tuple[str, ...] = ()
     # API limit increases it bought.
     add_ons: int = 0
@@ -142,23 +144,25 @@ def make_portal(index: int, *, seed: int) -> Portal:
     name = client_name(index)
     hublet = _HUBLETS[index % len(_HUBLETS)]
     kind: Kind = "private_app" if rng.random() < 0.4 else "service_key"
+    zone = rng.choice(_ZONES[hublet])
+    created_at = FOUNDED - timedelta(minutes=rng.randrange(2_000_000))
+    first = Credential(
+        token=make_token(hublet, rng),
+        kind=kind,
+        app_id=rng.randrange(1_000_000, 9_999_999),
+        user_id=rng.randrange(10_000_000, 99_999_999),
+        scopes=FULL_SCOPES,
+    )
     return Portal(
         portal_id=portal_id,
         client_slug=name.lower().replace(" ", "-"),
         name=name,
         tier=_TIERS[index % len(_TIERS)],
-        time_zone=rng.choice(_ZONES[hublet]),
+        time_zone=zone,
         hublet=hublet,
         currency=_CURRENCIES[hublet],
-        created_at=FOUNDED - timedelta(minutes=rng.randrange(2_000_000)),
+        created_at=created_at,
         account_type="STANDARD",
-        credentials=(
-            Credential(
-                token=make_token(hublet, rng),
-                kind=kind,
-                app_id=rng.randrange(1_000_000, 9_999_999),
-                user_id=rng.randrange(10_000_000, 99_999_999),
-                scopes=FULL_SCOPES,
-            ),
-        ),
+        credentials=(first,),
+        founder=first.user_id,
     )

@@ -19,7 +19,7 @@ from hsagency.sandbox.contents.activity import Activity
 from hsagency.sandbox.contents.people import people
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.limits import Usage
-from hsagency.sandbox.others import Others, Shape
+from hsagency.sandbox.others import CALLS_MAX, Others, Shape
 from hsagency.sandbox.portals import FULL_SCOPES, Credential, Kind, Portal, make_token
 
 _Deed: TypeAlias = Literal["make", "rotate", "end", "view", "scopes"]
@@ -240,8 +240,11 @@ class Screens:
 
     def spend(self, portal_id: int, calls: int, *, kind: Kind = "private_app") -> None:
         """Use up calls of the portal's day, as other apps on the same portal would."""
-        if calls < 0:
-            raise SandboxError(f"{calls} calls cannot be spent; nothing was counted.")
+        if not 0 <= calls <= CALLS_MAX:
+            raise SandboxError(
+                "So many calls cannot be spent; nothing was counted.",
+                hint=f"Calls: 0 to {CALLS_MAX:,}.",
+            )
         state = self._owned(portal_id)
         with state.lock:
             now = self.clock.now()
@@ -337,7 +340,7 @@ class Screens:
     def _note(
         self, state: PortalState, type_: str, *, object_id: str | None, user_id: int | None = None
     ) -> None:
-        by = user_id or self._admin(state, state.portal.credentials[0].user_id)
+        by = user_id or self._admin(state, state.portal.founder)
         state.part(Activity).note(type_, at=self.clock.now(), user_id=by, object_id=object_id)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import Any, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -18,6 +19,8 @@ Framing: TypeAlias = Literal["length", "chunked", "none"]
 # the network in front of it takes.
 TARGET_MAX = 16_384
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+# How deep a body may be nested: the sandbox's own choice, far from where Python gives up.
+DEPTH_MAX = 100
 _PIECES = 10
 
 
@@ -138,15 +141,40 @@ class ApiError(Exception):
 
 def encode(content: JsonObject) -> bytes:
     """Write a JSON body as HubSpot does: compact, UTF-8; half a surrogate pair becomes `?`."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+    return _ENCODER.encode(content).encode(errors="replace")
 
 
 def parsed(body: bytes) -> object:
     """Read a body that must be JSON."""
     try:
-        return json.loads(body)
+        content = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise invalid("Invalid input JSON on line 1, column 1: the body is not JSON") from error
+    if body.count(b"[") + body.count(b"{") > DEPTH_MAX and _too_deep(content):
+        raise invalid(f"Invalid input JSON: nested more than {DEPTH_MAX} levels deep")
+    return content
+
+
+def _finite(text: str) -> float:
+    """Read a number; what JSON has no number for is an error, in whatever way it is written."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError
+    return number
+
+
+def _too_deep(content: object) -> bool:
+    """Whether something lies deeper than may be; whoever answers goes down into it again."""
+    level = [content]
+    for _ in range(DEPTH_MAX):
+        inside: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inside += one.values()
+            elif isinstance(one, list):
+                inside += one
+        level = inside
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def decode(body: bytes) -> JsonObject:
@@ -160,6 +188,10 @@ def decode(body: bytes) -> JsonObject:
 def stamp(at: datetime) -> str:
     """Write a time as HubSpot does: UTC, milliseconds, Z."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def is_number(text: str) -> bool:
@@ -178,19 +210,3 @@ def invalid(message: str, *, errors: list[JsonObject] | None = None) -> ApiError
     if errors is not None:
         refusal.extra["errors"] = errors
     return refusal
-
-
-def unauthenticated() -> ApiError:
-    """
-    Return the 401 for a missing, malformed, unknown or revoked token.
-
-    HubSpot answers all four alike. That introspection of an unknown token is a 401 too is an
-    assumption: the documents do not show it.
-    """
-    return ApiError(
-        401,
-        "Authentication credentials not found. This API supports OAuth 2.0 authentication and "
-        "you can find more details at "
-        "https://developers.hubspot.com/docs/methods/auth/oauth-overview",
-        category="INVALID_AUTHENTICATION",
-    )

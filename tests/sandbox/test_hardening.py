@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import socket
 import ssl
@@ -9,18 +11,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, LedgerEntry, Reply, Request, Sandbox, serve
+from hsagency.sandbox.contents.list_folders import DEPTH_MAX
 from hsagency.sandbox.redaction import HIDDEN, open_path, open_query
 from hsagency.sandbox.serving.conversation import Conversation
 from hsagency.sandbox.serving.ledger_file import LedgerFile
 from hsagency.sandbox.serving.server import CONNECTIONS_MAX
+from hsagency.sandbox.wire import decode, encode
+from tests.sandbox.apps import CALLBACK, READ, Developer
+from tests.sandbox.asking import Asking
 from tests.sandbox.conftest import NOON
 
 CONTACTS = "/crm/objects/2026-09/contacts"
@@ -330,3 +337,209 @@ def answered(client: httpx.Client, url: str) -> bool:
         return client.get(url).status_code == 401
     except httpx.TransportError:
         return False
+
+
+FOLDERS, LISTS, SCHEMAS = "/crm/v3/lists/folders", "/crm/v3/lists", "/crm/v3/schemas"
+HUGE = 10**400
+
+
+@pytest.fixture
+def ask(sandbox: Sandbox) -> Asking:
+    return Asking(sandbox, index=1)
+
+
+def test_folders_lie_so_deep_and_no_deeper(ask: Asking) -> None:
+    """From no document: an answer shows a folder with all that is in it, however deep."""
+
+    def made(parent: str) -> tuple[int, str]:
+        status, said = ask("POST", FOLDERS, {"name": "x", "parentFolderId": parent})
+        return status, said["folder"]["id"] if status == 200 else ""
+
+    chain = ["0"]
+    for _ in range(DEPTH_MAX):
+        status, id_ = made(chain[-1])
+        assert status == 200
+        chain.append(id_)
+    assert made(chain[-1])[0] == 400
+    assert ask("PUT", f"{FOLDERS}/{chain[1]}/rename?newFolderName=y")[0] == 200
+    _, lone = made("0")
+    _, inner = made(lone)
+    assert ask("PUT", f"{FOLDERS}/{lone}/move/{chain[-2]}")[0] == 400
+    assert ask("PUT", f"{FOLDERS}/{inner}/move/{chain[-2]}")[0] == 200
+    assert ask("PUT", f"{FOLDERS}/{lone}/move/{chain[-2]}")[0] == 200
+
+
+def test_a_pipeline_goes_though_its_property_went_before(ask: Asking) -> None:
+    stages = [{"label": "Only", "displayOrder": 0, "metadata": {"state": "CLOSED"}}]
+    own = [
+        {"name": name, "label": name, "type": "string", "fieldType": "text"}
+        for name in ("name", "hs_pipeline")
+    ]
+    labels = {"singular": "Boat", "plural": "Boats"}
+    body = {"name": "boats", "labels": labels, "primaryDisplayProperty": "name",
+            "requiredProperties": ["name"], "properties": own}  # fmt: skip
+    assert ask("POST", SCHEMAS, body)[0] == 201
+    pipeline = {"label": "Trips", "displayOrder": 0, "stages": stages}
+    status, made = ask("POST", "/crm/v3/pipelines/boats", pipeline)
+    assert status == 201
+    assert ask("DELETE", "/crm/v3/properties/boats/hs_pipeline")[0] == 204
+    assert ask("DELETE", f"/crm/v3/pipelines/boats/{made['id']}")[0] == 204
+    assert ask("GET", "/crm/v3/pipelines/boats")[1] == {"results": []}
+
+
+def dynamic(**operation: object) -> dict[str, object]:
+    """Write a list of those whose amount fits."""
+    one = {"filterType": "PROPERTY", "property": "amount", "operation": operation}
+    branch = {"filterBranchType": "AND", "filterBranches": [], "filters": [one]}
+    root = {"filterBranchType": "OR", "filterBranches": [branch], "filters": []}
+    return {"name": "Big", "objectTypeId": "0-3", "processingType": "DYNAMIC", "filterBranch": root}
+
+
+def test_numbers_no_computer_can_hold_are_refused(ask: Asking) -> None:
+    bound = dynamic(operationType="NUMBER", operator="IS_EQUAL_TO", value=HUGE)
+    assert ask("POST", LISTS, bound)[0] == 400
+    day = {"conversionType": "CONVERSION_DATE", "year": 10**20, "month": 1, "day": 1}
+    assert ask("PUT", f"{LISTS}/1/schedule-conversion", day)[0] == 400
+    day["year"], day["month"], day["day"] = 9999, 12, 31
+    assert ask("PUT", f"{LISTS}/1/schedule-conversion", day)[0] in {200, 400}
+
+
+def test_a_list_is_converted_at_a_time_in_utc(ask: Asking) -> None:
+    """Facts 2: times are written in UTC, with Z; a day begins at the portal's own midnight."""
+    ask.sandbox.alter(ask.sandbox.portals[1].portal_id, time_zone="Asia/Kolkata")
+    day = {"conversionType": "CONVERSION_DATE", "year": 2026, "month": 10, "day": 20}
+    assert ask("PUT", f"{LISTS}/1/schedule-conversion", day)[0] == 200
+    ask.sandbox.clock.advance(7 * 86_400)
+    said = ask("GET", f"{LISTS}/1/schedule-conversion")[1]
+    assert said["convertedAt"] == "2026-10-19T18:30:00.000Z"
+
+
+@pytest.mark.parametrize("name", ["hs_folder_name", "hs_list_size"])
+def test_a_list_outlives_its_folder(ask: Asking, name: str) -> None:
+    """That it comes back at the root is an assumption."""
+    _, folder = ask("POST", FOLDERS, {"name": "Old"})
+    folder_id = folder["folder"]["id"]
+    new = {"name": "Kept", "objectTypeId": "0-1", "processingType": "MANUAL"}
+    _, made = ask("POST", LISTS, new | {"listFolderId": folder_id})
+    path = f"{LISTS}/{made['list']['listId']}"
+    assert ask("DELETE", path)[0] == 204
+    assert ask("DELETE", f"{FOLDERS}/{folder_id}")[0] == 204
+    assert ask("PUT", f"{path}/restore")[0] == 204
+    status, found = ask(
+        "POST", f"{LISTS}/search", {"query": "Kept", "additionalProperties": [name]}
+    )
+    assert (status, found["total"]) == (200, 1)
+    _, root = ask("GET", FOLDERS)
+    assert int(made["list"]["listId"]) in root["folder"]["childLists"]
+
+
+@pytest.mark.parametrize("target", [CONTACTS, f"{CONTACTS}/search", "/marketing/v3/forms"])
+@pytest.mark.parametrize(
+    "deep", ['{"a":' * 986 + "1" + "}" * 986, '{"a":' + "[" * 100 + "]" * 100 + "}"]
+)
+def test_a_body_nested_too_deep_is_refused_before_anything_is_done(
+    sandbox: Sandbox, target: str, deep: str
+) -> None:
+    reply = sandbox.handle(Request("POST", target, headers=bearer(sandbox), body=deep.encode()))
+    assert (reply.status, json.loads(reply.body)["category"]) == (400, "VALIDATION_ERROR")
+    fits = '{"a":' + "[" * 99 + "]" * 99 + "}"
+    assert decode(fits.encode())
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_in_json_is_refused(sandbox: Sandbox, number: str) -> None:
+    body = f'{{"properties":{{"amount":{number}}}}}'.encode()
+    reply = sandbox.handle(
+        Request("POST", "/crm/v3/objects/deals", headers=bearer(sandbox), body=body)
+    )
+    assert reply.status == 400
+    with pytest.raises(ValueError, match="JSON"):
+        encode({"a": float(number)})
+
+
+def test_the_users_of_a_portal_stay_whatever_becomes_of_its_first_token(inside, sandbox) -> None:
+    app = sandbox.register_app("Planner", redirect_uris=[CALLBACK], required=[READ])
+    developer = Developer(app, inside(sandbox, None), sandbox)
+    token = developer.install()["access_token"]
+    portal_id = sandbox.portals[0].portal_id
+    path = f"/oauth/v1/access-tokens/{token}"
+    before = developer.client.get(path).json()
+    sandbox.remove_user(portal_id)
+    sandbox.rotate(portal_id, later=True)
+    sandbox.cancel_rotation(portal_id)
+    assert developer.client.get(path).json() == before
+
+
+@pytest.mark.parametrize("calls", [-1, 10**9, HUGE])
+def test_other_apps_make_no_more_calls_than_can_be_counted(sandbox: Sandbox, calls: int) -> None:
+    portal_id = sandbox.portals[0].portal_id
+    with pytest.raises(SandboxError, match="nothing was changed"):
+        sandbox.others(portal_id, calls_per_day=calls)
+    with pytest.raises(SandboxError, match="nothing was counted"):
+        sandbox.spend(portal_id, calls)
+    assert sandbox.usage(portal_id).theirs == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("clock", {"advance": HUGE}),
+        ("clock", {"speed": HUGE}),
+        ("usage", {"portalId": 1, "calls": HUGE}),
+    ],
+)
+def test_the_control_api_takes_no_number_beyond_those_of_json(
+    sandbox: Sandbox, call: str, body: dict[str, int]
+) -> None:
+    with serve(sandbox) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+        headers = {"X-Sandbox-Key": server.control_key}
+        answer = client.post(f"/_sandbox/{call}", json=body, headers=headers)
+    assert answer.status_code == 400
+    assert "must be a" in answer.json()["error"]
+
+
+EXPORT = {
+    "exportType": "VIEW", "format": "CSV", "exportName": "All", "language": "EN",
+    "objectType": "CONTACT", "objectProperties": ["email"],
+}  # fmt: skip
+
+
+def fetched(sandbox: Sandbox, path: str, **query: str) -> int:
+    request = Request("GET", path, query=tuple(query.items()))
+    return sandbox.handle(request).status
+
+
+def test_an_address_of_a_file_opens_that_file_of_that_portal(sandbox: Sandbox) -> None:
+    """The key follows from the seed, so that nobody should take the sandbox's for a secret."""
+    asking, (first, second, _) = Asking(sandbox), sandbox.portals
+    _, started = asking("POST", "/crm/v3/exports/export/async", EXPORT)
+    sandbox.clock.advance(60)
+    status = f"/crm/v3/exports/export/async/tasks/{started['id']}/status"
+    address = urlsplit(asking("GET", status)[1]["result"])
+    query = dict(parse_qsl(address.query))
+    assert fetched(sandbox, address.path, **query) == 200
+    for odd in ("", "1e9", "9" * 5_000, "-1", "\u0661"):
+        assert fetched(sandbox, address.path, **query | {"expires": odd}) == 403
+    other = address.path.replace(str(first.portal_id), str(second.portal_id))
+    assert fetched(sandbox, other, **query) == 403
+    sandbox.suspend(first.portal_id)
+    assert fetched(sandbox, address.path, **query) == 403
+    sandbox.unsuspend(first.portal_id)
+    assert fetched(sandbox, address.path, **query) == 200
+
+
+@pytest.mark.parametrize("expires", ["", "1e9", "9" * 5_000])
+def test_even_who_can_sign_gets_no_file_for_a_time_that_is_none(
+    sandbox: Sandbox, expires: str
+) -> None:
+    portal_id = sandbox.portals[0].portal_id
+    _, started = Asking(sandbox)("POST", "/crm/v3/exports/export/async", EXPORT)
+    key = f"{sandbox.seed}/{portal_id}/exports".encode()
+    path = f"/exports/files/{portal_id}/{started['id']}"
+    for wait in (0, 60):
+        sandbox.clock.advance(wait)
+        for when, ready in ((expires, False), ("9" * 11, wait > 0)):
+            text = f"{started['id']}/{when}".encode()
+            signature = hmac.new(key, text, hashlib.sha256).hexdigest()
+            status = fetched(sandbox, path, expires=when, signature=signature)
+            assert status == (200 if ready else 403)

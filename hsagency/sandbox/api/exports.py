@@ -14,8 +14,9 @@ from hsagency.sandbox.contents.lists import ListBook
 from hsagency.sandbox.contents.record import Record
 from hsagency.sandbox.contents.searching import fitting, in_order
 from hsagency.sandbox.desk import DeskRoute, Visit
+from hsagency.sandbox.envelopes import named
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
-from hsagency.sandbox.wire import JsonObject, Reply, invalid, not_found
+from hsagency.sandbox.wire import ApiError, JsonObject, Reply, invalid, not_found
 
 SCOPE = ("crm.export",)
 FORMATS = ("CSV", "XLS", "XLSX")
@@ -61,8 +62,12 @@ def read_status(call: Call) -> Outcome:
 
 def download(visit: Visit) -> Reply:
     """Hand out a file to whoever has its address."""
-    if visit.state is None:
+    portal = visit.state.portal if visit.state else None
+    # a form in the body may have named another portal than the path
+    if visit.state is None or portal is None or str(portal.portal_id) != visit.values["portalId"]:
         raise not_found()
+    if portal.suspended is not None:
+        raise ApiError(portal.suspended, "This account is suspended.")
     task = visit.state.part(Exports).opened(
         visit.values["id"],
         expires=visit.request.param("expires") or "",
@@ -72,7 +77,7 @@ def download(visit: Visit) -> Reply:
     headers = (
         ("Content-Type", "text/csv;charset=utf-8"),
         ("Content-Disposition", f'attachment; filename="export-{task.task_id}.csv"'),
-        ("X-HubSpot-Correlation-Id", visit.id_),
+        named(visit.id_),
     )
     return Reply(200, headers=headers, body=task.content)
 

@@ -228,11 +228,11 @@ def _fits(one: CrmList, content: JsonObject) -> bool:
 def _additional(call: Call, one: CrmList, wanted: list[str]) -> JsonObject:
     """Return what a search may ask for besides; HubSpot says nothing about unknown names."""
     members = _book(call).members(one) if wanted else {}
-    folder = call.state.part(Folders).get(str(one.folder))
+    named = "hs_folder_name" in wanted
     known = {
         "hs_list_size": str(len(members)),
         "hs_last_record_added_at": max(members.values(), default=None),
-        "hs_folder_name": folder.name,
+        "hs_folder_name": call.state.part(Folders).get(str(one.folder)).name if named else None,
     }
     return {name: known[name] for name in wanted if known.get(name) is not None}
 

@@ -155,7 +155,7 @@ class Exports:
         good = task is not None and hmac.compare_digest(
             self._signature(task, expires).encode(), signature.encode(errors="replace")
         )
-        if task is None or not good:
+        if task is None or not good or not is_number(expires) or not task.done(now):
             raise ApiError(403, "The signature of this address is not valid")
         if now.timestamp() >= int(expires):
             raise ApiError(403, "This address has expired: ask for the status of the export again")

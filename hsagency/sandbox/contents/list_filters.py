@@ -172,7 +172,10 @@ def _bound(operation: JsonObject, name: str) -> float:
     given = operation.get(name)
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise invalid(f"Invalid input JSON: {name!r} must be a number")
-    return float(given)
+    try:
+        return float(given)
+    except OverflowError as error:
+        raise invalid(f"Invalid input JSON: {name!r} is too large") from error
 
 
 def _number(value: str) -> float:

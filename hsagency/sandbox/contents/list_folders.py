@@ -9,6 +9,9 @@ from hsagency.sandbox.contents.lists import ROOT, ListBook
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
+# How deep folders may lie: the sandbox's own choice, as an answer shows all that lies in one.
+DEPTH_MAX = 50
+
 
 @dataclass(slots=True)
 class Folder:
@@ -40,6 +43,7 @@ class Folders:
 
     def create(self, name: str, *, parent: Folder, at: str, user: int) -> Folder:
         """Add a folder; ids are not used again."""
+        _demand_shallow(self._depth(parent) + 1)
         self._last += 1
         made = Folder(
             self._last, name, parent.folder_id, created_at=at, updated_at=at, user_id=user
@@ -60,6 +64,7 @@ class Folders:
             if above is folder:
                 raise invalid(f"Folder {folder.folder_id} cannot be moved into itself")
             above = self._folders[above.parent]
+        _demand_shallow(self._depth(parent) + self._height(folder))
         folder.parent, folder.updated_at = parent.folder_id, at
 
     def delete(self, folder: Folder, now: datetime) -> None:
@@ -94,6 +99,22 @@ class Folders:
         inside = (one for one in self._folders.values() if one.folder_id != ROOT)
         return [one for one in inside if one.parent == folder.folder_id]
 
+    def _depth(self, folder: Folder) -> int:
+        """Count the folders from the root to this one; the root is 0."""
+        depth = 0
+        while folder.folder_id != ROOT:
+            depth, folder = depth + 1, self._folders[folder.parent]
+        return depth
+
+    def _height(self, folder: Folder) -> int:
+        """Count the folders from this one to the deepest in it, both among them."""
+        return 1 + max((self._height(one) for one in self._folders_in(folder)), default=0)
+
     def _demand_no_root(self, folder: Folder) -> None:
         if folder.folder_id == ROOT:
             raise invalid("The root folder cannot be changed")
+
+
+def _demand_shallow(depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise invalid(f"Folders cannot lie deeper than {DEPTH_MAX} levels")

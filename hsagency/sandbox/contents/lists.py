@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.list_filters import Test, membership_test
@@ -166,13 +166,17 @@ class ListBook:
         one.deleted_at = at
 
     def restore(self, list_id: str, *, at: datetime) -> None:
-        """Take a list out of the recycling bin, where it stays for 90 days."""
+        """
+        Take a list out of the recycling bin, where it stays for 90 days.
+
+        It comes back at the root, as its folder may be gone; that is an assumption.
+        """
         found = self._lists.get(int(list_id)) if is_number(list_id) else None
         if found is None or (found.deleted_at and at - found.deleted_at > RESTORABLE):
             raise not_found(f"List does not exist with ID {list_id}.")
         if found.deleted_at is not None:
             self.demand_free(found.name)
-            found.deleted_at = None
+            found.deleted_at, found.folder = None, ROOT
 
     def members(self, one: CrmList) -> dict[int, str]:
         """Return the records that are in a list, by id, and since when."""
@@ -251,8 +255,9 @@ class ListBook:
     def _due(self, one: CrmList, wish: JsonObject) -> datetime:
         if wish.get("conversionType") == "CONVERSION_DATE":
             try:
-                return datetime(wish["year"], wish["month"], wish["day"], tzinfo=self._state.zone)
-            except (KeyError, TypeError, ValueError) as error:
+                day = datetime(wish["year"], wish["month"], wish["day"], tzinfo=self._state.zone)
+                return day.astimezone(UTC)
+            except (KeyError, OverflowError, TypeError, ValueError) as error:
                 raise invalid("year, month and day must be a date") from error
         if wish.get("conversionType") == "INACTIVITY":
             days, offset = _DAYS.get(str(wish.get("timeUnit"))), wish.get("offset")
@@ -265,7 +270,7 @@ class ListBook:
     def _seed(self) -> None:
         """Make the lists a portal starts with; the contact lists were made by the old API."""
         contacts, companies = (self._state.types.find(name) for name in ("contacts", "companies"))
-        user = self._state.portal.credentials[0].user_id
+        user = self._state.portal.founder
         customers = self.create(
             "All customers",
             contacts,

@@ -30,7 +30,7 @@ def people(portal: Portal, *, seed: int) -> tuple[Person, ...]:
         last, drawn = rng.choice(LAST_NAMES), rng.randrange(10_000_000, 99_999_999)
         found.append(
             Person(
-                user_id=drawn if number else portal.credentials[0].user_id,
+                user_id=drawn if number else portal.founder,
                 first_name=first,
                 last_name=last,
                 email=f"{first}.{last}@{portal.client_slug}.example".lower(),

@@ -109,8 +109,6 @@ class Pipelines:
         held = self.of(kind)
         before = held.get(made.pipeline_id)
         held[made.pipeline_id] = replace(made, before=before and replace(before, before=None))
-        if kind.custom:
-            with_pipelines(kind)
         self._offer(kind)
 
     def drop(self, kind: ObjectType, pipeline: Pipeline) -> None:
@@ -155,6 +153,8 @@ class Pipelines:
     def _offer(self, kind: ObjectType) -> None:
         """Let records be in the pipelines and stages that there are, and in no others."""
         pipelines = self.of(kind).values()
+        if kind.custom:
+            with_pipelines(kind)  # also anew: a property of that name may have been archived
         names = stage_properties(kind)
         for name, values in (
             (names[0], [(one.pipeline_id, one.label) for one in pipelines]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.wire import JsonObject
+
+# Numbers that JSON can carry without loss.
+_MOST = 2**53
 
 
 class Asked:
@@ -40,14 +42,14 @@ class Asked:
     def whole(self, name: str) -> int:
         """Return a whole number."""
         value: Any = self._content.get(name)
-        if type(value) is not int:
+        if type(value) is not int or abs(value) > _MOST:
             raise SandboxError(f"{name} must be a whole number; nothing was changed.")
         return value
 
     def number(self, name: str) -> float:
         """Return a number."""
         value: Any = self._content.get(name)
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float) or not abs(value) <= _MOST:
             raise SandboxError(f"{name} must be a number; nothing was changed.")
         return float(value)
 
