@@ -5,32 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hsagency.sandbox.call import Call
+from hsagency.sandbox.envelopes import answered, missing_scopes, refused, unauthenticated
 from hsagency.sandbox.faults.armed import Fault
 from hsagency.sandbox.faults.refusals import (
-    MISSING_SCOPES,
     Refused,
     limited_by,
-    missing_scopes,
     refusal,
     shows_limits,
     unknown_here,
 )
 from hsagency.sandbox.limits import Budget, Meter
-from hsagency.sandbox.routes import Endpoint, Match, Outcome
+from hsagency.sandbox.routes import Endpoint, Match
 from hsagency.sandbox.wire import (
     ApiError,
     Headers,
     Reply,
     Request,
     decode,
-    encode,
     invalid,
     stamp,
-    unauthenticated,
 )
-
-_JSON = ("Content-Type", "application/json;charset=utf-8")
-_HTML = ("Content-Type", "text/html;charset=utf-8")
 
 
 def presented_token(request: Request, match: Match | None) -> str | None:
@@ -46,18 +40,18 @@ def presented_token(request: Request, match: Match | None) -> str | None:
 
 
 def answer_struck(
-    fault: Fault, refused: Refused, match: Match | None, *, meter: Meter | None
+    fault: Fault, asked: Refused, match: Match | None, *, meter: Meter | None
 ) -> Reply:
     """Answer a call that a fault keeps from taking effect."""
     if fault.loses:
         return Reply(0, drop="before", reset=fault.kind == "reset_before")
-    reply = refusal(fault, refused)
+    reply = refusal(fault, asked)
     metered = match is None or match.route.door == "bearer"
-    if meter is None or refused.credential is None or not (metered and shows_limits(reply.status)):
+    if meter is None or asked.credential is None or not (metered and shows_limits(reply.status)):
         return reply
     limits = meter.headers(
-        refused.now,
-        refused.credential,
+        asked.now,
+        asked.credential,
         budget=match.route.budget if match else "general",
         refused=limited_by(fault),
     )
@@ -67,8 +61,8 @@ def answer_struck(
 def answer_stranger(token: str | None, match: Match | None, *, id_: str) -> Reply:
     """Answer a request whose token no portal knows."""
     if token is None and match is not None and match.route.door == "body":
-        return _refused(invalid("tokenKey is required and must be a string"), id_)
-    return _refused(unauthenticated(), id_)
+        return refused(invalid("tokenKey is required and must be a string"), id_=id_)
+    return refused(unauthenticated(), id_=id_)
 
 
 def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
@@ -96,8 +90,10 @@ def answer(call: Call, match: Match | None, *, id_: str) -> Reply:
         counted = metered and shows_limits(error.status)
         policy = error.extra.get("policyName")
         headers = _limits(call, budget, policy) if counted else ()
-        return _refused(error, id_, headers=headers)
-    return _granted(outcome, id_, headers=_limits(call, budget) if metered else ())
+        return refused(error, id_=id_, headers=headers)
+    status, content = outcome
+    headers = _limits(call, budget) if metered else ()
+    return answered(status, content, id_=id_, headers=headers)
 
 
 def _ended(call: Call) -> ApiError:
@@ -160,32 +156,9 @@ def _demand_scope(call: Call, endpoint: Endpoint) -> None:
     kind = call.kind if "type" in call.values else None
     needed = endpoint.needs(kind)
     if not call.credential.scopes.intersection(needed):
-        raise _missing_scopes(*needed)
-
-
-def _missing_scopes(*scopes: str) -> ApiError:
-    """Return HubSpot's 403; some of its bodies name no scope."""
-    return ApiError(403, MISSING_SCOPES, category="MISSING_SCOPES", **missing_scopes(*scopes))
+        raise missing_scopes(*needed)
 
 
 def _limits(call: Call, budget: Budget, policy: object = None) -> Headers:
     meter = call.state.meter
     return meter.headers(call.now, call.credential, budget=budget, refused=policy)
-
-
-def _granted(outcome: Outcome, id_: str, *, headers: Headers) -> Reply:
-    status, content = outcome
-    named = ("X-HubSpot-Correlation-Id", id_)
-    if content is None:
-        return Reply(status, headers=(named, *headers))
-    return Reply(status, headers=(_JSON, named, *headers), body=encode(content))
-
-
-def _refused(error: ApiError, id_: str, *, headers: Headers = ()) -> Reply:
-    named = ("X-HubSpot-Correlation-Id", id_)
-    if error.html:
-        title = f"{error.status} {error.message}"
-        page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
-        return Reply(error.status, headers=(_HTML, named, *headers), body=page.encode())
-    body = encode(error.envelope(id_))
-    return Reply(error.status, headers=(_JSON, named, *error.headers, *headers), body=body)

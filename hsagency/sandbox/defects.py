@@ -6,19 +6,18 @@ import logging
 from pathlib import Path
 from traceback import extract_tb
 
-from hsagency.sandbox.wire import ApiError, Reply, encode
+from hsagency.sandbox.envelopes import refused
+from hsagency.sandbox.wire import ApiError, Reply
 
 # What struck the call, in its ledger entry.
 DEFECT = "defect"
-_JSON = ("Content-Type", "application/json;charset=utf-8")
 _log = logging.getLogger(__name__)
 
 
 def broken(error: Exception, *, id_: str) -> Reply:
     """Return the 500 for a call that the sandbox failed to answer, and log the defect."""
     told(error, "A call was answered with 500")
-    body = encode(ApiError(500, "internal error").envelope(id_))
-    return Reply(500, headers=(_JSON, ("X-HubSpot-Correlation-Id", id_)), body=body)
+    return refused(ApiError(500, "internal error"), id_=id_)
 
 
 def told(error: Exception, consequence: str) -> None:

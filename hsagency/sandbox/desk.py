@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.envelopes import answered, refused
 from hsagency.sandbox.ledger import Ledger
 from hsagency.sandbox.oauth.apps import App, Apps
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Match, Route
-from hsagency.sandbox.wire import ApiError, JsonObject, Reply, Request, encode, is_number
+from hsagency.sandbox.wire import ApiError, JsonObject, Reply, Request, is_number
 
 # From this day on /oauth/v1 works no more (facts 0).
 V1_ENDS = datetime(2027, 2, 16, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"
-_JSON = ("Content-Type", "application/json;charset=utf-8")
 _FIELDS_MAX = 100
 
 
@@ -69,12 +69,11 @@ class Visit:
 
     def json(self, content: JsonObject) -> Reply:
         """Answer with an object that nobody may keep a copy of."""
-        headers = (_JSON, ("X-HubSpot-Correlation-Id", self.id_), ("Cache-Control", "no-store"))
-        return Reply(200, headers=headers, body=encode(content))
+        return answered(200, content, id_=self.id_, headers=(("Cache-Control", "no-store"),))
 
     def empty(self, status: int) -> Reply:
         """Answer with no body."""
-        return Reply(status, headers=(("X-HubSpot-Correlation-Id", self.id_),))
+        return answered(status, None, id_=self.id_)
 
 
 class Desk:
@@ -118,8 +117,7 @@ class Desk:
             handler = _handler(visit.route, method, now=now)
             return handler(visit)
         except ApiError as error:
-            headers = (_JSON, ("X-HubSpot-Correlation-Id", id_), *error.headers)
-            return Reply(error.status, headers=headers, body=encode(error.envelope(id_)))
+            return refused(error, id_=id_)
 
     def bind(self, secret: str, state: PortalState) -> None:
         """Remember whose code or refresh token this is."""

@@ -40,7 +40,7 @@ SANDBOX_LAYERS = (
     {"oauth"},
     {"contents"},
     {"faults", "ledger"},
-    {"limits", "redaction", "bodies"},
+    {"limits", "redaction", "bodies", "envelopes"},
     {"altering", "others"},
     {"portals"},
     {"wire", "names", "clock"},

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.envelopes import unauthenticated
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
-from hsagency.sandbox.wire import JsonObject, stamp, unauthenticated
+from hsagency.sandbox.wire import JsonObject, stamp
 
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
 # The first version whose answer names the account and says when it was made.

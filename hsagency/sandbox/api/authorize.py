@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from hsagency.sandbox.contents.people import people
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.desk import DeskRoute, Visit
+from hsagency.sandbox.envelopes import named
 from hsagency.sandbox.oauth.apps import App
 from hsagency.sandbox.oauth.consent import Consent, notice, shown
 from hsagency.sandbox.oauth.grants import CODE_SECONDS, Challenge, Code, grants
@@ -69,7 +70,7 @@ class Asked:
         where = f"{self.redirect_uri}{joint}{urlencode(answer, quote_via=quote)}"
         headers = (
             ("Location", where),
-            ("X-HubSpot-Correlation-Id", visit.id_),
+            named(visit.id_),
             ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
         )

@@ -20,9 +20,10 @@ from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.locations import bare_type
 from hsagency.sandbox.contents.schemas import Schema, Schemas
 from hsagency.sandbox.contents.state import PortalState
+from hsagency.sandbox.envelopes import missing_scopes
 from hsagency.sandbox.portals import FULL_SCOPES
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
-from hsagency.sandbox.wire import ApiError, JsonObject, invalid, not_found
+from hsagency.sandbox.wire import JsonObject, invalid, not_found
 
 READ, WRITE = ("crm.schemas.custom.read",), ("crm.schemas.custom.write",)
 # Any scope that reads records opens the limits, and so does that for reading schemas.
@@ -188,12 +189,7 @@ def _enterprise(call: Call) -> bool:
 
 def _known(call: Call) -> Schemas:
     if not _enterprise(call):
-        raise ApiError(
-            403,
-            "This app hasn't been granted all required scopes to make this call. Custom objects "
-            "are part of Enterprise subscriptions.",
-            category="MISSING_SCOPES",
-        )
+        raise missing_scopes(*(READ if call.request.method in {"GET", "HEAD"} else WRITE))
     return call.state.part(Schemas)
 
 

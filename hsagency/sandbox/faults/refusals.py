@@ -13,12 +13,20 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+from hsagency.sandbox.envelopes import (
+    HTML,
+    answered,
+    missing_scopes,
+    named,
+    plain_page,
+    refused,
+    unauthenticated,
+)
 from hsagency.sandbox.faults.rules import Fault
 from hsagency.sandbox.limits import BURST, DAILY, too_many
 from hsagency.sandbox.portals import Credential, Portal
-from hsagency.sandbox.wire import ApiError, Headers, JsonObject, Reply, Request, encode, stamp
+from hsagency.sandbox.wire import ApiError, Headers, JsonObject, Reply, Request, stamp
 
-SCOPES_LINK = "https://developers.hubspot.com/scopes"
 MIGRATION_WAIT = 3600  # seconds; HubSpot says "typically up to 24 hours"
 # Who says these is the network in front of HubSpot, in pages of its own.
 CLOUDFLARE = {
@@ -34,27 +42,17 @@ CLOUDFLARE = {
 }
 # Answered before the portal is reached: nothing is known of its limits there.
 _IN_FRONT = frozenset({401, 414, 477, 488})
-_JSON = ("Content-Type", "application/json;charset=utf-8")
-_HTML = ("Content-Type", "text/html;charset=utf-8")
 _CATEGORIES = {
     401: "INVALID_AUTHENTICATION",
     403: "MISSING_SCOPES",
     404: "OBJECT_NOT_FOUND",
     409: "CONFLICT",
 }
-MISSING_SCOPES = (
-    "This app hasn't been granted all required scopes to make this call. "
-    f"Read more about required scopes here: {SCOPES_LINK}."
-)
 _POLICIES = {"burst": BURST, "daily": DAILY}
-_UNKNOWN_CREDENTIALS = (
-    "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can "
-    "find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
-)
 _MESSAGES = {
-    "INVALID_AUTHENTICATION": _UNKNOWN_CREDENTIALS,
+    "INVALID_AUTHENTICATION": unauthenticated().message,
     "EXPIRED_AUTHENTICATION": "The OAuth token used to make this call expired 0 second(s) ago.",
-    "MISSING_SCOPES": MISSING_SCOPES,
+    "MISSING_SCOPES": missing_scopes().message,
     "GATED": "This account does not have access to this feature.",
     "OBJECT_NOT_FOUND": "resource not found",
     "CONFLICT": "Contact already exists. Existing ID: 12345",
@@ -86,15 +84,14 @@ def refusal(fault: Fault, call: Refused) -> Reply:
         return _redirect(fault, call)
     status = 429 if fault.kind in _POLICIES else fault.status or 500
     form = fault.form or ("html" if fault.html or status in CLOUDFLARE else "json")
-    headers = (("X-HubSpot-Correlation-Id", call.id_), *_wait(fault, status, call.now))
+    wait = _wait(fault, status, call.now)
     if form == "empty":
-        return Reply(status, headers=headers)
+        return answered(status, None, id_=call.id_, headers=wait)
     if form == "html":
-        shown = (("Server", "cloudflare"), *headers) if status in CLOUDFLARE else headers
-        return Reply(status, headers=(_HTML, *shown), body=_page(status).encode())
-    refused = _refused(fault, status, call)
-    body = encode(refused.envelope(call.id_))
-    return Reply(status, headers=(_JSON, *headers, *refused.headers), body=body)
+        server: Headers = (("Server", "cloudflare"),) if status in CLOUDFLARE else ()
+        headers = (HTML, *server, named(call.id_), *wait)
+        return Reply(status, headers=headers, body=_page(status))
+    return refused(_refused(fault, status, call), id_=call.id_, headers=wait)
 
 
 def shows_limits(status: int) -> bool:
@@ -138,7 +135,7 @@ def _refused(fault: Fault, status: int, call: Refused) -> ApiError:
     wording = _MESSAGES.get(category or status) or _MESSAGES.get(status) or _phrase(status)
     extra: JsonObject = {}
     if category == "MISSING_SCOPES":
-        extra = missing_scopes(*fault.scopes)
+        extra = missing_scopes(*fault.scopes).extra
     if category == "EXPIRED_AUTHENTICATION":
         extra = {"context": {"expire time": [stamp(call.now)]}}
     return ApiError(status, wording.format(portal=call.portal_id), category=category, **extra)
@@ -154,16 +151,6 @@ def unknown_here(portal_id: int, *, correct: str) -> ApiError:
     )
 
 
-def missing_scopes(*scopes: str) -> JsonObject:
-    """Return what the 403 for a scope says beside its message; some name no scope."""
-    needed = {"requiredGranularScopes": list(scopes)} if scopes else {}
-    text = "One or more of the following scopes are required."
-    return {
-        "errors": [{"message": text, "context": needed}],
-        "links": {"scopes": SCOPES_LINK},
-    }
-
-
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -171,13 +158,13 @@ def _phrase(status: int) -> str:
         return CLOUDFLARE.get(status, "Error")
 
 
-def _page(status: int) -> str:
-    said = f"{status} {_phrase(status)}"
+def _page(status: int) -> bytes:
     if status not in CLOUDFLARE:
-        return f"<html><head><title>{said}</title></head><body><h1>{said}</h1></body></html>"
+        return plain_page(f"{status} {_phrase(status)}")
     title = f"api.hubapi.com | {status}: {CLOUDFLARE[status]}"
-    return (
+    page = (
         f"<!DOCTYPE html>\n<html lang='en-US'><head><title>{title}</title></head>"
         f"<body><h1>{CLOUDFLARE[status]} <span>Error code {status}</span></h1>"
         "<p>Performance &amp; security by Cloudflare</p></body></html>\n"
     )
+    return page.encode()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import urlsplit
 
+from hsagency.sandbox.envelopes import HTML, named
 from hsagency.sandbox.oauth.permissions import in_words, out_of_reach
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.wire import Headers, Reply
@@ -124,8 +125,8 @@ def shown(status: int, page: str, *, id_: str, leads_to: str = "") -> Reply:
         f"form-action 'self'{onward}; base-uri 'none'; frame-ancestors 'none'"
     )
     headers: Headers = (
-        ("Content-Type", "text/html;charset=utf-8"),
-        ("X-HubSpot-Correlation-Id", id_),
+        HTML,
+        named(id_),
         ("Content-Security-Policy", policy),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
