@@ -162,16 +162,19 @@ def identities(path: Path) -> list[Any] | None:
     return found
 
 
-def make_identity(path: Path, store_id: str) -> Any:
+def make_identity(path: Path, store_id: str, *, folder: Path) -> Any:
     """Write a new identity; it must be durable before anything is encrypted to it."""
     import pyrage
 
+    # A line of its own is all that a folder may take, whatever it is called.
+    made = "".join(one if one.isprintable() else "?" for one in str(folder))
     identity = pyrage.x25519.Identity.generate()
     durable.make_private_dir(path.parent)
     durable.write_private(
         path,
         f"# Opens the credential store {store_id} of hsagency. "
         "Keep it to yourself, and a copy of it somewhere safe.\n"
+        f"# Made for: {made}\n"
         f"# public key: {identity.to_public()}\n{identity}\n".encode(),
     )
     return identity

@@ -217,7 +217,9 @@ class AgeStore(ConfirmingStore):
 
     def _make(self, store_id: str) -> None:
         path = self._identity_path(store_id)
-        identities = age_files.identities(path) or [age_files.make_identity(path, store_id)]
+        identities = age_files.identities(path) or [
+            age_files.make_identity(path, store_id, folder=self._folder)
+        ]
         listed = age_files.content(self._recipients, forbidden=age_files.WRITE) or b""
         age_files.recipients(self._recipients, listed)
         own = str(identities[0].to_public()).encode()

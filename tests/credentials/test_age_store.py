@@ -96,6 +96,20 @@ def test_the_identity_is_outside_the_store_and_named_after_it(folder, identity):
     assert not any(b"AGE-SECRET-KEY" in file or b"-3333-" in file for file in files)
 
 
+def test_an_identity_says_which_folder_it_was_made_for(folder, identity):
+    assert f"# Made for: {folder}\n" in identity.read_text("utf-8")
+
+
+def test_whatever_a_folder_is_called_its_identity_is_one(tmp_path, own_home):
+    odd = tmp_path / "a\nAGE-SECRET-KEY-1\u2028\udcff \u00e9"
+    odd.mkdir()
+    open_store("age:credentials", workspace=odd).put(ACME, token())
+    (path,) = (own_home / ".config" / "hsagency").glob("*.age-identity")
+    lines = path.read_text("utf-8").splitlines()
+    assert f"# Made for: {tmp_path}/a?AGE-SECRET-KEY-1?? \u00e9/credentials" in lines
+    assert open_store("age:credentials", workspace=odd).get(ACME) == token()
+
+
 def test_the_configuration_folder_of_the_desktop_is_respected(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "elsewhere"))
     open_store("age:credentials", workspace=tmp_path).put(ACME, token())
