@@ -14,6 +14,7 @@ from hsagency.sandbox.api.linking import (
     WRITE,
     WRITE_MAX,
     Pair,
+    ends,
     nothing_linked,
 )
 from hsagency.sandbox.api.many import answer_each, complete
@@ -33,9 +34,7 @@ _Link: TypeAlias = tuple[int, frozenset[int]]
 def list_associations(call: Call) -> Outcome:
     """Return a page of the records one is linked to, with the types of each link."""
     pair = Pair.named_by(call)
-    id_ = pair.known(pair.kind, call.values["id"])
-    if id_ is None:
-        raise not_found()
+    id_ = pair.found(call.values["id"])
     pair.labels.plain(pair.kind, pair.other)
     found, paging = page_by_number(
         call, pair.linked(id_).items(), number=_to, default=PAGE_MAX, most=PAGE_MAX
@@ -59,7 +58,7 @@ def put_default(call: Call) -> Outcome:
 
 def delete_association(call: Call) -> Outcome:
     """Take two records apart, whatever linked them."""
-    _remove(Pair.named_by(call), call.values["id"], call.values["otherId"])
+    Pair.named_by(call).unlink(call.values["id"], call.values["otherId"])
     return 204, None
 
 
@@ -89,9 +88,7 @@ def create_batch(call: Call) -> Outcome:
     return answer_each(
         call,
         inputs(call.content, most=WRITE_MAX),
-        lambda given: [
-            _put(pair, id_of(given.get("from")), id_of(given.get("to")), types=given.get("types"))
-        ],
+        lambda given: [_put(pair, *ends(given), types=given.get("types"))],
         status=201,
     )
 
@@ -102,7 +99,7 @@ def create_default_batch(call: Call) -> Outcome:
     return answer_each(
         call,
         inputs(call.content, most=WRITE_MAX),
-        lambda given: _put_default(pair, id_of(given.get("from")), id_of(given.get("to"))),
+        lambda given: _put_default(pair, *ends(given)),
     )
 
 
@@ -114,7 +111,7 @@ def archive_batch(call: Call) -> Outcome:
         if not isinstance(others, list):
             raise invalid("Invalid input JSON: 'to' is required and must be a list")
         for other in others:
-            _remove(pair, id_of(given.get("from")), id_of(other))
+            pair.unlink(id_of(given.get("from")), id_of(other))
     return 204, None
 
 
@@ -122,11 +119,7 @@ def archive_labels_batch(call: Call) -> Outcome:
     """Take labels off many links; a link without its plain type is none any more."""
     pair = Pair.named_by(call)
     for given in inputs(call.content, most=WRITE_MAX):
-        id_ = pair.known(pair.kind, id_of(given.get("from")))
-        other_id = pair.known(pair.other, id_of(given.get("to")))
-        labels = pair.specified(given.get("types"))
-        if id_ is not None and other_id is not None:
-            pair.links.remove_labels(pair.kind, id_, pair.other, other_id, labels=labels)
+        pair.unlink(*ends(given), labels=pair.specified(given.get("types")))
     return 204, None
 
 
@@ -230,14 +223,6 @@ def _put_default(pair: Pair, given: str, other_given: str) -> list[JsonObject]:
         }
         for label, (id_, other_id) in ((plain, ids), (back, ids[::-1]))
     ]
-
-
-def _remove(pair: Pair, given: str, other_given: str) -> None:
-    """Take two records apart; HubSpot says nothing where there was no link."""
-    id_ = pair.known(pair.kind, given)
-    other_id = pair.known(pair.other, other_given)
-    if id_ is not None and other_id is not None:
-        pair.links.remove(pair.kind, id_, pair.other, other_id)
 
 
 def _numbered(call: Call, id_: int) -> int | str:

@@ -9,6 +9,7 @@ from hsagency.sandbox.api.linking import (
     WRITE,
     WRITE_MAX,
     Pair,
+    ends,
     nothing_linked,
 )
 from hsagency.sandbox.api.many import answer_each
@@ -17,7 +18,7 @@ from hsagency.sandbox.bodies import id_of, inputs
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.labels import Label
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
-from hsagency.sandbox.wire import ApiError, JsonObject, not_found
+from hsagency.sandbox.wire import ApiError, JsonObject
 
 
 def list_types(call: Call) -> Outcome:
@@ -48,7 +49,7 @@ def create_batch(call: Call) -> Outcome:
 
     def one(given: JsonObject) -> list[JsonObject]:
         label = _named(pair, given.get("type"))
-        id_, other_id = pair.ids(id_of(given.get("from")), id_of(given.get("to")))
+        id_, other_id = pair.ids(*ends(given))
         pair.link(id_, other_id, label)
         return [{"from": {"id": str(id_)}, "to": {"id": str(other_id)}, "type": label.name}]
 
@@ -59,16 +60,14 @@ def archive_batch(call: Call) -> Outcome:
     """Take a type off many links."""
     pair = Pair.named_by(call)
     for given in inputs(call.content, most=WRITE_MAX):
-        _remove(pair, id_of(given.get("from")), id_of(given.get("to")), given.get("type"))
+        pair.unlink(*ends(given), labels=[_named(pair, given.get("type"))])
     return 204, None
 
 
 def list_associations(call: Call) -> Outcome:
     """Return a page of what one record is linked to, one entry for each type of a link."""
     pair = Pair.named_by(call)
-    id_ = pair.known(pair.kind, call.values["id"])
-    if id_ is None:
-        raise not_found()
+    id_ = pair.found(call.values["id"])
     found, paging = page_by_number(
         call,
         enumerate(_rows(pair, id_), 1),
@@ -92,8 +91,8 @@ def put_association(call: Call) -> Outcome:
 
 def delete_association(call: Call) -> Outcome:
     """Take a type off a link."""
-    values = call.values
-    _remove(Pair.named_by(call), values["id"], values["otherId"], values["name"])
+    pair, values = Pair.named_by(call), call.values
+    pair.unlink(values["id"], values["otherId"], labels=[_named(pair, values["name"])])
     return 204, None
 
 
@@ -143,10 +142,3 @@ def _named(pair: Pair, name: object) -> Label:
         subCategory="crm.associations.INVALID_ASSOCIATION_TYPE",
         context={"type": [str(name)], "fromObjectType": [kind], "toObjectType": [other]},
     )
-
-
-def _remove(pair: Pair, given: str, other_given: str, name: object) -> None:
-    label = _named(pair, name)
-    id_, other_id = pair.known(pair.kind, given), pair.known(pair.other, other_given)
-    if id_ is not None and other_id is not None:
-        pair.links.remove_labels(pair.kind, id_, pair.other, other_id, labels=(label,))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hsagency.sandbox.bodies import id_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.labels import Label, Labels, Limits
 from hsagency.sandbox.contents.links import Linked, Links
-from hsagency.sandbox.wire import ApiError, invalid, is_number
+from hsagency.sandbox.wire import ApiError, JsonObject, invalid, is_number, not_found
 
 PAGE_MAX = 500
 READ_MAX, WRITE_MAX = 1_000, 2_000
@@ -53,6 +54,13 @@ class Pair:
         record = self.call.state.store(kind).find(str(given))
         return record.record_id if record is not None else None
 
+    def found(self, given: object) -> int:
+        """Return the id of a live record of the first type, or answer that there is none."""
+        id_ = self.known(self.kind, given)
+        if id_ is None:
+            raise not_found()
+        return id_
+
     def linked(self, id_: int) -> Linked:
         """Return what the record is linked to, as a read sees it."""
         return self.links.of(self.kind, id_, self.other, as_of=self.call.as_of)
@@ -91,6 +99,18 @@ class Pair:
             back = self.labels.inverse(self.kind, self.other, label)
             self._demand_room(self.kind, id_, self.other, other_id, label, here.get(label, 0))
             self._demand_room(self.other, other_id, self.kind, id_, back, there.get(label, 0))
+
+    def unlink(
+        self, given: str, other_given: str, *, labels: Iterable[Label] | None = None
+    ) -> None:
+        """Take two records apart, or only labels off; HubSpot says nothing where no link was."""
+        id_, other_id = self.known(self.kind, given), self.known(self.other, other_given)
+        if id_ is None or other_id is None:
+            return
+        if labels is None:
+            self.links.remove(self.kind, id_, self.other, other_id)
+        else:
+            self.links.remove_labels(self.kind, id_, self.other, other_id, labels=labels)
 
     def set_labels(self, id_: int, other_id: int, labels: list[Label]) -> None:
         """Link two records; of a portal's own labels they have only these afterwards."""
@@ -134,6 +154,11 @@ class Pair:
                 INVALID_ASSOCIATION_TYPE_ID=[f"{spec} is not a valid association definition id"],
             )
         return found
+
+
+def ends(given: JsonObject) -> tuple[str, str]:
+    """Return the ids that an input of a batch links or takes apart."""
+    return id_of(given.get("from")), id_of(given.get("to"))
 
 
 def word(kind: ObjectType) -> str:
