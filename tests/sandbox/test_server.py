@@ -31,7 +31,9 @@ def raw(url: str, *parts: bytes) -> bytes:
 
 
 def auth(sandbox: Sandbox) -> bytes:
-    return b"Host: localhost\r\nAuthorization: Bearer " + sandbox.portals[0].token.encode() + b"\r\n"
+    return (
+        b"Host: localhost\r\nAuthorization: Bearer " + sandbox.portals[0].token.encode() + b"\r\n"
+    )
 
 
 def test_many_threads_of_many_portals_are_told_apart(over_a_socket) -> None:
@@ -274,7 +276,10 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Sign
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     with process:
-        lines = [process.stdout.readline() for _ in range(6)]
+        lines: list[str] = []
+        while not lines or "Stop it with" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
         url = next(word for word in lines[1].split() if word.startswith("http"))
         token = csv.read_text().splitlines()[1].split(",")[1]
         headers = {"authorization": f"Bearer {token}"}
