@@ -165,7 +165,7 @@ def test_what_the_readme_shows_is_what_works(written, sandbox: Sandbox) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
     slug = sandbox.portals[0].client_slug
     (fault,) = written(example.replace("acme-corp", slug))
-    assert (fault.policy, fault.after, fault.times) == ("SECONDLY", 9, 1)
+    assert (fault.policy, fault.after, fault.times) == ("TEN_SECONDLY_ROLLING", 9, 1)
     assert make_portal(0, seed=0).client_slug == "acme-corp"  # so that it can be tried as it is
     (program,) = (
         block

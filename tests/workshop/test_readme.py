@@ -1,15 +1,22 @@
-"""The README's first example is run as it stands there; its names and links exist."""
+"""The README's examples are run as they stand there; its names and links exist."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import subprocess
 from datetime import date
 from pathlib import Path
 
 import altair as alt
+import httpx
 import pytest
+from hubspot import HubSpot
 
 from hsagency.demo import run_demo
+from hsagency.sandbox import Sandbox, serve
+from hsagency.sandbox.control.fault_files import read_faults
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PICTURED = date(2026, 11, 20)  # the example asks for the month before
@@ -26,6 +33,52 @@ def test_the_example_makes_the_chart_in_the_picture(tmp_path, monkeypatch):
     names["agency"].close()  # type: ignore[attr-defined]
     assert isinstance(chart, alt.TopLevelMixin)
     assert "simulated" in chart.to_json().lower()
+
+
+def test_an_oauth_app_gets_tokens_as_is_shown():
+    (example,) = (block for block in BLOCKS if "register_app" in block)
+    with serve(Sandbox(portals=1, contacts=1)) as server:
+        portal = server.sandbox.portals[0]
+        names = {"server": server, "portal": portal, "httpx": httpx}
+        names["CALLBACK"] = "http://localhost:8085/callback"
+        exec(example, names)
+    assert names["tokens"]["hub_id"] == portal.portal_id  # type: ignore[index]
+
+
+def test_hubspots_own_client_is_pointed_at_it_as_is_shown():
+    (shown,) = re.findall(r"`(HubSpot\(.*?\))`", README)
+    with serve(Sandbox(portals=1, contacts=1)) as server:
+        names = {"HubSpot": HubSpot, "server": server, "portal": server.sandbox.portals[0]}
+        page = eval(shown, names).crm.contacts.basic_api.get_page(limit=1)
+    assert len(page.results) == 1
+
+
+@pytest.mark.needs("curl")
+def test_the_control_api_is_called_as_is_shown():
+    (shown,) = re.findall(r"^curl .*_sandbox/.*$", README, re.MULTILINE)
+    with serve(Sandbox(portals=1, contacts=1)) as server:
+        portal = server.sandbox.portals[0]
+        words = shown.replace('KEY"', f'{server.control_key}"').replace("ID", str(portal.portal_id))
+        typed = shlex.split(words.replace("PORT", server.url.rpartition(":")[2]))
+        done = subprocess.run(
+            [*typed, "--silent", "--noproxy", "*"], capture_output=True, check=True
+        )
+        assert json.loads(done.stdout)["token"] == server.sandbox.portals[0].token != portal.token
+
+
+def test_the_faults_that_are_shown_strike_the_tenth_list(tmp_path):
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "faults.toml").write_text(example, "utf-8")
+    sandbox = Sandbox(portals=2, contacts=1)
+    for fault in read_faults(tmp_path / "faults.toml", sandbox=sandbox):
+        sandbox.faults.add(fault)
+    headers = {"authorization": f"Bearer {sandbox.portal('acme-corp').token}"}
+    with httpx.Client(
+        transport=sandbox.transport(), base_url="https://api.hubapi.com", headers=headers
+    ) as client:
+        answers = [client.get("/crm/objects/2026-09/contacts") for _ in range(12)]
+    assert [one.status_code for one in answers] == [200] * 9 + [429] + [200] * 2
+    assert answers[9].headers["retry-after"] == "10"
 
 
 def test_every_folder_and_module_of_the_layout_exists():
