@@ -58,8 +58,9 @@ def test_the_control_api_is_called_as_is_shown():
     (shown,) = re.findall(r"^curl .*_sandbox/.*$", README, re.MULTILINE)
     with serve(Sandbox(portals=1, contacts=1)) as server:
         portal = server.sandbox.portals[0]
-        words = shown.replace('KEY"', f'{server.control_key}"').replace("ID", str(portal.portal_id))
-        typed = shlex.split(words.replace("PORT", server.url.rpartition(":")[2]))
+        address = shown.replace("PORT", server.url.rpartition(":")[2])
+        words = shlex.split(address.replace("ID", str(portal.portal_id)))
+        typed = [word.replace("KEY", server.control_key) for word in words]
         done = subprocess.run(
             [*typed, "--silent", "--noproxy", "*"], capture_output=True, check=True
         )
