@@ -21,7 +21,7 @@ class Call:
     credential: Credential
     now: datetime
     version: str
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict, repr=False)
     strike: Strike = field(default_factory=Strike)
 
     @property

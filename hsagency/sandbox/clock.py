@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from time import monotonic
 
 from hsagency.errors import SandboxError
 
 # Time zone rules outside of these years are guesses.
 FIRST_YEAR, LAST_YEAR = 1990, 2199
+_END = datetime(LAST_YEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 # Above this a portal's day is shorter than one of its answers takes.
 SPEED_MAX = 100_000.0
 
@@ -18,7 +20,7 @@ SPEED_MAX = 100_000.0
 class _Pace:
     """From which moment on which time has been running how fast; 0 stands still."""
 
-    since: datetime
+    since: float
     shown: datetime
     speed: float
 
@@ -34,13 +36,14 @@ class Clock:
     `Clock()` runs, and goes on running from wherever it is moved to; `Clock(at)` stands still,
     and `Clock(at, speed=3600)` runs from there, an hour in every second. `freeze` and `run`
     change from one to the other. While it stands still nothing that a limit counts ever ends:
-    a burst used up stays so until it is moved. A simulated latency always takes real seconds.
+    a burst used up stays so until it is moved. Time ends with the year 2199. A
+    simulated latency always takes real seconds.
     """
 
     def __init__(self, at: datetime | None = None, *, speed: float | None = None) -> None:
-        start = datetime.now(UTC)
         pace = _speed((1.0 if at is None else 0.0) if speed is None else speed)
-        self._pace = _Pace(start, start if at is None else _utc(at), pace)
+        shown = datetime.now(UTC) if at is None else _utc(at)
+        self._pace = _Pace(monotonic(), shown, pace)
         self._lock = Lock()
 
     def now(self) -> datetime:
@@ -48,7 +51,9 @@ class Clock:
         pace = self._pace  # one look, so that no lock is needed
         if not pace.speed:
             return pace.shown
-        return pace.shown + (datetime.now(UTC) - pace.since) * pace.speed
+        # not by this machine's own clock, which may be set back while a window of limits is open
+        gone = timedelta(seconds=(monotonic() - pace.since) * pace.speed)
+        return min(pace.shown + gone, _END)
 
     def advance(self, seconds: float) -> datetime:
         """Move by so many seconds, and return the new time."""
@@ -77,7 +82,7 @@ class Clock:
             return self._change(self.now(), _speed(speed))
 
     def _change(self, shown: datetime, speed: float) -> datetime:
-        self._pace = _Pace(datetime.now(UTC), shown, speed)
+        self._pace = _Pace(monotonic(), shown, speed)
         return shown
 
 

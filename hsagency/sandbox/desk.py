@@ -42,7 +42,7 @@ class OwnToken:
     ends: datetime
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Visit:
     """
     One request at the desk; `now`, `id_` and `book` are as of when it is answered.

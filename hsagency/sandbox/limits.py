@@ -102,7 +102,8 @@ class Window:
     def remaining(self, now: float) -> int:
         """How many calls fit now, never less than none."""
         calls = self._calls
-        if calls and calls[-1] > now:  # the clock was set back
+        # a step back that is longer than the window leaves all behind, a shorter one keeps them
+        if calls and calls[-1] > now + self._seconds:
             calls.clear()
         while calls and calls[0] <= now - self._seconds:
             calls.popleft()
@@ -134,7 +135,11 @@ class Usage:
 
 
 class Day:
-    """The calls of all apps of one portal since its last midnight."""
+    """
+    The calls of all apps of one portal since its last midnight.
+
+    A day that the clock is taken out of is forgotten: back in it, nothing is used up.
+    """
 
     __slots__ = (
         "_by_kind", "_others", "_reached", "_resets", "_starts", "_zone", "limit", "resets_at",
@@ -230,7 +235,9 @@ class Meter:
         if self.limits != limits_of(portal):
             self.limits = limits_of(portal)
             self.day.limit = self.limits.daily
-            self._windows.clear()  # they open anew with the new limits
+            for (_, budget), window in self._windows.items():
+                if budget != "search" and window.limit != MARKETPLACE_BURST:
+                    window.limit = self._allowed(budget)
 
     def admit(self, at: datetime, credential: Credential, *, budget: Budget = "general") -> None:
         """Count one call, or refuse it."""
@@ -291,5 +298,8 @@ class Meter:
             return Window(SEARCHES, seconds=1.0)
         if credential.distribution == "marketplace":
             return Window(MARKETPLACE_BURST)
-        limits = self.limits
-        return Window(limits.associations if budget == "associations" else limits.burst)
+        return Window(self._allowed(budget))
+
+    def _allowed(self, budget: Budget) -> int:
+        """How many calls in ten seconds the account's own apps may make."""
+        return self.limits.associations if budget == "associations" else self.limits.burst

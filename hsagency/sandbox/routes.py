@@ -93,7 +93,7 @@ class Match:
     """A route found, with the values from the path."""
 
     route: Route
-    values: dict[str, str]
+    values: dict[str, str] = field(repr=False)
 
     def endpoint(self, method: str) -> Endpoint:
         """Return what this method does here; HEAD is answered like GET."""

@@ -29,8 +29,8 @@ class Request:
     """One request as it came over the wire; the path is still percent-encoded."""
 
     method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
+    path: str = field(repr=False)  # it and the query may hold tokens
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
@@ -76,7 +76,7 @@ class Reply:
     """
 
     status: int
-    headers: Headers = ()
+    headers: Headers = field(default=(), repr=False)  # Location may hold a code
     body: bytes = field(default=b"", repr=False)
     drop: Drop | None = None
     delay: float = 0.0

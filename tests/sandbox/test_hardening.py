@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import resource
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from threading import Event
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -20,16 +24,21 @@ from hypothesis import strategies as st
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, LedgerEntry, Reply, Request, Sandbox, serve
+from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.contents.list_folders import DEPTH_MAX
+from hsagency.sandbox.control.fault_files import read_faults
+from hsagency.sandbox.oauth.grants import Challenge
 from hsagency.sandbox.redaction import HIDDEN, open_path, open_query
 from hsagency.sandbox.serving.conversation import Conversation
 from hsagency.sandbox.serving.ledger_file import LedgerFile
+from hsagency.sandbox.serving.running import run
 from hsagency.sandbox.serving.server import CONNECTIONS_MAX
 from hsagency.sandbox.wire import decode, encode
 from tests.sandbox.apps import CALLBACK, READ, Developer
 from tests.sandbox.asking import Asking
 from tests.sandbox.conftest import NOON
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTACTS = "/crm/objects/2026-09/contacts"
 NUMBER = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 SECRETS = (f"pat-na1-{NUMBER}", f"PAT-EU1-{NUMBER}", f"na1-{NUMBER}", "C" + "Ab3-_" * 40)
@@ -543,3 +552,167 @@ def test_even_who_can_sign_gets_no_file_for_a_time_that_is_none(
             signature = hmac.new(key, text, hashlib.sha256).hexdigest()
             status = fetched(sandbox, path, expires=when, signature=signature)
             assert status == (200 if ready else 403)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "evil.example"},
+        {"Origin": "http://api.hubapi.com:8000"}, {"Origin": "null", "Sec-Fetch-Site": "none"},
+    ],
+)  # fmt: skip
+def test_a_consent_that_another_page_sends_connects_nothing(inside, sandbox, headers) -> None:
+    app = sandbox.register_app("Planner", redirect_uris=[CALLBACK], required=[READ])
+    developer = Developer(app, inside(sandbox, None), sandbox)
+    body = {"decision": "connect", "portalId": str(sandbox.portals[0].portal_id)}
+    refused = developer.client.post(developer.link(), data=body, headers=headers)
+    assert (refused.status_code, "elsewhere" in refused.text) == (403, True)
+    for own in (
+        {"Origin": "https://api.hubapi.com"},
+        {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+    ):
+        assert developer.client.post(developer.link(), data=body, headers=own).status_code == 302
+
+
+@pytest.mark.parametrize("bad", ["status = " + "9" * 5_000, "x = " + "[" * 5_000, "\udcff"])
+def test_a_file_of_rules_that_breaks_its_reader_is_named(sandbox, tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text(f"[[fault]]\n{bad}\n", "utf-8", errors="surrogateescape")
+    with pytest.raises(SandboxError, match=r"faults\.toml cannot be read .*no fault was added"):
+        read_faults(path, sandbox=sandbox)
+
+
+def test_a_property_has_so_many_options_and_a_pipeline_so_many_stages(ask: Asking) -> None:
+    """From HubSpot's help pages alone; looking for doubles takes time that grows with them."""
+
+    def options(count: int) -> int:
+        listed = [{"label": f"l{n}", "value": f"v{n}"} for n in range(count)]
+        body = {"name": f"many_{count}", "label": "x", "type": "enumeration", "fieldType": "select",
+                "groupName": "dealinformation", "options": listed}  # fmt: skip
+        return ask("POST", "/crm/v3/properties/deals", body)[0]
+
+    def stages(count: int) -> int:
+        listed = [
+            {"label": f"l{n}", "displayOrder": n, "metadata": {"probability": "0.5"}}
+            for n in range(count)
+        ]
+        body = {"label": f"p{count}", "displayOrder": 0, "stages": listed}
+        status, made = ask("POST", "/crm/v3/pipelines/deals", body)
+        if status == 201:
+            more = f"/crm/v3/pipelines/deals/{made['id']}/stages"
+            assert ask("POST", more, listed[0] | {"label": "more"})[0] == 400
+        return status
+
+    assert [options(5_000), options(5_001)] == [201, 400]
+    assert [stages(100), stages(101)] == [201, 400]
+
+
+def test_nobody_takes_an_address_by_claiming_it_as_a_further_one(ask: Asking) -> None:
+    """That only merging writes them is an assumption."""
+    path = f"{CONTACTS}/101"
+    _, victim = ask("GET", f"{CONTACTS}/151")
+    email = victim["properties"]["email"]
+    assert ask("PATCH", path, {"properties": {"hs_additional_emails": email}})[0] == 400
+    assert ask("GET", f"{CONTACTS}/{email}?idProperty=email")[1]["id"] == "151"
+
+
+def test_a_merged_address_is_found_in_any_letters_and_free_when_its_record_goes(
+    ask: Asking,
+) -> None:
+    _, lost = ask("POST", CONTACTS, {"properties": {"email": "Lost.One@Example.com"}})
+    merge = {"primaryObjectId": "101", "objectIdToMerge": lost["id"]}
+    assert ask("POST", f"{CONTACTS}/merge", merge)[0] == 200
+    assert ask("GET", f"{CONTACTS}/lost.one@EXAMPLE.com?idProperty=email")[1]["id"] == "101"
+    same = {"properties": {"email": "LOST.ONE@example.com"}}
+    assert ask("POST", CONTACTS, same)[0] == 409
+    assert ask("DELETE", f"{CONTACTS}/101")[0] == 204
+    assert ask("POST", CONTACTS, same)[0] == 201
+
+
+def spent(sandbox: Sandbox) -> int:
+    """Call until a call is refused; return how many were not."""
+    calls = 0
+    while sandbox.handle(Request("GET", CONTACTS, headers=bearer(sandbox))).status == 200:
+        calls += 1
+    return calls
+
+
+@pytest.mark.parametrize("back", [0.001, 1, 9])
+def test_a_clock_that_steps_back_a_little_lets_no_more_calls_in(
+    sandbox: Sandbox, back: float
+) -> None:
+    """Facts 3.1: so many calls in any ten seconds."""
+    allowed = spent(sandbox)
+    sandbox.clock.advance(-back)
+    assert spent(sandbox) == 0
+    sandbox.clock.advance(back + 10)
+    assert spent(sandbox) == allowed
+    sandbox.clock.advance(-3_600)
+    assert spent(sandbox) == allowed
+
+
+def test_an_account_that_buys_more_has_not_called_less(sandbox: Sandbox) -> None:
+    """Facts 3.1: that what was used stays used is an assumption."""
+    portal_id = sandbox.portals[0].portal_id
+    assert spent(sandbox) == 190
+    sandbox.alter(portal_id, add_ons=1)
+    assert spent(sandbox) == 60
+    sandbox.alter(portal_id, add_ons=0)
+    assert spent(sandbox) == 0
+
+
+def test_a_ledger_that_cannot_be_written_says_so_once(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, told = tmp_path / "calls.jsonl", []
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with LedgerFile(path, on_failure=lambda: told.append(1)) as file:
+        sandbox.watch(file.write)
+        asked(sandbox, CONTACTS)
+        written = path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (written, most))
+        try:
+            asked(sandbox, CONTACTS)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+        asked(sandbox, CONTACTS)
+        assert path.stat().st_size == written, "no line after a hole"
+    assert (told, str(file.failure) in caplog.text) == ([1], True)
+    assert len(sandbox.ledger(sandbox.portals[0].portal_id)) == 3
+
+
+def test_the_command_ends_when_its_ledger_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    command = f"ulimit -f 1; exec {sys.executable} -m hsagency.sandbox --portals 1 --ledger {path}"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command], stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        url = next(word for line in process.stdout for word in line.split() if "http://" in word)
+        with httpx.Client(base_url=url, trust_env=False) as client, suppress(httpx.TransportError):
+            for _ in range(20):
+                client.get(CONTACTS)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "calls.jsonl could not be written" in error
+
+
+def test_a_client_list_that_is_in_the_way_leaves_no_ledger_behind(tmp_path: Path) -> None:
+    taken, ledger = tmp_path / "clients.csv", tmp_path / "calls.jsonl"
+    taken.write_text("real", "utf-8")
+    with pytest.raises(SandboxError, match="something else"):
+        run(portals=1, csv=taken, ledger=ledger, announce=str)
+    assert not ledger.exists()
+
+
+def test_what_holds_secrets_does_not_show_them(sandbox: Sandbox) -> None:
+    secret = sandbox.portals[0].token
+    request = Request.parse("GET", f"/oauth/v1/access-tokens/{secret}?client_secret={secret}")
+    match = ROUTES.find(request.segments)
+    visit = sandbox.desk.visit(request, match)
+    challenge = Challenge(secret, "plain")
+    reply = Reply(302, headers=(("Location", f"http://localhost/?code={secret}"),))
+    assert match is not None
+    assert visit is not None
+    for thing in (request, match, visit, challenge, reply):
+        assert secret not in repr(thing)

@@ -23,7 +23,7 @@ from hsagency.sandbox.oauth.grants import CODE_SECONDS, Challenge, Code, grants
 from hsagency.sandbox.oauth.permissions import out_of_reach
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.routes import Route
-from hsagency.sandbox.wire import Reply
+from hsagency.sandbox.wire import Reply, Request
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _METHODS = ("S256", "plain")
@@ -94,7 +94,7 @@ def decide(visit: Visit) -> Reply:
 
 
 def _decided(visit: Visit, asked: Asked) -> Reply:
-    if visit.request.headers.get("sec-fetch-site") not in _OWN_SITE:
+    if not _from_own_site(visit.request):
         raise Blocked(403, "This form came from elsewhere", "Nothing was connected.")
     decision = visit.form.get("decision")
     if decision == "cancel":
@@ -108,6 +108,16 @@ def _decided(visit: Visit, asked: Asked) -> Reply:
     if problem:
         return asked.page(visit, status=403, problem=problem)
     return _connected(visit, asked, state)
+
+
+def _from_own_site(request: Request) -> bool:
+    """Whether a form was sent from this very page, or by no browser; a page tells no address."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site not in _OWN_SITE:
+        return False
+    if origin == "null":  # what a browser says that was told to send no referrer
+        return site == "same-origin"
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
 def authorize_routes() -> list[Route]:

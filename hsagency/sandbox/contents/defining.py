@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -24,6 +25,7 @@ PAIRS = {
 }
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 MOST_UNIQUE = 10
+OPTIONS_MAX = 5_000  # from HubSpot's help pages
 _DEFAULTS = {
     "displayOrder": -1,
     "hidden": False,
@@ -203,11 +205,13 @@ def _extra(content: JsonObject, *, new: bool) -> JsonObject:
 def _options(given: object) -> tuple[Option, ...]:
     if not isinstance(given, list):
         raise invalid("Invalid input JSON: options must be a list")
+    if len(given) > OPTIONS_MAX:
+        raise invalid(f"A property has at most {OPTIONS_MAX} options, not {len(given)}")
     options = tuple(_option(one, order) for order, one in enumerate(given))
     for what in ("value", "label"):
-        said = [getattr(option, what) for option in options]
-        twice = next((one for one in said if said.count(one) > 1), None)
-        if twice is not None:
+        said = Counter(getattr(option, what) for option in options)
+        twice, times = next(iter(said.most_common(1)), ("", 0))
+        if times > 1:
             raise invalid(f"Property options must differ: the {what} {twice!r} is there twice")
     return options
 

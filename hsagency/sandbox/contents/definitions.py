@@ -210,6 +210,8 @@ _TYPED: dict[str, ValueType] = {
     **dict.fromkeys((*_CHOICES, *DEFAULT_STAGES, "hubspot_owner_id"), "enumeration"),
     "hs_email_optout": "bool",
 }
+# What merging writes; that nobody else may is an assumption for the addresses.
+_KEPT = {"hs_additional_emails", "hs_merged_object_ids"}
 _LONG = {"description", "content"}
 _OWNER = {"externalOptions": True, "referencedObjectType": "OWNER"}
 
@@ -227,7 +229,7 @@ def hubspots(
         group=group,
         options=_options(name),
         unique=unique,
-        read_only=name in stamps or name == "hs_merged_object_ids",
+        read_only=name in stamps or name in _KEPT,
         extra=_OWNER if name == "hubspot_owner_id" else {},
     )
 

@@ -304,7 +304,8 @@ class RecordStore:
 
     def _unindex(self, record: Record) -> None:
         for key in self._keys(record):
-            self._unique.pop(key, None)
+            if self._unique.get(key) == record.record_id:
+                del self._unique[key]
 
     def _keys(self, record: Record) -> Iterator[tuple[str, str]]:
         """Yield the unique values by which a record is found."""
@@ -313,7 +314,7 @@ class RecordStore:
             if value:
                 yield name, value.lower()
         for address in _parts(record, MORE_ADDRESSES):
-            yield "email", address
+            yield "email", address.lower()
 
 
 def _addresses(record: Record) -> list[str]:

@@ -14,6 +14,7 @@ from hsagency.sandbox.contents.stages import Metadata, state_field, stored
 from hsagency.sandbox.wire import ApiError, JsonObject, invalid
 
 PIPELINE_ID_MAX, STAGE_ID_MAX = 36, 100
+STAGES_MAX = 100  # from HubSpot's help pages
 NO_STAGE = "Pipeline must have at least one stage"
 
 
@@ -34,6 +35,7 @@ def pipeline_from(
     given = content.get("stages")
     if not isinstance(given, list) or not given:
         raise plain(NO_STAGE)
+    _demand_few(len(given))
     stages: tuple[Stage, ...] = ()
     for one in given:
         if not isinstance(one, dict):
@@ -53,10 +55,16 @@ def pipeline_from(
     )
 
 
+def _demand_few(stages: int) -> None:
+    if stages > STAGES_MAX:
+        raise invalid(f"A pipeline has at most {STAGES_MAX} stages, not {stages}")
+
+
 def stage_from(
     known: Pipelines, kind: ObjectType, content: JsonObject, *, at: str, beside: tuple[Stage, ...]
 ) -> Stage:
     """Return a new stage as a body describes it."""
+    _demand_few(len(beside) + 1)
     demand(content, "label")
     label = text_of(content, "label", "")
     _refuse_stage_label_twice(beside, label)

@@ -39,7 +39,7 @@ def read_faults(path: Path, *, sandbox: Sandbox) -> tuple[Fault, ...]:
 def _tables(path: Path) -> list[dict[str, object]]:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise SandboxError(f"{path} cannot be read ({error}); no fault was added.") from error
     tables = content.pop("fault", [])
     if content or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):

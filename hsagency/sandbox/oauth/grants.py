@@ -57,7 +57,7 @@ class OAuthError(ApiError):
 class Challenge:
     """What an app sent ahead so that only it can use its code (RFC 7636)."""
 
-    value: str
+    value: str = field(repr=False)
     method: str
 
     def is_met_by(self, verifier: str) -> bool:

@@ -56,10 +56,13 @@ def run(
         _arm(sandbox, faults)
     with _stop_signal() as stopped, ExitStack() as stack:
         server = stack.enter_context(serve(sandbox, port=port, tls=tls or False))
-        if ledger is not None:
-            sandbox.watch(stack.enter_context(LedgerFile(ledger)).write)
-        if csv is not None:
+        if (
+            csv is not None
+        ):  # before the ledger: where this fails, no file is left that is in the way
             write_clients_csv(sandbox, csv)
+        book = LedgerFile(ledger, on_failure=stopped.set) if ledger is not None else None
+        if book is not None:
+            sandbox.watch(stack.enter_context(book).write)
         asked = Asked(
             portals=portals,
             contacts=contacts,
@@ -77,6 +80,8 @@ def run(
         for line in essentials(server) if quiet else banner(server, asked):
             announce(line)
         stopped.wait()
+        if book is not None and book.failure is not None:
+            raise book.failure
     if not quiet:
         announce("Stopped.")
 
