@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hsagency.sandbox import Clock, Fault, Sandbox
+from tests.sandbox.apps import Developer
 
 DAILY = "api-usage/daily/private-apps"
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
@@ -215,3 +216,10 @@ def test_details_can_name_the_wrong_portal(inside, sandbox: Sandbox, claims: int
 def statuses(inside, sandbox: Sandbox, *tokens: str) -> list[int]:
     path = "/account-info/v3/details"
     return [inside(sandbox, token).get(path).status_code for token in tokens]
+
+
+def test_introspection_of_static_credentials_knows_no_oauth_token(quick: Developer) -> None:
+    """Facts 1.5 and 1.7; that it is a 401 is an assumption."""
+    token = quick.exchange(quick.code()).json()["access_token"]
+    answer = quick.client.post(INTROSPECTION, json={"tokenKey": token})
+    assert (answer.status_code, answer.json()["category"]) == (401, "INVALID_AUTHENTICATION")

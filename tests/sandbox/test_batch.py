@@ -272,3 +272,11 @@ def test_a_batch_is_the_same_calls_one_by_one(batch: list[tuple[str, str]]) -> N
     found = other("POST", f"{CONTACTS}/batch/read", {**inputs(*ids), "properties": ["city"]})[1]
     reads = [other("GET", f"{CONTACTS}/{id_}?properties=city") for id_ in ids]
     assert found["results"] == [answer for status, answer in reads if status == 200]
+
+
+@pytest.mark.parametrize("properties", [{}, {"properties": None}, {"properties": ["city"]}])
+def test_an_upsert_needs_properties(ask: Asking, properties: dict[str, object]) -> None:
+    one = {"id": "new@example.com", "idProperty": "email", **properties}
+    status, answer = ask("POST", f"{CONTACTS}/batch/upsert", {"inputs": [one]})
+    assert (status, answer["category"]) == (400, "VALIDATION_ERROR")
+    assert len(everyone(ask)) == 12

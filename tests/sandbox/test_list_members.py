@@ -228,8 +228,10 @@ def test_the_lists_of_many_records_are_found_and_no_records_named(ask: Asking) -
     assert (status, answer["status"]) == (200, "COMPLETE")
     assert [one["objectTypeId"] for one in answer["results"]] == [CONTACTS, COMPANIES]
     assert [one["listId"] for one in answer["results"][0]["recordListMemberships"]] == [GUESTS]
+    inputs += [{"objectTypeId": CONTACTS, "recordId": "151"}]
+    assert len(ask("POST", path, {"inputs": inputs})[1]["results"]) == 3
     inputs += [{"objectTypeId": CONTACTS, "recordId": "7"}, {"objectTypeId": CONTACTS}]
     status, answer = ask("POST", path, {"inputs": inputs})
-    assert (status, answer["numErrors"], len(answer["results"])) == (207, 2, 2)
+    assert (status, answer["numErrors"], len(answer["results"])) == (207, 2, 3)
     assert answer["errors"][0]["context"] == {"recordId": ["7"]}
     refused(ask("POST", path, {"inputs": [inputs[0]] * 101}), 400, "101")

@@ -385,3 +385,16 @@ def test_an_archived_record_is_linked_to_nothing(sandbox: Sandbox) -> None:
     assert ask("POST", "/crm/v3/objects/line_items/batch/archive", body)[0] == 204
     after = ask("GET", "/crm/v3/objects/deals/101?associations=line_items")[1]
     assert "associations" not in after
+
+
+def test_a_read_calls_a_custom_type_by_the_name_that_no_other_portal_shares(
+    sandbox: Sandbox,
+) -> None:
+    """From the specification alone."""
+    ask = Asking(sandbox, index=1)
+    site = ask("GET", "/crm/v3/objects/locations?limit=1")[1]["results"][0]["id"]
+    link = f"/crm/v4/objects/contacts/101/associations/default/locations/{site}"
+    assert ask("PUT", link)[0] == 200
+    read = ask("GET", f"{OLD}/101?associations=locations")[1]["associations"]
+    name = f"p{sandbox.portals[1].portal_id}_locations"
+    assert site in [one["id"] for one in read[name]["results"]]
