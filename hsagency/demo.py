@@ -104,12 +104,14 @@ def run_demo(
         port = server.url.rpartition(":")[2]
     say("The sandbox is stopped.")
     whose = {portal.portal_id: portal.name for portal in sandbox.portals}
-    index = _index(root, results, period, names=names, stories=_told(history.stories, whose))
+    again = f"--seed {SEED} --portals {portals} --port {port}"
+    told = _told(history.stories, whose)
+    index = _index(root, results, period, names=names, stories=told, again=again)
     return Demo(
         index=index,
         workspace=agency.workspace.root,
         period=period,
-        sandbox=f"--seed {SEED} --portals {portals} --port {port}",
+        sandbox=again,
     )
 
 
@@ -305,6 +307,7 @@ def _index(
     *,
     names: Mapping[str, str],
     stories: Iterable[tuple[date, str, str]],
+    again: str,
 ) -> Path:
     """Write a page that links every output, and tells what the simulated days hold."""
     rows = []
@@ -328,6 +331,7 @@ def _index(
         rows="\n".join(rows),
         stories="\n".join(told),
         fleet=fleet,
+        again=html.escape(again),
     )
     write_private(root / "index.html", page.encode())
     return root / "index.html"
@@ -357,6 +361,8 @@ before the last day is simulated too, and every chart says so.</p>
 {rows}
 </table>
 <p>For the agency's own eyes, over all clients: <a href="{fleet}">compliance.csv</a></p>
+<p>The sandbox is stopped. To call these clients, start it again:
+<code>hsagency sandbox {again}</code></p>
 <h2>What happened (simulated)</h2>
 <p class="note">Nothing of this was real; look for it in the reports of these days. Times are UTC.</p>
 <table>

@@ -123,6 +123,7 @@ def test_what_happened_is_told_and_called_simulated(demo):
 
 def test_its_sandbox_answers_again_as_it_says(demo, tmp_path):
     made, _ = demo
+    assert f"hsagency sandbox {made.sandbox}" in made.index.read_text()
     args = ["sandbox", *made.sandbox.split()]
     with running_cli(args, cwd=tmp_path) as process:
         assert process.stdout is not None
