@@ -10,17 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import quote, urlencode
 
-from hsagency.sandbox.contents.people import people
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.desk import DeskRoute, Visit
 from hsagency.sandbox.envelopes import named
 from hsagency.sandbox.oauth.apps import App
 from hsagency.sandbox.oauth.consent import Consent, notice, shown
-from hsagency.sandbox.oauth.grants import CODE_SECONDS, Challenge, Code, grants
-from hsagency.sandbox.oauth.permissions import out_of_reach
+from hsagency.sandbox.oauth.grants import Challenge
+from hsagency.sandbox.oauth.installing import Terms, consent, obstacle
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.routes import Route
 from hsagency.sandbox.wire import Reply, Request
@@ -44,30 +42,27 @@ class Blocked(Exception):
 class Asked:
     """What an app asks for, found to be in order."""
 
-    app: App
-    redirect_uri: str
+    terms: Terms
     accounts: Sequence[Portal]
-    required: frozenset[str]
-    optional: frozenset[str]
     state: str | None
-    challenge: Challenge | None
 
     def page(self, visit: Visit, *, status: int = 200, problem: str = "") -> Reply:
         """Ask."""
         only = self.accounts[0].portal_id if len(self.accounts) == 1 else None
         chosen = visit.state.portal.portal_id if visit.state else only
-        consent = Consent(
-            self.app.name, self.redirect_uri, self.accounts, self.required, self.optional
+        terms = self.terms
+        form = Consent(
+            terms.app.name, terms.redirect_uri, self.accounts, terms.required, terms.optional
         )
-        page = consent.page(chosen=chosen, problem=problem)
-        return shown(status, page, id_=visit.id_, leads_to=self.redirect_uri)
+        page = form.page(chosen=chosen, problem=problem)
+        return shown(status, page, id_=visit.id_, leads_to=terms.redirect_uri)
 
     def back(self, visit: Visit, **answer: str) -> Reply:
         """Send the browser back to the app."""
         if self.state is not None:
             answer["state"] = self.state
-        joint = "&" if "?" in self.redirect_uri else "?"
-        where = f"{self.redirect_uri}{joint}{urlencode(answer, quote_via=quote)}"
+        joint = "&" if "?" in self.terms.redirect_uri else "?"
+        where = f"{self.terms.redirect_uri}{joint}{urlencode(answer, quote_via=quote)}"
         headers = (
             ("Location", where),
             named(visit.id_),
@@ -104,7 +99,7 @@ def _decided(visit: Visit, asked: Asked) -> Reply:
     state = _chosen(visit, asked)
     if state is None:
         return asked.page(visit, status=400, problem="Choose an account first.")
-    problem = _obstacle(state, asked)
+    problem = obstacle(asked.terms, state)
     if problem:
         return asked.page(visit, status=403, problem=problem)
     return _connected(visit, asked, state)
@@ -146,13 +141,9 @@ def _asked(visit: Visit) -> Asked:
     optional = frozenset((request.param("optional_scope") or "").split()) - required
     _check_scopes(app, required, optional)
     return Asked(
-        app=app,
-        redirect_uri=redirect_uri,
+        terms=Terms(app, redirect_uri, required, optional, _challenge(visit)),
         accounts=_accounts(visit),
-        required=required,
-        optional=optional,
         state=request.param("state"),
-        challenge=_challenge(visit),
     )
 
 
@@ -197,31 +188,8 @@ def _chosen(visit: Visit, asked: Asked) -> PortalState | None:
     return state
 
 
-def _obstacle(state: PortalState, asked: Asked) -> str:
-    """Say what keeps an account from having the app."""
-    portal, app = state.portal, asked.app
-    lacking = out_of_reach(asked.required, portal.tier)
-    if portal.suspended is not None:
-        return f"{portal.name} is suspended."
-    if lacking:
-        names = ", ".join(sorted(lacking))
-        return f"{portal.name} cannot grant what {app.name} needs: {names}."
-    if not app.installs.room_for(portal.portal_id):
-        return f"{app.name} is in as many accounts as it may be: {app.installs.cap}."
-    return ""
-
-
 def _connected(visit: Visit, asked: Asked, state: PortalState) -> Reply:
-    wanted = asked.required | asked.optional
-    code = Code(
-        app=asked.app,
-        user_id=people(state.portal, seed=state.seed)[0].user_id,
-        redirect_uri=asked.redirect_uri,
-        scopes=wanted - out_of_reach(wanted, state.portal.tier),
-        challenge=asked.challenge,
-        ends=visit.now + timedelta(seconds=CODE_SECONDS),
-    )
-    text = grants(state).offer(code)
+    text = consent(asked.terms, state, now=visit.now)
     visit.desk.bind(text, state)
     return asked.back(visit, code=text)
 
@@ -230,7 +198,7 @@ def _cancelled(visit: Visit, asked: Asked) -> Reply:
     if visit.desk.tells:
         return asked.back(visit, error="access_denied", error_description=_DENIED)
     page = notice(
-        "Nothing was connected", f"You can close this page and go back to {asked.app.name}."
+        "Nothing was connected", f"You can close this page and go back to {asked.terms.app.name}."
     )
     return shown(200, page, id_=visit.id_)
 

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 from hsagency.sandbox.api.authorize import authorize_routes
 from hsagency.sandbox.call import Call
-from hsagency.sandbox.contents.activity import Activity
 from hsagency.sandbox.contents.people import people
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.desk import FORM, DeskRoute, OwnToken, Visit
@@ -26,6 +25,7 @@ from hsagency.sandbox.oauth.grants import (
     grants,
     remove_app,
 )
+from hsagency.sandbox.oauth.installing import exchange
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.routes import DATED, Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import ApiError, JsonObject, Reply, not_found
@@ -186,19 +186,14 @@ def _app(visit: Visit) -> App:
 
 
 def _exchange(visit: Visit, state: PortalState, app: App) -> Grant:
-    held = grants(state)
-    known = app.app_id in held.installs
-    grant = held.exchange(
+    return exchange(
         visit.given("code"),
         app=app,
+        state=state,
         redirect_uri=visit.given("redirect_uri"),
         verifier=visit.given("code_verifier"),
         now=visit.now,
     )
-    if not known:
-        log, number = state.part(Activity), str(app.app_id)
-        log.note("INSTALL_INTEGRATION", at=visit.now, user_id=grant.user_id, object_id=number)
-    return grant
 
 
 def _refresh(visit: Visit, state: PortalState, app: App) -> Grant:
