@@ -16,12 +16,17 @@ from hsagency.sandbox.faults.armed import Fault
 from hsagency.sandbox.history.stories import Story
 from hsagency.sandbox.history.traffic import History, PastCall
 from hsagency.sandbox.ledger import LedgerEntry
+from hsagency.sandbox.oauth.apps import App
+from hsagency.sandbox.oauth.grants import Challenge
+from hsagency.sandbox.oauth.installing import Tokens
 from hsagency.sandbox.portals import Credential, Portal
 from hsagency.sandbox.serving.running import run
 from hsagency.sandbox.serving.server import SandboxServer, serve
 from hsagency.sandbox.wire import Reply, Request
 
 __all__ = [
+    "App",
+    "Challenge",
     "Clock",
     "Credential",
     "Fault",
@@ -34,6 +39,7 @@ __all__ = [
     "Sandbox",
     "SandboxServer",
     "Story",
+    "Tokens",
     "bad_rows",
     "run",
     "serve",

@@ -55,6 +55,11 @@ class Clock:
         gone = timedelta(seconds=(monotonic() - pace.since) * pace.speed)
         return min(pace.shown + gone, _END)
 
+    @property
+    def speed(self) -> float:
+        """How many seconds pass in every real one; 0 while it stands still."""
+        return self._pace.speed
+
     def advance(self, seconds: float) -> datetime:
         """Move by so many seconds, and return the new time."""
         with self._lock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,15 +24,14 @@ from hsagency.sandbox.contents.records import Seeds
 from hsagency.sandbox.contents.seeding import seeds_for
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.defects import DEFECT, broken, told
-from hsagency.sandbox.desk import Desk, Visit
+from hsagency.sandbox.desk import Visit
+from hsagency.sandbox.developing import Developing
 from hsagency.sandbox.faults.armed import NOTHING, Faults, Strike
 from hsagency.sandbox.faults.damage import damaged
 from hsagency.sandbox.faults.refusals import Refused
 from hsagency.sandbox.ledger import Ledger, LedgerEntry
-from hsagency.sandbox.oauth.grants import remove_app
 from hsagency.sandbox.portals import FOUNDED, MAX_PORTALS, Credential, Portal, make_portal
 from hsagency.sandbox.routes import Match
-from hsagency.sandbox.screens import Screens
 from hsagency.sandbox.wire import Reply, Request
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class _Case:
         return Refused(self.request, self.now, self.id_, portal, self.credential)
 
 
-class Sandbox(Screens):
+class Sandbox(Developing):
     """
     A fleet of simulated portals.
 
@@ -88,18 +87,29 @@ class Sandbox(Screens):
             )
         if contacts < 0:
             raise SandboxError(f"A portal cannot hold {contacts} contacts; it was not started.")
-        self.seed, self.contacts, self._limits = seed, contacts, limits
-        self.faults = Faults(seed=seed)
+        self._seed, self._contacts, self._limits = seed, contacts, limits
+        self._faults = Faults(seed=seed)
         made = [self._state(index) for index in (*range(portals), MAX_PORTALS)]
-        super().__init__(made, clock=clock if clock is not None else Clock())
-        self._fleet = made[:-1]
-        self._spare = made[-1]
+        self._fleet, self._spare = made[:-1], made[-1]
+        clock = clock if clock is not None else Clock()
+        super().__init__(made, fleet=self._fleet, clock=clock, seed=seed)
         self._strangers = Ledger(f"{seed}/strangers")
         self._watchers: tuple[Watcher, ...] = ()
-        self.desk = Desk(
-            fleet=tuple(self._fleet), states=self._states, by_token=self._by_token, seed=seed
-        )
-        self.register_app = self.desk.apps.register
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on request: `faults.add(Fault("status", status=503, times=2))`."""
+        return self._faults
+
+    @property
+    def seed(self) -> int:
+        """What everything in it is drawn from."""
+        return self._seed
+
+    @property
+    def contacts(self) -> int:
+        """How many contacts each portal starts with."""
+        return self._contacts
 
     @property
     def portals(self) -> tuple[Portal, ...]:
@@ -111,16 +121,9 @@ class Sandbox(Screens):
         """A portal that answers and belongs to no client of the fleet."""
         return self._spare.portal
 
-    def portal(self, which: int | str) -> Portal:
-        """Return one portal of the fleet, or the spare one, by portal id or client slug."""
-        for state in self._states.values():
-            if which in (state.portal.portal_id, state.portal.client_slug):
-                return state.portal
-        raise SandboxError(f"The sandbox has no portal {which!r}.")
-
-    def ledger(self, portal_id: int | None) -> tuple[LedgerEntry, ...]:
+    def ledger(self, portal: int | str | None) -> tuple[LedgerEntry, ...]:
         """Return what a portal received, oldest first; None: what came with no known token."""
-        book: Ledger = self._strangers if portal_id is None else self._owned(portal_id)
+        book: Ledger = self._strangers if portal is None else self._owned(portal)
         with book.lock:
             return tuple(book.entries)
 
@@ -132,34 +135,13 @@ class Sandbox(Screens):
         """
         self._watchers = (*self._watchers, watcher)
 
-    def counts(self, portal_id: int | None) -> dict[str, int]:
+    def counts(self, portal: int | str | None) -> dict[str, int]:
         """Count what a portal received, by status; `dropped` had no effect and no status."""
         found = Counter(
             "dropped" if entry.status is None else str(entry.status)
-            for entry in self.ledger(portal_id)
+            for entry in self.ledger(portal)
         )
         return dict(sorted(found.items()))
-
-    def uninstall(self, portal_id: int, client_id: str, *, hub_gone: bool = False) -> None:
-        """
-        Take an app out of a portal, as an administrator does.
-
-        From now on its refresh tokens fail with BAD_REFRESH_TOKEN, or BAD_HUB if `hub_gone`.
-        """
-        state, app = self._owned(portal_id), self.desk.apps.find(client_id)
-        with state.lock:
-            gone = app and remove_app(app, state, now=self.clock.now(), hub_gone=hub_gone)
-        if not gone:
-            raise SandboxError(f"Portal {portal_id} has no such app; nothing was removed.")
-
-    def end_access(self, access_token: str) -> None:
-        """End one access token of an app before its time; its refresh token stays good."""
-        state = self._by_token.get(access_token)
-        if state is None or access_token not in state.access_tokens:
-            raise SandboxError("No app has this access token; nothing was ended.")
-        with state.lock:
-            held = state.access_tokens[access_token]
-            state.access_tokens[access_token] = replace(held, revoked=True)
 
     def transport(self) -> httpx.BaseTransport:
         """Return a transport that answers httpx clients in this process."""
@@ -177,7 +159,7 @@ class Sandbox(Screens):
         case = self._recognised(request)
         book: Ledger = case.state or self._strangers
         with book.lock:
-            case.id_, case.now = book.new_id(), self.clock.now()
+            case.id_, case.now = book.new_id(), self._clock.now()
             reply = self._replied(case, book)
             entry = book.enter(
                 request,
@@ -197,12 +179,12 @@ class Sandbox(Screens):
         case = _Case(request)
         try:
             match = case.match = ROUTES.find(request.segments)
-            visit = case.visit = self.desk.visit(request, match)
+            visit = case.visit = self._desk.visit(request, match)
             case.token = None if visit else presented_token(request, match)
             case.state = visit.state if visit else self._by_token.get(case.token or "")
-            case.strike = self.faults.strike(
+            case.strike = self._faults.strike(
                 request,
-                now=self.clock.now(),
+                now=self._clock.now(),
                 portal=case.state.portal if case.state else None,
                 route=match.route.name if match else "",
             )
@@ -233,7 +215,7 @@ class Sandbox(Screens):
             meter = state.meter if state else None
             return answer_struck(strike.fault, case.refused, match, meter=meter)
         if case.visit is not None:
-            return self.desk.answer(case.visit, book=book, now=case.now, id_=case.id_)
+            return self._desk.answer(case.visit, book=book, now=case.now, id_=case.id_)
         if state is None or case.credential is None:
             return answer_stranger(case.token, match, id_=case.id_)
         call = Call(
@@ -259,8 +241,8 @@ class Sandbox(Screens):
         return self._fleet[0].portal if state is self._spare else self.spare
 
     def _state(self, index: int) -> PortalState:
-        portal = make_portal(index, seed=self.seed)
-        return PortalState(portal, seed=self.seed, seeding=self._seeds, limits=self._limits)
+        portal = make_portal(index, seed=self._seed)
+        return PortalState(portal, seed=self._seed, seeding=self._seeds, limits=self._limits)
 
     def _seeds(self, kind: ObjectType, portal: Portal) -> Seeds:
-        return seeds_for(kind, portal, seed=self.seed, contacts=self.contacts)
+        return seeds_for(kind, portal, seed=self._seed, contacts=self._contacts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, Unpack
 
 from hsagency.errors import SandboxError
@@ -50,11 +51,12 @@ class Screens:
     """
     The portals of a sandbox as people change them.
 
-    Where a credential is meant and no `app_id` given, it is the portal's newest one.
+    A portal is named by its id or its client slug. Where a credential is meant and no `app_id`
+    given, it is the portal's newest one.
     """
 
     def __init__(self, states: Iterable[PortalState], *, clock: Clock) -> None:
-        self.clock = clock
+        self._clock = clock
         self._states = {state.portal.portal_id: state for state in states}
         self._by_token = {
             credential.token: state
@@ -62,15 +64,25 @@ class Screens:
             for credential in state.portal.credentials
         }
 
+    @property
+    def clock(self) -> Clock:
+        """The sandbox's own time, which can be moved."""
+        return self._clock
+
+    def portal(self, which: int | str) -> Portal:
+        """Return one portal of the fleet, or the spare one, by portal id or client slug."""
+        return self._owned(which).portal
+
     def issue(
-        self, portal_id: int, *, kind: Kind = "private_app", scopes: Iterable[str] = FULL_SCOPES
+        self, portal: int | str, *, kind: Kind = "private_app", scopes: Iterable[str] = FULL_SCOPES
     ) -> Credential:
         """
         Add another app's credential; it has a burst limit of its own.
 
-        An account may have twenty private apps; OAuth tokens are not made here but by installing.
+        `kind` is private_app, of which an account may have twenty, service_key or static_app.
+        OAuth tokens are not made here but by installing an app: `register_app`, then `install`.
         """
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             self._demand_room(state, kind)
             made = self._add(
@@ -86,25 +98,25 @@ class Screens:
             self._trace(state, made, "make")
             return made
 
-    def reveal(self, portal_id: int, *, app_id: int | None = None) -> str:
+    def reveal(self, portal: int | str, *, app_id: int | None = None) -> str:
         """Show a token again, which the security history tells."""
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             held = _held(state, app_id)
             self._trace(state, held, "view")
             return held.token
 
-    def revoke(self, portal_id: int, *, app_id: int | None = None) -> None:
+    def revoke(self, portal: int | str, *, app_id: int | None = None) -> None:
         """Make a credential invalid from now on."""
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             held = _held(state, app_id)
-            _change(state, held, expires_at=self.clock.now())
+            _change(state, held, expires_at=self._clock.now())
             self._trace(state, held, "end")
 
     def rotate(
         self,
-        portal_id: int,
+        portal: int | str,
         *,
         later: bool = False,
         expire_in: float | None = None,
@@ -118,9 +130,9 @@ class Screens:
         seconds = expire_in if expire_in is not None else GRACE if later else 0.0
         if not 0 <= seconds <= EXPIRE_MAX:
             raise SandboxError(f"A token cannot live on for {seconds} seconds; it was kept.")
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
-            old, ends = _held(state, app_id), self.clock.now() + timedelta(seconds=seconds)
+            old, ends = _held(state, app_id), self._clock.now() + timedelta(seconds=seconds)
             # a token that was to end sooner, or is dead already, does not come back to life
             _change(state, old, expires_at=min(ends, old.expires_at or ends))
             token = make_token(state.portal.hublet, state.rng)
@@ -129,37 +141,37 @@ class Screens:
             self._trace(state, fresh, "rotate")
             return self._add(state, fresh)
 
-    def expire_now(self, portal_id: int, *, app_id: int | None = None) -> None:
+    def expire_now(self, portal: int | str, *, app_id: int | None = None) -> None:
         """End the old token of a rotation before its time."""
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             old = self._outgoing(state, _held(state, app_id))
-            _change(state, old, expires_at=self.clock.now())
+            _change(state, old, expires_at=self._clock.now())
             self._trace(state, old, "end")
 
-    def cancel_rotation(self, portal_id: int, *, app_id: int | None = None) -> Credential:
+    def cancel_rotation(self, portal: int | str, *, app_id: int | None = None) -> Credential:
         """
         Keep the old token of a rotation after all; the new one ends at once.
 
         Which of the two stays is an assumption: the documents only say that one may cancel.
         """
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             fresh = _held(state, app_id)
             old = self._outgoing(state, fresh)
             kept = replace(old, expires_at=None)
             # they change places: the one that counts is always the app's newest
-            swapped = {old.token: replace(fresh, expires_at=self.clock.now()), fresh.token: kept}
+            swapped = {old.token: replace(fresh, expires_at=self._clock.now()), fresh.token: kept}
             credentials = (swapped.get(held.token, held) for held in state.portal.credentials)
             state.portal = replace(state.portal, credentials=tuple(credentials))
             self._trace(state, fresh, "end")
             return kept
 
     def set_scopes(
-        self, portal_id: int, scopes: Iterable[str], *, app_id: int | None = None
+        self, portal: int | str, scopes: Iterable[str], *, app_id: int | None = None
     ) -> None:
         """Change what an app's tokens may do, those in use too; `oauth` always stays."""
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         granted = frozenset(scopes) | {"oauth"}
         with state.lock:
             app = _held(state, app_id)
@@ -168,7 +180,7 @@ class Screens:
                     _change(state, held, scopes=granted)
             self._trace(state, app, "scopes")
 
-    def suspend(self, portal_id: int, *, status: int = 403) -> None:
+    def suspend(self, portal: int | str, *, status: int = 403) -> None:
         """
         Make the portal refuse every call, that for its account information too.
 
@@ -177,38 +189,38 @@ class Screens:
         """
         if status not in (401, 403):
             raise SandboxError(f"A suspended portal answers 401 or 403, not {status}.")
-        self._set(portal_id, suspended=status)
+        self._set(portal, suspended=status)
 
-    def unsuspend(self, portal_id: int) -> None:
+    def unsuspend(self, portal: int | str) -> None:
         """Let a suspended portal answer again."""
-        self._set(portal_id, suspended=None)
+        self._set(portal, suspended=None)
 
-    def remove_user(self, portal_id: int, user_id: int | None = None) -> int:
+    def remove_user(self, portal: int | str, user_id: int | None = None) -> int:
         """
         Make a user leave; without `user_id`, whoever made the newest credential.
 
         Private apps of theirs fail until their token is rotated or the user is back. Service
         keys and static apps survive.
         """
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             leaver = state.portal.credential.user_id if user_id is None else user_id
             if leaver in state.portal.leavers:
-                raise SandboxError(f"User {leaver} has left portal {portal_id} already.")
+                raise SandboxError(f"User {leaver} has left portal {portal} already.")
             state.portal = replace(state.portal, leavers=state.portal.leavers | {leaver})
             self._note(state, "REMOVE_USER", object_id=str(leaver))
             return leaver
 
-    def restore_user(self, portal_id: int, user_id: int) -> None:
+    def restore_user(self, portal: int | str, user_id: int) -> None:
         """Take a user back."""
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             if user_id not in state.portal.leavers:
-                raise SandboxError(f"User {user_id} has not left portal {portal_id}.")
+                raise SandboxError(f"User {user_id} has not left portal {portal}.")
             state.portal = replace(state.portal, leavers=state.portal.leavers - {user_id})
             self._note(state, "REACTIVATE_USER", object_id=str(user_id))
 
-    def alter(self, portal_id: int, **changes: Unpack[Changes]) -> Portal:
+    def alter(self, portal: int | str, **changes: Unpack[Changes]) -> Portal:
         """
         Rename an account, or change what it is, has bought or says of itself.
 
@@ -216,11 +228,11 @@ class Screens:
         that of its new data centre (facts 1.8).
         """
         demand_changes(changes)
-        return self._set(portal_id, **changes)
+        return self._set(portal, **changes)
 
     def note(
         self,
-        portal_id: int,
+        portal: int | str,
         event: str,
         *,
         user_id: int | None = None,
@@ -234,26 +246,26 @@ class Screens:
         """
         if not event.isidentifier():
             raise SandboxError(f"{event!r} is no name of an event; nothing was noted.")
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
             self._note(state, event, object_id=object_id, user_id=user_id)
 
-    def spend(self, portal_id: int, calls: int, *, kind: Kind = "private_app") -> None:
+    def spend(self, portal: int | str, calls: int, *, kind: Kind = "private_app") -> None:
         """Use up calls of the portal's day, as other apps on the same portal would."""
         if not 0 <= calls <= CALLS_MAX:
             raise SandboxError(
                 "So many calls cannot be spent; nothing was counted.",
                 hint=f"Calls: 0 to {CALLS_MAX:,}.",
             )
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
-            now = self.clock.now()
+            now = self._clock.now()
             state.meter.day.remaining(now, now.timestamp())  # begins a new day first
             state.meter.day.take(kind, calls, theirs=True)
 
     def others(
         self,
-        portal_id: int,
+        portal: int | str,
         *,
         calls_per_day: int,
         kind: Kind = "private_app",
@@ -264,30 +276,38 @@ class Screens:
 
         They count for the day as ours do, are in no ledger, and are refused when it is used up.
         """
-        state = self._owned(portal_id)
-        seed = f"{state.seed}/{portal_id}/others"
+        state = self._owned(portal)
+        seed = f"{state.seed}/{state.portal.portal_id}/others"
         traffic = Others(calls_per_day, kind=kind, shape=shape, seed=seed)
         with state.lock:
-            state.meter.day.share(traffic, self.clock.now())
+            state.meter.day.share(traffic, self._clock.now())
 
-    def usage(self, portal_id: int) -> Usage:
+    def usage(self, portal: int | str) -> Usage:
         """Return the portal's day so far, our calls and those of others."""
-        state = self._owned(portal_id)
+        state = self._owned(portal)
         with state.lock:
-            return state.meter.day.usage(self.clock.now())
+            return state.meter.day.usage(self._clock.now())
 
-    def _set(self, portal_id: int, **changes: Any) -> Portal:
-        state = self._owned(portal_id)
+    def _set(self, portal: int | str, **changes: Any) -> Portal:
+        state = self._owned(portal)
         with state.lock:
             state.portal = replace(state.portal, **changes)
-            state.meter.suit(state.portal, self.clock.now())
+            state.meter.suit(state.portal, self._clock.now())
             return state.portal
 
-    def _owned(self, portal_id: int) -> PortalState:
-        state = self._states.get(portal_id)
-        if state is None:
-            raise SandboxError(f"The sandbox has no portal {portal_id!r}.")
-        return state
+    def _owned(self, portal: int | str) -> PortalState:
+        if isinstance(portal, int):
+            found = self._states.get(portal)
+        else:
+            owned = self._states.values()
+            found = next((state for state in owned if state.portal.client_slug == portal), None)
+        if found is None:
+            portals = [state.portal for state in self._states.values()]
+            names = [str(name) for one in portals for name in (one.client_slug, one.portal_id)]
+            near = ", ".join(get_close_matches(str(portal), names))
+            hint = f"Close to it: {near}." if near else ""
+            raise SandboxError(f"The sandbox has no portal {portal!r}.", hint=hint)
+        return found
 
     def _add(self, state: PortalState, credential: Credential) -> Credential:
         state.portal = replace(state.portal, credentials=(*state.portal.credentials, credential))
@@ -305,7 +325,7 @@ class Screens:
         """Return the token that a rotation left alive."""
         for held in reversed(state.portal.credentials):
             if held.app_id == fresh.app_id and held.token != fresh.token:
-                if held.live(self.clock.now()):
+                if held.live(self._clock.now()):
                     return held
                 break
         raise SandboxError(
@@ -319,7 +339,7 @@ class Screens:
                 f"A credential of the kind {kind!r} cannot be issued; nothing was made.",
                 hint="Issue a private_app, service_key or static_app; install an app for OAuth.",
             )
-        now = self.clock.now()
+        now = self._clock.now()
         apps = {
             held.app_id
             for held in state.portal.credentials
@@ -341,7 +361,7 @@ class Screens:
         self, state: PortalState, type_: str, *, object_id: str | None, user_id: int | None = None
     ) -> None:
         by = user_id or self._admin(state, state.portal.founder)
-        state.part(Activity).note(type_, at=self.clock.now(), user_id=by, object_id=object_id)
+        state.part(Activity).note(type_, at=self._clock.now(), user_id=by, object_id=object_id)
 
 
 def _held(state: PortalState, app_id: int | None) -> Credential:

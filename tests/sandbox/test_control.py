@@ -1,11 +1,12 @@
 """The control API: what engineers do to a sandbox from another process; nothing is HubSpot's."""
 
 import json
+import pydoc
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 import pytest
 
 from hsagency.sandbox import Sandbox, SandboxServer, serve
@@ -64,7 +65,7 @@ def test_faults_are_added_listed_and_dropped(control, server, over_a_socket) -> 
 
 def test_the_clock_is_read_advanced_and_set(control, sandbox: Sandbox) -> None:
     start = sandbox.clock.now()
-    assert control.get("clock").json() == {"now": start.isoformat()}
+    assert control.get("clock").json() == {"now": start.isoformat(), "speed": 0}
     control.post("clock", json={"advance": 90})
     assert (sandbox.clock.now() - start).total_seconds() == 90
     control.post("clock", json={"set": "2026-11-01T00:00:00-05:00"})
@@ -72,11 +73,12 @@ def test_the_clock_is_read_advanced_and_set(control, sandbox: Sandbox) -> None:
 
 
 def test_the_clock_is_made_to_run_and_to_stand_still(control, sandbox: Sandbox) -> None:
-    assert control.post("clock", json={"speed": 3600}).status_code == 200
+    assert control.post("clock", json={"speed": 3600}).json()["speed"] == 3600
     first = sandbox.clock.now()
     assert sandbox.clock.now() > first
-    stopped = control.post("clock", json={"speed": 0}).json()["now"]
-    assert control.get("clock").json() == {"now": stopped}
+    stopped = control.post("clock", json={"speed": 0}).json()
+    assert stopped["speed"] == 0
+    assert control.get("clock").json() == stopped
 
 
 def test_tokens_are_revoked_and_rotated(control, server, over_a_socket) -> None:
@@ -166,12 +168,17 @@ def test_who_has_read_a_ledger_to_its_end_goes_on_from_there(
     ("query", "why"),
     [
         ({"portalId": 7}, "The sandbox has no portal 7."),
-        ({"portalId": "acme"}, "portalId must be a whole number; nothing was changed."),
+        ({"portal": "acme"}, "The sandbox has no portal 'acme'. Close to it: acme-corp."),
+        (
+            {"portal": "acme-corp", "portalId": 20195990},
+            "One portal must be named, by its client slug or its id; nothing was changed. "
+            'For example {"portal": "acme-corp"}.',
+        ),
         ({"after": -1}, "after must be a whole number; nothing was changed."),
         ({"limit": 501}, "limit must be from 1 to 500, not 501."),
         (
-            {"portal": 7},
-            "This call knows no portal; nothing was changed. Known: portalId, after, limit.",
+            {"hub": 7},
+            "This call knows no hub; nothing was changed. Known: portal, portalId, after, limit.",
         ),
     ],
 )
@@ -218,9 +225,53 @@ def test_the_control_api_is_not_part_of_the_simulated_hubspot(inside, sandbox: S
     assert inside(sandbox, None).get("/_sandbox/portals").status_code == 401
 
 
-def test_an_unknown_control_call_is_404(control) -> None:
-    answers: list[httpx.Response] = [control.get("secrets"), control.put("faults")]
-    assert [answer.status_code for answer in answers] == [404, 404]
+def test_an_unknown_control_call_is_404_and_says_where_the_list_is(control) -> None:
+    answer = control.get("secrets")
+    assert answer.status_code == 404
+    assert "no call secrets. GET /_sandbox/ lists" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "right"),
+    [("PUT", "faults", "GET or POST or DELETE"), ("GET", "tokens/rotate", "POST")],
+)
+def test_a_control_call_with_a_wrong_method_is_405_and_says_the_right_one(
+    control, method: str, path: str, right: str
+) -> None:
+    answer = control.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, right.replace(" or ", ", "))
+    assert answer.json()["error"] == f"/_sandbox/{path} is asked with {right}, not with {method}."
+
+
+def test_the_control_api_lists_its_calls(control, server) -> None:
+    calls = control.get("").json()["calls"]
+    bare = control.get(f"{server.url}/_sandbox")
+    assert bare.json()["calls"] == calls
+    assert server.sandbox.ledger(None) == ()
+    rotate = {"portal": "acme-corp", "later": True}
+    assert [call["body"] for call in calls if call["path"] == "tokens/rotate"] == [rotate]
+
+
+def test_every_listed_control_call_works_as_its_example_says(control, sandbox: Sandbox) -> None:
+    """What an example names is made first where nothing else makes it."""
+    left = sandbox.remove_user("acme-corp")
+    sandbox.register_app("Reader", redirect_uris=["http://localhost/"], client_id="reader")
+    known = {"userId": left, "accessToken": sandbox.install("reader", "beta-inc").access_token}
+    calls = control.get("").json()["calls"]
+    for call in sorted(calls, key=lambda one: one["path"] == "apps/uninstall"):
+        if call["path"] == "tokens/expire":
+            sandbox.rotate("acme-corp", later=True)
+        body = {word: known.get(word, value) for word, value in call.get("body", {}).items()}
+        answer = control.request(
+            call["method"], call["path"], params=call.get("query"), json=body or None
+        )
+        assert answer.is_success, (call, answer.text)
+
+
+def test_the_help_on_the_control_api_names_every_call(control) -> None:
+    told = pydoc.plain(pydoc.render_doc("hsagency.sandbox.control"))
+    for call in control.get("").json()["calls"]:
+        assert re.search(rf"{call['method']} +{call['path'] or '/'}( |$)", told, re.MULTILINE), call
 
 
 def portal_of(server: SandboxServer) -> int:

@@ -1,46 +1,4 @@
-"""
-The sandbox's own API under /_sandbox/: faults, clock, tokens and the ledger, over HTTP.
-
-    GET    portals          who there is; no tokens
-    GET    faults           the rules in force
-    POST   faults           add one: {"kind": "status", "status": 503, "portalId": 1, "times": 2}
-    DELETE faults           drop all
-    GET    clock            {"now": ...}
-    POST   clock            {"advance": seconds}, {"set": "2026-11-01T05:00:00+00:00"},
-                            {"speed": 3600}: an hour in every second; 0 stands still
-    POST   tokens/issue     {"portalId": 1, "kind": "service_key", "scopes": [...]}
-    POST   tokens/reveal    {"portalId": 1}; answers the token
-    POST   tokens/revoke    {"portalId": 1}
-    POST   tokens/rotate    {"portalId": 1, "expireIn": 0}, or "later": true for the seven days
-                            of HubSpot's screen; answers the new token
-    POST   tokens/expire    {"portalId": 1}: the old token of a rotation ends now
-    POST   tokens/cancel    {"portalId": 1}: the old token stays, and is answered
-    POST   scopes           {"portalId": 1, "scopes": [...]}
-    POST   users/remove     {"portalId": 1, "userId": 2}; without userId, who made the token
-    POST   users/restore    {"portalId": 1, "userId": 2}
-    POST   portals/suspend  {"portalId": 1, "status": 403}: every call is refused, with 401 or 403
-    POST   portals/unsuspend {"portalId": 1}
-    POST   portals/alter    {"portalId": 1, "name": "Acme", "addOns": 1}; also accountType, tier,
-                            timeZone, currency, additionalCurrencies, portalNames, usageStatus,
-                            newerRefusals, searchHeaders, and hublet: tokens that were minted
-                            elsewhere are then refused with 488
-    POST   activity/note    {"portalId": 1, "event": "SERVICE_KEY_AUTO_ROTATE"}: a line in the
-                            security history, of any type; with "userId" and "objectId"
-    GET    usage            each portal's day: the limit, our calls, those of others, what is left
-    POST   usage            {"portalId": 1, "calls": 1000}: calls that other apps made today
-    POST   others           {"portalId": 1, "callsPerDay": 90000, "shape": "office"}: other apps
-                            that call every day; with "kind", and "flat" for no office hours
-    GET    ledger           how many requests each portal received, by status
-    GET    ledger/entries   ?portalId=1&after=0&limit=500: the requests one by one, oldest first
-                            and without credentials; "after" in the answer is where to go on.
-                            Without portalId, those that came with no known token
-    ...    apps             OAuth apps: see `apps`
-
-Tokens and scopes are those of the portal's newest credential, or of the app in "appId".
-
-Every request needs the server's control key in `X-Sandbox-Key`: a page open in a browser on
-this machine can reach loopback too. Nothing here is HubSpot's, and the ledger leaves it out.
-"""
+"""Answers the control API: who may ask, which call it is, and what is said of a mistake."""
 
 from __future__ import annotations
 
@@ -52,7 +10,8 @@ from typing import Any, TypeAlias
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.control.apps import AppControl
-from hsagency.sandbox.control.asked import Asked
+from hsagency.sandbox.control.asked import PORTAL, Asked
+from hsagency.sandbox.control.calls import CALLS
 from hsagency.sandbox.control.checking import check_fault
 from hsagency.sandbox.control.screens import ScreenCalls
 from hsagency.sandbox.core import Sandbox
@@ -60,7 +19,8 @@ from hsagency.sandbox.faults.armed import fault_from, fault_shown
 from hsagency.sandbox.ledger import entry_shown
 from hsagency.sandbox.wire import JsonObject, Reply, Request, is_number
 
-PREFIX = "/_sandbox/"
+ROOT = "/_sandbox"
+PREFIX = f"{ROOT}/"
 KEY_HEADER = "X-Sandbox-Key"
 # How many entries of a ledger one answer holds.
 ENTRIES_MAX = 500
@@ -68,12 +28,19 @@ ENTRIES_MAX = 500
 _Result: TypeAlias = tuple[int, JsonObject | None]
 
 
+def is_control(path: str) -> bool:
+    """Whether a path is the control API's, and so none of HubSpot's."""
+    return path == ROOT or path.startswith(PREFIX)
+
+
 class Control:
     """Answers the control API of one server."""
 
     def __init__(self, sandbox: Sandbox, *, key: str) -> None:
         self._sandbox, self._key = sandbox, key.encode()
+        self._screens = ScreenCalls(sandbox)
         self._calls: dict[tuple[str, str], Callable[[JsonObject], _Result]] = {
+            ("GET", ""): self._list,
             ("GET", "portals"): self._portals,
             ("GET", "faults"): self._faults,
             ("POST", "faults"): self._add_fault,
@@ -84,27 +51,34 @@ class Control:
             ("GET", "ledger"): self._ledger,
             ("GET", "ledger/entries"): self._entries,
             **AppControl(sandbox).calls,
+            **self._screens.calls,
         }
-        self._screens = ScreenCalls(sandbox)
 
     def handle(self, request: Request) -> Reply:
         """Answer one request to the control API."""
         given = request.headers.get(KEY_HEADER.lower(), "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, self._key):
             return _reply(403, {"error": f"The control API needs the key in {KEY_HEADER}."})
-        name = request.path.removeprefix(PREFIX).strip("/")
+        name = request.path.removeprefix(ROOT).strip("/")
         call = self._calls.get((request.method, name))
+        if call is None:
+            return self._unknown(request.method, name)
+        asked = request.method == "GET"
         try:
-            if call is not None:
-                asked = request.method == "GET"
-                return _reply(*call(_query(request) if asked else _content(request.body)))
-            if request.method == "POST":
-                told = self._screens.answer(name, _content(request.body))
-                if told is not None:
-                    return _reply(200, told)
+            return _reply(*call(_query(request) if asked else _content(request.body)))
         except SandboxError as error:
             return _reply(400, {"error": str(error)})
-        return _reply(404, {"error": "The control API has no such call."})
+
+    def _unknown(self, method: str, name: str) -> Reply:
+        allowed = [known for known, path in self._calls if path == name]
+        if not allowed:
+            error = f"The control API has no call {name}. GET {PREFIX} lists those that it has."
+            return _reply(404, {"error": error})
+        error = f"{PREFIX}{name} is asked with {' or '.join(allowed)}, not with {method}."
+        return _reply(405, {"error": error}, ("Allow", ", ".join(allowed)))
+
+    def _list(self, _: JsonObject) -> _Result:
+        return 200, {"calls": [call.shown() for call in CALLS]}
 
     def _portals(self, _: JsonObject) -> _Result:
         return 200, {
@@ -136,20 +110,21 @@ class Control:
         return 204, None
 
     def _clock(self, _: JsonObject) -> _Result:
-        return 200, {"now": self._sandbox.clock.now().isoformat()}
+        clock = self._sandbox.clock
+        return 200, {"now": clock.now().isoformat(), "speed": clock.speed}
 
     def _move_clock(self, content: JsonObject) -> _Result:
         if content.keys() == {"advance"}:
-            now = self._sandbox.clock.advance(Asked(content).number("advance"))
+            self._sandbox.clock.advance(Asked(content).number("advance"))
         elif content.keys() == {"set"}:
-            now = self._sandbox.clock.set(_time(content["set"]))
+            self._sandbox.clock.set(_time(content["set"]))
         elif content.keys() == {"speed"}:
-            now = self._sandbox.clock.run(speed=Asked(content).number("speed"))
+            self._sandbox.clock.run(speed=Asked(content).number("speed"))
         else:
             raise SandboxError(
                 'The clock takes one of {"advance": seconds}, {"set": time}, {"speed": times}.'
             )
-        return 200, {"now": now.isoformat()}
+        return self._clock({})
 
     def _usage(self, _: JsonObject) -> _Result:
         days = [self._screens.day(portal.portal_id) for portal in self._sandbox.portals]
@@ -167,8 +142,9 @@ class Control:
         return 200, {"portals": portals, "unknownToken": self._sandbox.counts(None)}
 
     def _entries(self, content: JsonObject) -> _Result:
-        asked = Asked(content).only("portalId", "after", "limit")
-        portal_id = asked.whole("portalId") if "portalId" in asked else None
+        asked = Asked(content).only(*PORTAL, "after", "limit")
+        named = any(word in asked for word in PORTAL)
+        portal_id = self._sandbox.portal(asked.portal()).portal_id if named else None
         after = asked.whole("after") if "after" in asked else 0
         limit = asked.whole("limit") if "limit" in asked else ENTRIES_MAX
         if not 1 <= limit <= ENTRIES_MAX:
@@ -206,8 +182,8 @@ def _time(value: Any) -> datetime:
         ) from error
 
 
-def _reply(status: int, content: JsonObject | None) -> Reply:
+def _reply(status: int, content: JsonObject | None, *headers: tuple[str, str]) -> Reply:
     if content is None:
         return Reply(status)
     body = json.dumps(content).encode()
-    return Reply(status, headers=(("Content-Type", "application/json"),), body=body)
+    return Reply(status, headers=(("Content-Type", "application/json"), *headers), body=body)

@@ -1,25 +1,14 @@
-"""
-The control calls about OAuth apps.
-
-    GET    apps             who is registered, in how many portals; no secrets
-    POST   apps             {"name": ..., "redirectUris": [...], "required": [...]}; also optional,
-                            distribution, partner, listed, appId, clientId and clientSecret.
-                            Answers the secret, this once
-    POST   apps/uninstall   {"portalId": 1, "clientId": ..., "hubGone": false}
-    POST   apps/end-access  {"accessToken": ...}: ends it before its time
-    POST   apps/behaviour   {"rotates": true, "tells": false}: new refresh tokens on each use, and
-                            whether Cancel sends the browser back to the app
-"""
+"""The control calls about OAuth apps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from hsagency.sandbox.control.asked import Asked
+from hsagency.sandbox.control.asked import PORTAL, Asked
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.oauth.apps import App
-from hsagency.sandbox.wire import JsonObject
+from hsagency.sandbox.wire import JsonObject, stamp
 
 _Result: TypeAlias = tuple[int, JsonObject | None]
 _Calls: TypeAlias = dict[tuple[str, str], Callable[[JsonObject], _Result]]
@@ -40,6 +29,8 @@ class AppControl:
         return {
             ("GET", "apps"): self._apps,
             ("POST", "apps"): self._register,
+            ("POST", "apps/authorize"): self._authorize,
+            ("POST", "apps/install"): self._install,
             ("POST", "apps/uninstall"): self._uninstall,
             ("POST", "apps/end-access"): self._end_access,
             ("POST", "apps/behaviour"): self._behave,
@@ -59,9 +50,28 @@ class AppControl:
         app = self._sandbox.register_app(asked.text("name"), **given)
         return 201, _shown(app) | {"clientSecret": app.client_secret}
 
+    def _authorize(self, content: JsonObject) -> _Result:
+        asked = Asked(content).only(*PORTAL, "clientId", "redirectUri")
+        where = asked.text("redirectUri") if "redirectUri" in asked else None
+        code = self._sandbox.authorize(asked.text("clientId"), asked.portal(), redirect_uri=where)
+        return 200, {"code": code}
+
+    def _install(self, content: JsonObject) -> _Result:
+        asked = Asked(content).only(*PORTAL, "clientId")
+        tokens = self._sandbox.install(asked.text("clientId"), asked.portal())
+        return 200, {
+            "portalId": tokens.portal_id,
+            "appId": tokens.app_id,
+            "accessToken": tokens.access_token,
+            "refreshToken": tokens.refresh_token,
+            "scopes": sorted(tokens.scopes),
+            "expiresAt": stamp(tokens.expires_at),
+        }
+
     def _uninstall(self, content: JsonObject) -> _Result:
-        asked = Asked(content).only("portalId", "clientId", "hubGone")
-        portal_id, client_id = asked.whole("portalId"), asked.text("clientId")
+        asked = Asked(content).only(*PORTAL, "clientId", "hubGone")
+        portal_id = self._sandbox.portal(asked.portal()).portal_id
+        client_id = asked.text("clientId")
         self._sandbox.uninstall(portal_id, client_id, hub_gone=asked.flag("hubGone"))
         return 200, {"portalId": portal_id, "clientId": client_id}
 

@@ -7,6 +7,8 @@ from typing import Any
 from hsagency.errors import SandboxError
 from hsagency.sandbox.wire import JsonObject
 
+# The words by which a portal is named; the second is what answers call its id.
+PORTAL = ("portal", "portalId")
 # Numbers that JSON can carry without loss.
 _MOST = 2**53
 
@@ -38,6 +40,17 @@ class Asked:
     def value(self, name: str) -> Any:
         """Return a field as it is; None where it is not there."""
         return self._content.get(name)
+
+    def portal(self) -> int | str:
+        """Return the id or the client slug by which a portal is named."""
+        found = [self._content[word] for word in PORTAL if word in self]
+        if len(found) != 1 or type(found[0]) not in (int, str):
+            raise SandboxError(
+                "One portal must be named, by its client slug or its id; nothing was changed.",
+                hint='For example {"portal": "acme-corp"}.',
+            )
+        which: int | str = found[0]
+        return which
 
     def whole(self, name: str) -> int:
         """Return a whole number."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.altering import Changes
-from hsagency.sandbox.control.asked import Asked
+from hsagency.sandbox.control.asked import PORTAL, Asked
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.screens import Screens
 from hsagency.sandbox.wire import JsonObject, stamp
@@ -80,13 +81,16 @@ class ScreenCalls:
     def __init__(self, screens: Screens) -> None:
         self._screens = screens
 
-    def answer(self, name: str, content: JsonObject) -> JsonObject | None:
-        """Do a step and say what came of it; None: there is no step of this name."""
-        step = _STEPS.get(name)
-        if step is None:
-            return None
-        asked = Asked(content).only("portalId", *step.needs, *step.takes)
-        portal_id = asked.whole("portalId")
+    @property
+    def calls(self) -> dict[tuple[str, str], Callable[[JsonObject], tuple[int, JsonObject]]]:
+        """What answers which call."""
+        return {("POST", name): partial(self._done, name) for name in _STEPS}
+
+    def _done(self, name: str, content: JsonObject) -> tuple[int, JsonObject]:
+        """Do a step and say what came of it."""
+        step = _STEPS[name]
+        asked = Asked(content).only(*PORTAL, *step.needs, *step.takes)
+        portal_id = self._screens.portal(asked.portal()).portal_id
         given = {_inner(word): read(asked, word) for word, read in step.needs.items()}
         given |= {
             _inner(word): read(asked, word) for word, read in step.takes.items() if word in asked
@@ -96,7 +100,9 @@ class ScreenCalls:
                 "Nothing to change was named.", hint=f"Known: {', '.join(_CHANGES)}."
             )
         made = step.act(self._screens, portal_id, **given)
-        return self.day(portal_id) if name == "others" else {"portalId": portal_id} | _told(made)
+        if name in {"others", "usage"}:
+            return 200, self.day(portal_id)
+        return 200, {"portalId": portal_id} | _told(made)
 
     def day(self, portal_id: int) -> JsonObject:
         """Return a portal's day so far."""

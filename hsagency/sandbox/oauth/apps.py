@@ -87,21 +87,16 @@ class Apps:
         name: str,
         *,
         redirect_uris: Iterable[str],
-        required: Iterable[str] = (),
-        optional: Iterable[str] = (),
-        distribution: Distribution = "private",
-        partner: bool = False,
-        listed: bool = False,
-        app_id: int | None = None,
-        client_id: str | None = None,
-        client_secret: str | None = None,
+        required: Iterable[str],
+        optional: Iterable[str],
+        distribution: Distribution,
+        partner: bool,
+        listed: bool,
+        app_id: int | None,
+        client_id: str | None,
+        client_secret: str | None,
     ) -> App:
-        """
-        Register an app; ids and the secret are drawn from the seed where none are given.
-
-        A private app may be installed in 10 portals, or 100 when its developer is a solutions
-        `partner`; a marketplace app in 25 until it is `listed`.
-        """
+        """Register an app; ids and the secret are drawn from the seed where none are given."""
         with self._lock:
             app = App(
                 name=name,
@@ -109,8 +104,8 @@ class Apps:
                 client_id=self._uuid() if client_id is None else client_id,
                 client_secret=self._uuid() if client_secret is None else client_secret,
                 redirect_uris=tuple(redirect_uris),
-                required=frozenset(required) | {"oauth"},
-                optional=frozenset(optional) - frozenset(required),
+                required=(asked := frozenset(required) | {"oauth"}),
+                optional=frozenset(optional) - asked,
                 distribution=distribution,
                 installs=Installs(_cap(distribution, partner=partner, listed=listed)),
             )

@@ -13,7 +13,7 @@ from threading import Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.control.api import PREFIX, Control
+from hsagency.sandbox.control.api import Control, is_control
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.defects import broken, told
 from hsagency.sandbox.serving.conversation import IDLE, Conversation, complaint
@@ -183,7 +183,7 @@ class _Listener(socketserver.TCPServer):
     def _answer(self, request: Request) -> Reply:
         if not _is_here(request.headers.get("host", "localhost")):
             return complaint(421, "This server answers for this machine only")
-        if not request.path.startswith(PREFIX):
+        if not is_control(request.path):
             return self._sandbox.handle(request)
         try:
             return self._control.handle(request)
