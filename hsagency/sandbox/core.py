@@ -35,7 +35,7 @@ from hsagency.sandbox.routes import Match
 from hsagency.sandbox.wire import Reply, Request
 
 if TYPE_CHECKING:
-    import httpx
+    from hsagency.sandbox.transport import SandboxTransport
 
 Watcher: TypeAlias = Callable[[int | None, LedgerEntry], None]
 
@@ -143,8 +143,8 @@ class Sandbox(Developing):
         )
         return dict(sorted(found.items()))
 
-    def transport(self) -> httpx.BaseTransport:
-        """Return a transport that answers httpx clients in this process."""
+    def transport(self) -> SandboxTransport:
+        """Return a transport that answers httpx clients in this process, asynchronous ones too."""
         # imported here: the sandbox itself needs no httpx
         from hsagency.sandbox.transport import SandboxTransport
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import anyio
 import httpx
 
 from hsagency.sandbox.wire import TARGET_MAX, Reply, Request, pieces, target_too_long
 
+# Where HubSpot answers, and where a sandbox would: no other host is there.
+_DOMAINS = ("hubapi.com", "hubspot.com", "localhost")
+_ADDRESSES = frozenset({"127.0.0.1", "::1"})
 
-class SandboxTransport(httpx.BaseTransport):
+
+class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """
-    An httpx transport without a socket.
+    An httpx transport without a socket, for clients of either kind.
 
-    It sleeps for a simulated latency, and raises `ReadTimeout` where the caller's own time-out
-    is shorter; the call took effect all the same, as it would have at HubSpot.
+    It answers on HubSpot's hosts and on this machine's own; any other is a name that does not
+    resolve. It sleeps for a simulated latency, and raises `ReadTimeout` where the caller's own
+    time-out is shorter; the call took effect all the same, as it would have at HubSpot.
     """
 
     def __init__(self, handle: Callable[[Request], Reply]) -> None:
@@ -23,56 +29,95 @@ class SandboxTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request, or fail as a socket would."""
-        reply = self._reply(request)
+        _demand_host(request)
+        reply = self._reply(request, request.read())
         if reply.delay > 0:
             _wait(reply.delay, request)
-        if reply.reset:
-            message = "[Errno 104] Connection reset by peer"
-            raise httpx.ReadError(message, request=request)
-        if reply.drop is not None:
-            message = "Server disconnected without sending a response."
-            raise httpx.RemoteProtocolError(message, request=request)
         return _response(reply, request)
 
-    def _reply(self, request: httpx.Request) -> Reply:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request, or fail as a socket would."""
+        _demand_host(request)
+        reply = self._reply(request, await request.aread())
+        if reply.delay > 0:
+            await _wait_async(reply.delay, request)
+        return _response(reply, request)
+
+    def _reply(self, request: httpx.Request, body: bytes) -> Reply:
         target = request.url.raw_path.decode("ascii")
         if len(target) > TARGET_MAX:
             return target_too_long()
         headers = request.headers.items()
-        body = request.read()
         return self._handle(Request.parse(request.method, target, headers=headers, body=body))
 
 
-class _Body(httpx.SyncByteStream):
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that comes slowly, in chunks, or not to its end."""
 
     def __init__(self, reply: Reply, request: httpx.Request) -> None:
         self._reply, self._request = reply, request
+        self._parts = pieces(reply.body[: reply.cut])
+        self._pause = reply.drip / len(self._parts) if reply.drip > 0 else 0.0
 
     def __iter__(self) -> Iterator[bytes]:
-        reply, body = self._reply, self._reply.body[: self._reply.cut]
-        parts = pieces(body)
-        for part in parts:
-            if reply.drip > 0:
-                _wait(reply.drip / len(parts), self._request)
+        for part in self._parts:
+            if self._pause:
+                _wait(self._pause, self._request)
             yield part
-        if reply.cut is not None:
+        self._end()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            if self._pause:
+                await _wait_async(self._pause, self._request)
+            yield part
+        self._end()
+
+    def _end(self) -> None:
+        whole, cut = len(self._reply.body), self._reply.cut
+        if cut is not None:
             message = (
                 "peer closed connection without sending complete message body "
-                f"(received {len(body)} bytes, expected {len(reply.body)})"
+                f"(received {min(cut, whole)} bytes, expected {whole})"
             )
             raise httpx.RemoteProtocolError(message, request=self._request)
 
 
+def _demand_host(request: httpx.Request) -> None:
+    host = request.url.host.rstrip(".")  # a full stop after a name only says that it is whole
+    if host not in _ADDRESSES and not f".{host}".endswith(tuple(f".{one}" for one in _DOMAINS)):
+        raise httpx.ConnectError("[Errno -2] Name or service not known", request=request)
+
+
 def _wait(seconds: float, request: httpx.Request) -> None:
-    patience = request.extensions.get("timeout", {}).get("read")
-    if patience is not None and patience < seconds:
-        time.sleep(patience)
+    allowed = _allowed(seconds, request)
+    time.sleep(min(seconds, allowed))
+    _demand_patience(seconds, allowed, request)
+
+
+async def _wait_async(seconds: float, request: httpx.Request) -> None:
+    allowed = _allowed(seconds, request)
+    await anyio.sleep(min(seconds, allowed))
+    _demand_patience(seconds, allowed, request)
+
+
+def _allowed(seconds: float, request: httpx.Request) -> float:
+    """Return how long a caller waits for the next word, if not as long as it takes."""
+    patience: float | None = request.extensions.get("timeout", {}).get("read")
+    return seconds if patience is None else patience
+
+
+def _demand_patience(seconds: float, allowed: float, request: httpx.Request) -> None:
+    if allowed < seconds:
         raise httpx.ReadTimeout("timed out", request=request)
-    time.sleep(seconds)
 
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
+    if reply.reset:
+        raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request)
+    if reply.drop is not None:
+        message = "Server disconnected without sending a response."
+        raise httpx.RemoteProtocolError(message, request=request)
     headers = list(reply.headers)
     if reply.framing == "chunked" and reply.body and not reply.bare:
         headers.append(("Transfer-Encoding", "chunked"))

@@ -33,7 +33,7 @@ SANDBOX_LAYERS = (
     {"serving"},
     {"control", "history", "clients_csv"},
     {"core", "surface"},
-    {"answering", "api", "screens", "transport", "defects"},
+    {"answering", "api", "developing", "screens", "transport", "defects"},
     {"desk"},
     {"routes"},
     {"call"},

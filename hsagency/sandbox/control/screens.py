@@ -90,11 +90,11 @@ class ScreenCalls:
         """Do a step and say what came of it."""
         step = _STEPS[name]
         asked = Asked(content).only(*PORTAL, *step.needs, *step.takes)
-        portal_id = self._screens.portal(asked.portal()).portal_id
         given = {_inner(word): read(asked, word) for word, read in step.needs.items()}
         given |= {
             _inner(word): read(asked, word) for word, read in step.takes.items() if word in asked
         }
+        portal_id = self._screens.portal(asked.portal()).portal_id
         if name == "portals/alter" and not given:
             raise SandboxError(
                 "Nothing to change was named.", hint=f"Known: {', '.join(_CHANGES)}."
