@@ -23,6 +23,7 @@ from hsagency.sandbox.wire import (
     Request,
     decode,
     invalid,
+    not_simulated,
     stamp,
 )
 
@@ -145,8 +146,7 @@ def _demand_standing(call: Call) -> None:
 
 def _endpoint(call: Call, match: Match | None) -> Endpoint:
     if match is None:
-        # HubSpot answers some unknown paths with a page and others with nothing at all.
-        raise ApiError(404, "Not Found (the sandbox does not simulate this path)", html=True)
+        raise not_simulated("this path")
     return match.endpoint(call.request.method)
 
 

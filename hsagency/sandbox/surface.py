@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from hsagency.sandbox.api import FAMILIES
+from hsagency.sandbox.contents.definitions import BUILT_IN
 from hsagency.sandbox.desk import DeskRoute
 from hsagency.sandbox.routes import Route
+
+_VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,25 @@ def surface_as_text(*, as_json: bool = False) -> str:
             if versions
             else f"  {verbs:<20} {place.path}"
         )
+    types = ", ".join(f"{kind.name} ({kind.type_id})" for kind in BUILT_IN.values())
+    lines += ["", f"{{type}} and {{other}} are {types},", "or a custom object of the portal."]
     return "\n".join(lines)
 
 
 def methods(route: Route) -> tuple[str, ...]:
     """Return what can be done at a route, whoever answers it."""
-    return tuple(sorted(route.answers if isinstance(route, DeskRoute) else route.endpoints))
+    known = route.answers if isinstance(route, DeskRoute) else route.endpoints
+    return tuple(sorted(known, key=_VERBS.index))
 
 
 def _places(family: str) -> Iterator[Place]:
-    versions: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    versions: dict[tuple[str, tuple[str, ...]], set[str]] = {}
     for route in FAMILIES[family]:
-        versions.setdefault((route.name, methods(route)), {})[route.version] = None
+        versions.setdefault((route.name, methods(route)), set()).add(route.version)
     for (name, known), found in versions.items():
-        yield Place(family, name, known, tuple(version for version in found if version))
+        yield Place(family, name, known, tuple(sorted(filter(None, found), key=_age)))
+
+
+def _age(version: str) -> tuple[bool, str]:
+    """Sort versions by when they came: numbers are older than dates."""
+    return not version.startswith("v"), version

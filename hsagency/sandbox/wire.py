@@ -204,6 +204,12 @@ def not_found(message: str = "resource not found") -> ApiError:
     return ApiError(404, message, category="OBJECT_NOT_FOUND")
 
 
+def not_simulated(what: str) -> ApiError:
+    """Return the 404 for what HubSpot has and the sandbox leaves out."""
+    # HubSpot answers some unknown paths with a page and others with nothing at all.
+    return ApiError(404, f"Not Found (the sandbox does not simulate {what})", html=True)
+
+
 def invalid(message: str, *, errors: list[JsonObject] | None = None) -> ApiError:
     """Return the refusal of a request that does not say what it should."""
     refusal = ApiError(400, message, category="VALIDATION_ERROR")

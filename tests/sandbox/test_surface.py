@@ -17,7 +17,7 @@ from hsagency.routes import OperationClass, Touched, refusal, secret_in_url, tou
 from hsagency.sandbox import Sandbox
 from hsagency.sandbox.api import FAMILIES, ROUTES
 from hsagency.sandbox.routes import Route
-from hsagency.sandbox.surface import methods
+from hsagency.sandbox.surface import methods, surface, surface_as_text
 from tests.sandbox.conftest import Connect
 
 VERSION = re.compile(r"/(v\d+|\d{4}-\d{2}(-beta)?)(?=/|$)")
@@ -224,3 +224,54 @@ def test_a_token_with_no_scope_but_oauth_is_told_which_are_missing(
         seen.setdefault((method, bare), set()).add(tuple(scopes))
     assert {form: found for form, found in seen.items() if len(found) > 1} == {}
     assert len(seen) > 100
+
+
+def test_the_list_says_what_types_there_are_and_each_of_them_answers(inside: Connect) -> None:
+    sandbox = Sandbox(portals=1)
+    said = surface_as_text().splitlines()[-2]
+    types = re.findall(r"(\w+) \((0-\d+)\)", said)
+    assert len(types) == 6
+    client = inside(sandbox, sandbox.portals[0].token)
+    for name in (one for pair in types for one in pair):
+        assert client.get(f"/crm/v3/objects/{name}").status_code == 200
+
+
+def test_the_list_has_methods_and_versions_in_one_order() -> None:
+    for place in surface():
+        verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
+        assert list(place.methods) == [verb for verb in verbs if verb in place.methods]
+        numbers = [version for version in place.versions if version[0] == "v"]
+        dates = [version for version in place.versions if version[0] != "v"]
+        assert list(place.versions) == sorted(numbers) + sorted(dates)
+
+
+@pytest.mark.parametrize("name", ["notes", "task", "0-48", "Leads", "orders", "users", "0-14"])
+@pytest.mark.parametrize(
+    "path", ["objects/{}", "properties/{}", "pipelines/{}", "objects/contacts/1/associations/{}"]
+)
+def test_a_type_of_hubspots_that_is_not_simulated_is_told_from_one_that_is_none(
+    inside: Connect, name: str, path: str
+) -> None:
+    """Which types HubSpot has is known from documents alone."""
+    sandbox = Sandbox(portals=1)
+    client = inside(sandbox, sandbox.portals[0].token)
+    answer = client.get(f"/crm/v3/{path}".format(name))
+    assert answer.status_code == 404
+    assert f"does not simulate records of the type {name.lower()}" in answer.text
+    unknown = client.get("/crm/v3/objects/nothings")
+    assert (unknown.status_code, unknown.json()["category"]) == (400, "VALIDATION_ERROR")
+
+
+def test_a_portals_own_type_may_be_called_like_one_that_is_not_simulated(inside: Connect) -> None:
+    sandbox = Sandbox(portals=2)
+    client = inside(sandbox, sandbox.portals[1].token)
+    schema = {
+        "name": "courses",
+        "labels": {"singular": "Course", "plural": "Courses"},
+        "primaryDisplayProperty": "title",
+        "requiredProperties": ["title"],
+        "properties": [{"name": "title", "label": "Title", "type": "string", "fieldType": "text"}],
+        "associatedObjects": [],
+    }
+    assert client.post("/crm/v3/schemas", json=schema).status_code == 201
+    assert client.get("/crm/v3/objects/courses").status_code == 200

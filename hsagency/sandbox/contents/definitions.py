@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from hsagency.sandbox import names
+from hsagency.sandbox.contents.elsewhere import NOT_SIMULATED
 from hsagency.sandbox.contents.stages import DEFAULT_STAGES
-from hsagency.sandbox.wire import JsonObject, invalid
+from hsagency.sandbox.wire import JsonObject, invalid, not_simulated
 
 ValueType: TypeAlias = Literal[
     "string", "number", "bool", "enumeration", "date", "datetime", "phone_number"
@@ -143,8 +144,10 @@ class ObjectTypes:
         return [one for name, one in self._own.items() if name not in BUILT_IN]
 
     def find(self, name: str) -> ObjectType:
-        """Return the type that a path names, or refuse as HubSpot does."""
+        """Return the type that a path names, or refuse as HubSpot does, or for being left out."""
         found = self.get(name)
+        if found is None and name.lower() in NOT_SIMULATED:
+            raise not_simulated(f"records of the type {name.lower()}")
         if found is None:
             raise invalid(f"Unable to infer object type from: {name}")
         return found
