@@ -210,6 +210,8 @@ def test_an_answer_without_a_body_gets_none_by_damage(connect, sandbox, kind, wo
     """A body after a 204 would be taken for the beginning of the next answer."""
     sandbox.faults.add(Fault(kind=kind, path=CONTACTS, method="DELETE", **words))
     client = connect(sandbox, sandbox.portals[0].token)
+    bare = Request("DELETE", f"{CONTACTS}/251", headers=bearer(sandbox))
+    assert sandbox.handle(bare).body == b""
     for id_ in (101, 151):
         answer = client.delete(f"{CONTACTS}/{id_}")
         assert (answer.status_code, answer.content) == (204, b"")
@@ -692,7 +694,10 @@ def test_the_command_ends_when_its_ledger_cannot_be_written(tmp_path: Path) -> N
         with httpx.Client(base_url=url, trust_env=False) as client, suppress(httpx.TransportError):
             for _ in range(20):
                 client.get(CONTACTS)
-        _, error = process.communicate(timeout=30)
+        try:
+            _, error = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert "calls.jsonl could not be written" in error
 
