@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.answering import answer, answer_stranger, answer_struck, presented_token
 from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.call import Call
+from hsagency.sandbox.checking import check_fault
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.contents.definitions import ObjectType
 from hsagency.sandbox.contents.records import Seeds
@@ -88,7 +90,7 @@ class Sandbox(Developing):
         if contacts < 0:
             raise SandboxError(f"A portal cannot hold {contacts} contacts; it was not started.")
         self._seed, self._contacts, self._limits = seed, contacts, limits
-        self._faults = Faults(seed=seed)
+        self._faults = Faults(seed=seed, check=partial(check_fault, portal=self.portal))
         made = [self._state(index) for index in (*range(portals), MAX_PORTALS)]
         self._fleet, self._spare = made[:-1], made[-1]
         clock = clock if clock is not None else Clock()

@@ -25,7 +25,7 @@ Handler: TypeAlias = Callable[[Call], Outcome]
 Door: TypeAlias = Literal["bearer", "body", "desk"]
 
 DATED = ("2026-03", "2026-09")
-_VERSION = re.compile(r"v\d+|\d{4}-\d{2}(-beta)?")
+VERSION = re.compile(r"v\d+|\d{4}-\d{2}(-beta)?")
 # Object types whose records have a scope of their own, with no word for read or write in it, or
 # have it beside the usual one (facts 6).
 _SCOPES = {"tickets": ("tickets",)}
@@ -72,8 +72,8 @@ class Route:
 
     def __post_init__(self) -> None:
         parts = tuple(self.template.strip("/").split("/"))
-        named = [part for part in parts if not _VERSION.fullmatch(part)]
-        version = next((part for part in parts if _VERSION.fullmatch(part)), "")
+        named = [part for part in parts if not VERSION.fullmatch(part)]
+        version = next((part for part in parts if VERSION.fullmatch(part)), "")
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "name", "/" + "/".join(named))
         object.__setattr__(self, "version", version)

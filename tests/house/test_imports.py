@@ -32,7 +32,7 @@ SANDBOX_LAYERS = (
     {"__main__"},
     {"serving"},
     {"control", "history", "clients_csv"},
-    {"core", "surface"},
+    {"core", "checking", "surface"},
     {"answering", "api", "developing", "screens", "transport", "defects"},
     {"desk"},
     {"routes"},

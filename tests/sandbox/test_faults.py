@@ -1,8 +1,13 @@
 """Rules of what goes wrong: which calls they are about, how often, and that they repeat (facts 4)."""
 
 import json
+import pydoc
+import re
 import statistics
+from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import httpx
 import pytest
@@ -12,6 +17,15 @@ from hypothesis import strategies as st
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, Request, Sandbox
 from hsagency.sandbox.faults.armed import fault_from, fault_shown
+from hsagency.sandbox.faults.rules import (
+    Distribution,
+    FaultKind,
+    Form,
+    Oddity,
+    in_json,
+    in_toml,
+)
+from hsagency.sandbox.limits import Marker
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 NEW = {"properties": {"email": "new@example.com"}}
@@ -357,11 +371,108 @@ def test_words_are_understood_in_both_spellings() -> None:
         {"kind": "headers", "oddity": "rude"},
         {"kind": "truncated", "keep": -1},
         {"kind": "lag", "effect": True},
+        {"kind": "lag"},
+        {"kind": "latency"},
+        {"kind": "slow_body"},
+        {"kind": "burst", "method": "FETCH"},
+        {"kind": "burst", "route": "FETCH /crm/objects/{type}"},
+        {"kind": "burst", "path": "crm/"},
+        {"kind": "status", "status": 503, "policy": "DAILY"},
+        {"kind": "status", "status": 429, "policy": "daily limit"},
+        {"kind": "status", "status": 503, "marker": "none"},
+        {"kind": "status", "status": 429, "hublet": "eu1"},
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(rule: dict) -> None:
     with pytest.raises(SandboxError, match="nothing was added"):
         Fault(**rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"kind": "status", "status": "503"}, "status must be a whole number"),
+        ({"kind": "burst", "path": 7}, "path must be text"),
+        ({"kind": "burst", "probability": "high"}, "probability must be a number"),
+        ({"kind": "status", "status": 503, "as_date": 1}, "as_date must be true or false"),
+        ({"kind": "burst", "portal": 7.5}, "portal must be a client slug or a portal id"),
+        ({"kind": "burst", "since": "noon"}, "since must be a time"),
+        ({"kind": "status", "status": 403, "scopes": "a"}, "scopes must be a list of names"),
+        ({"kind": "burst", "retry_after": "\n"}, "retry_after cannot be sent"),
+        ({"kind": "drop_after", "seconds": 1}, "means nothing to kind drop_after"),
+    ],
+)
+def test_a_word_that_is_wrong_is_told_what_it_must_be(rule: dict, why: str) -> None:
+    with pytest.raises(SandboxError) as raised:
+        Fault(**rule)
+    assert why in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"portal": "acme"}, "no portal 'acme'; nothing was added. Close to it: acme-corp"),
+        ({"portal": 7}, "no portal 7; nothing was added"),
+        (
+            {"route": "GET /crm/v3/objects/{type}"},
+            "no route 'GET /crm/v3/objects/{type}'; nothing was added. "
+            "Leave the version out: /crm/objects/{type}.",
+        ),
+        (
+            {"route": "/crm/objects/2026-09/{type}/{id}"},
+            "Leave the version out: /crm/objects/{type}/{id}.",
+        ),
+        ({"route": "/crm/object/{type}"}, "Close to it: /crm/objects/{type}"),
+        ({"route": "/crm/lists", "path": "/crm/v3/objects"}, "fits nothing"),
+    ],
+)
+def test_a_rule_that_no_call_can_meet_is_refused_and_a_better_one_is_named(
+    sandbox: Sandbox, rule: dict, why: str
+) -> None:
+    with pytest.raises(SandboxError) as raised:
+        sandbox.faults.add(Fault("burst", **rule))
+    assert why in str(raised.value)
+    assert len(sandbox.faults) == 0
+
+
+def test_a_method_is_understood_in_any_letters(sandbox: Sandbox) -> None:
+    fault = Fault("burst", method="get")
+    assert fault == Fault("burst", method="GET")
+    sandbox.faults.add(fault)
+    assert statuses(sandbox, 1) == [429]
+
+
+def test_a_policy_may_have_a_name_that_nobody_has_seen(sandbox: Sandbox) -> None:
+    """Facts 3.3: HubSpot's set of names is open."""
+    sandbox.faults.add(Fault("status", status=429, policy="HOURLY_2"))
+    reply = sandbox.handle(ask(sandbox, CONTACTS))
+    assert json.loads(reply.body)["policyName"] == "HOURLY_2"
+
+
+@pytest.mark.parametrize(
+    ("spell", "after", "from_"),
+    [
+        (in_json, "retryAfter", "from"),
+        (in_toml, "retry_after", "from"),
+        (str, "retry_after", "since"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_where_the_rule_comes_from(
+    spell: Callable[[str], str], after: str, from_: str
+) -> None:
+    with pytest.raises(SandboxError, match=f"A fault's {after} must be a finite number"):
+        fault_from({"kind": "status", "status": 429, "retry_after": float("inf")}, spell=spell)
+    with pytest.raises(SandboxError) as raised:
+        fault_from({"kind": "burst", "seconds": 7}, spell=spell)
+    assert {after, from_} <= set(re.findall(r"\w+", raised.value.hint))
+
+
+def test_the_help_on_a_fault_explains_every_word_and_its_values() -> None:
+    told = pydoc.plain(pydoc.render_doc(Fault)).partition("A rule:")[2].partition("Methods")[0]
+    words = set(re.findall(r"\w+", told))
+    assert {field.name for field in fields(Fault)} - {"kind"} <= words
+    for values in (FaultKind, Oddity, Form, Marker, Distribution):
+        assert set(get_args(values)) <= words
 
 
 def ask(sandbox: Sandbox, path: str, *, method: str = "GET", token: str = "") -> Request:

@@ -16,9 +16,9 @@ import tomllib
 from pathlib import Path
 
 from hsagency.errors import SandboxError
-from hsagency.sandbox.control.checking import check_fault
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.faults.armed import Fault, FaultError, fault_from
+from hsagency.sandbox.faults.rules import in_toml
 
 
 def read_faults(path: Path, *, sandbox: Sandbox) -> tuple[Fault, ...]:
@@ -26,8 +26,8 @@ def read_faults(path: Path, *, sandbox: Sandbox) -> tuple[Fault, ...]:
     found = []
     for number, content in enumerate(_tables(path), 1):
         try:
-            fault = fault_from(content)
-            check_fault(fault, sandbox=sandbox)
+            fault = fault_from(content, spell=in_toml)
+            sandbox.faults.check(fault)
         except FaultError as error:
             raise SandboxError(
                 f"{path}, fault {number}, {error.word}: {error.message}", hint=error.hint

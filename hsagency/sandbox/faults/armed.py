@@ -10,7 +10,7 @@ apart for each portal, so that a portal's sequence of calls fails the same way e
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from random import Random
@@ -24,8 +24,8 @@ from hsagency.sandbox.faults.rules import (
     FaultError,
     FaultKind,
     demand,
+    in_json,
     known_words,
-    outer,
 )
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.wire import JsonObject, Request
@@ -65,10 +65,11 @@ NOTHING = Strike()
 
 
 class Faults:
-    """The rules in force."""
+    """The rules in force; `check` refuses one that no call to its sandbox can meet."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, *, seed: int = 0, check: Callable[[Fault], None]) -> None:
         self._seed = seed
+        self.check = check
         self._rngs: dict[int, Random] = {}
         self._armed: tuple[Fault, ...] = ()
         self._lock = Lock()
@@ -77,7 +78,8 @@ class Faults:
         return len(self._armed)
 
     def add(self, fault: Fault) -> None:
-        """Put a rule in force, behind those that are."""
+        """Put a rule in force, behind those that are, if a call can meet it."""
+        self.check(fault)
         with self._lock:
             self._armed = (*self._armed, fault)
 
@@ -119,19 +121,23 @@ class Faults:
         return self._rngs[portal_id]
 
 
-def fault_from(content: Mapping[str, object]) -> Fault:
-    """Make a rule from JSON or TOML; `portalId` and `portal_id` are the same word there."""
+def fault_from(content: Mapping[str, object], *, spell: Callable[[str], str] = in_json) -> Fault:
+    """Make a rule from JSON or TOML, and say what is wrong with it in the words used there."""
     named: dict[str, Any] = {_inner(word): value for word, value in content.items()}
     known = {field.name for field in fields(Fault)}
     for word in content:
-        demand(_inner(word) in known, word, "is unknown", known_words(content.get("kind")))
+        could = tuple(spell(one) for one in known_words(content.get("kind")))
+        demand(_inner(word) in known, word, "is unknown", known=could)
     demand("kind" in named, "kind", "is missing", KINDS)
-    for word in ("since", "until"):
-        if isinstance(named.get(word), str):
-            named[word] = _time(word, str(named[word]))
     if isinstance(named.get("scopes"), list):
         named["scopes"] = tuple(named["scopes"])
-    return Fault(**named)
+    try:
+        for word in ("since", "until"):
+            if isinstance(named.get(word), str):
+                named[word] = _time(word, str(named[word]))
+        return Fault(**named)
+    except FaultError as error:
+        raise error.spelled(spell) from error
 
 
 def fault_shown(fault: Fault) -> JsonObject:
@@ -143,7 +149,7 @@ def fault_shown(fault: Fault) -> JsonObject:
             continue
         if isinstance(value, datetime):
             value = value.isoformat()
-        shown[outer(field.name)] = list(value) if isinstance(value, tuple) else value
+        shown[in_json(field.name)] = list(value) if isinstance(value, tuple) else value
     return shown
 
 
@@ -183,7 +189,7 @@ def _time(word: str, text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise FaultError(
-            f"A fault's {outer(word)} cannot be read; nothing was added.",
-            word=outer(word),
+            "cannot be read",
+            word=word,
             hint="Write it as 2026-11-01T05:00:00+00:00.",
         ) from error
