@@ -7,12 +7,16 @@ fleet keeps the clients it knew.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from random import Random
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from hsagency.errors import SandboxError
 from hsagency.sandbox.names import client_name
 
 Kind: TypeAlias = Literal["service_key", "private_app", "static_app", "oauth"]
@@ -40,6 +44,16 @@ FULL_SCOPES = frozenset(
         for verb in ("read", "write")
     }
 )  # fmt: skip
+
+# Scopes of HubSpot's that have no full stop in them and open nothing here, from its documents.
+_PLAIN_SCOPES = frozenset(
+    {
+        "accounting", "actions", "business-intelligence", "content", "external_integrations",
+        "files", "forms-uploaded-files", "hubdb", "integration-sync", "marketing-email",
+        "sales-email-read", "social", "timeline", "transactional-email",
+    }
+)  # fmt: skip
+_SCOPE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
 _TIERS: tuple[Tier, ...] = ("professional", "enterprise", "professional", "enterprise", "starter")
 _HUBLETS = ("na1", "na1", "eu1", "na1", "na2", "na1", "na1")
@@ -129,6 +143,21 @@ class Portal:
     def ui_domain(self) -> str:
         """Where people open it."""
         return "app.hubspot.com" if self.hublet == "na1" else f"app-{self.hublet}.hubspot.com"
+
+
+def granted(scopes: Iterable[str]) -> frozenset[str]:
+    """Return scopes with the one that all have; refuse what is the name of none."""
+    if isinstance(scopes, str):
+        raise SandboxError("Scopes are a list of names, not one; nothing was changed.")
+    asked = frozenset(scopes)
+    for scope in sorted(asked - FULL_SCOPES - _PLAIN_SCOPES):
+        if not _SCOPE.fullmatch(scope):
+            near = get_close_matches(scope, sorted(FULL_SCOPES))
+            raise SandboxError(
+                f"{scope!r} is no scope of HubSpot's; nothing was changed.",
+                hint=f"Close to it: {', '.join(near)}." if near else "",
+            )
+    return asked | {"oauth"}
 
 
 def make_token(hublet: str, rng: Random) -> str:

@@ -21,7 +21,7 @@ from hsagency.sandbox.contents.people import people
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.limits import Usage
 from hsagency.sandbox.others import CALLS_MAX, Others, Shape
-from hsagency.sandbox.portals import FULL_SCOPES, Credential, Kind, Portal, make_token
+from hsagency.sandbox.portals import FULL_SCOPES, Credential, Kind, Portal, granted, make_token
 
 _Deed: TypeAlias = Literal["make", "rotate", "end", "view", "scopes"]
 
@@ -74,15 +74,15 @@ class Screens:
         return self._owned(which).portal
 
     def issue(
-        self, portal: int | str, *, kind: Kind = "private_app", scopes: Iterable[str] = FULL_SCOPES
+        self, portal: int | str, *, kind: Kind = "private_app", scopes: Iterable[str] | None = None
     ) -> Credential:
         """
         Add another app's credential; it has a burst limit of its own.
 
-        `kind` is private_app, of which an account may have twenty, service_key or static_app.
+        Without `scopes` it may do everything. `kind` is private_app, of which an account may have twenty, service_key or static_app.
         OAuth tokens are not made here but by installing an app: `register_app`, then `install`.
         """
-        state = self._owned(portal)
+        state, allowed = self._owned(portal), granted(FULL_SCOPES if scopes is None else scopes)
         with state.lock:
             self._demand_room(state, kind)
             made = self._add(
@@ -92,7 +92,7 @@ class Screens:
                     kind=kind,
                     app_id=state.rng.randrange(1_000_000, 9_999_999),
                     user_id=self._admin(state, state.portal.credential.user_id),
-                    scopes=frozenset(scopes) | {"oauth"},
+                    scopes=allowed,
                 ),
             )
             self._trace(state, made, "make")
@@ -125,16 +125,21 @@ class Screens:
         """
         Give a credential a new token; the old one ends at once.
 
-        With `later` it lives for seven more days, with `expire_in` for so many seconds.
+        With `later` it lives for seven more days, with `expire_in` for so many seconds. What a
+        rotation before this one left alive ends at once: an assumption, but one that leaves
+        nobody with a token who rotated to be rid of it.
         """
         seconds = expire_in if expire_in is not None else GRACE if later else 0.0
         if not 0 <= seconds <= EXPIRE_MAX:
             raise SandboxError(f"A token cannot live on for {seconds} seconds; it was kept.")
         state = self._owned(portal)
         with state.lock:
-            old, ends = _held(state, app_id), self._clock.now() + timedelta(seconds=seconds)
-            # a token that was to end sooner, or is dead already, does not come back to life
-            _change(state, old, expires_at=min(ends, old.expires_at or ends))
+            now, old = self._clock.now(), _held(state, app_id)
+            for held in state.portal.credentials:
+                if held.app_id == old.app_id:
+                    ends = now + timedelta(seconds=seconds) if held is old else now
+                    # what was to end sooner, or is dead already, does not come back to life
+                    _change(state, held, expires_at=min(ends, held.expires_at or ends))
             token = make_token(state.portal.hublet, state.rng)
             user_id = self._admin(state, old.user_id)
             fresh = replace(old, token=token, user_id=user_id, expires_at=None)
@@ -171,13 +176,12 @@ class Screens:
         self, portal: int | str, scopes: Iterable[str], *, app_id: int | None = None
     ) -> None:
         """Change what an app's tokens may do, those in use too; `oauth` always stays."""
-        state = self._owned(portal)
-        granted = frozenset(scopes) | {"oauth"}
+        state, allowed = self._owned(portal), granted(scopes)
         with state.lock:
             app = _held(state, app_id)
             for held in state.portal.credentials:
                 if held.app_id == app.app_id:
-                    _change(state, held, scopes=granted)
+                    _change(state, held, scopes=allowed)
             self._trace(state, app, "scopes")
 
     def suspend(self, portal: int | str, *, status: int = 403) -> None:

@@ -208,6 +208,10 @@ def test_a_ledger_that_cannot_be_read_is_explained_once(control, query, why: str
         ("tokens/rotate", '{"portalId": "7"}'),
         ("tokens/rotate", '{"portalId": 20195990, "expireIn": -1}'),
         ("scopes", '{"portalId": 20195990, "scopes": "oauth"}'),
+        ("scopes", '{"portal": "acme-corp", "scopes": ["nonsense"]}'),
+        ("scopes", '{"portal": "nobody", "scopes": []}'),
+        ("scopes", '{"portal": true, "scopes": []}'),
+        ("scopes", '{"scopes": []}'),
         ("usage", '{"portalId": 20195990, "calls": -1}'),
     ],
 )

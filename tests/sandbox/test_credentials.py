@@ -115,6 +115,47 @@ def test_rotate_and_expire_later_leaves_the_old_token_seven_days(
     assert dead["category"] == "INVALID_AUTHENTICATION"
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_a_second_rotation_ends_what_the_first_left_alive(
+    inside, sandbox: Sandbox, portal_id: int, *, later: bool
+) -> None:
+    """An assumption: whoever rotates again must not be left with two old tokens."""
+    first = sandbox.portals[0].token
+    other = sandbox.issue("acme-corp", kind="service_key")  # another app's stays
+    app_id = sandbox.portals[0].credentials[0].app_id
+    second = sandbox.rotate("acme-corp", later=True, app_id=app_id).token
+    third = sandbox.rotate("acme-corp", later=later, app_id=app_id).token
+    alive = [401, 200 if later else 401, 200, 200]
+    assert statuses(inside, sandbox, first, second, third, other.token) == alive
+
+
+@pytest.mark.parametrize("scopes", [["nonsense"], ["forms", "crm"], ["crm.lists.read "], "forms"])
+def test_what_is_no_name_of_a_scope_is_refused(sandbox: Sandbox, scopes: list[str]) -> None:
+    before = sandbox.portals
+    for step in (sandbox.set_scopes, lambda portal, scopes: sandbox.issue(portal, scopes=scopes)):
+        with pytest.raises(SandboxError, match="nothing was changed"):
+            step("acme-corp", scopes)
+    assert sandbox.portals == before
+
+
+def test_a_scope_of_hubspots_that_opens_nothing_here_can_be_granted(sandbox: Sandbox) -> None:
+    """From documents alone."""
+    scopes = ["files", "crm.objects.leads.read", "crm.export"]
+    assert sandbox.issue("acme-corp", scopes=scopes).scopes == {*scopes, "oauth"}
+
+
+def test_portals_are_named_by_slug_or_id_alike(sandbox: Sandbox, portal_id: int) -> None:
+    assert sandbox.portal("acme-corp") == sandbox.portal(portal_id)
+    sandbox.suspend("acme-corp")
+    assert sandbox.portal(portal_id).suspended == 403
+    assert sandbox.ledger("acme-corp") == sandbox.ledger(portal_id) == ()
+    assert sandbox.counts("acme-corp") == {}
+    assert sandbox.usage("acme-corp") == sandbox.usage(portal_id)
+    for call in (sandbox.ledger, sandbox.counts, sandbox.revoke, sandbox.portal):
+        with pytest.raises(SandboxError, match=r"no portal 'acme-crop'\. Close to it: acme-corp"):
+            call("acme-crop")
+
+
 def test_a_rotation_under_way_can_be_ended_early(inside, sandbox: Sandbox, portal_id: int) -> None:
     """Facts 1.1, from documents alone."""
     old = sandbox.portals[0].token
