@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.redaction import open_path, open_query, open_word
+from hsagency.sandbox.spelling import camel
 from hsagency.sandbox.wire import METHODS, Drop, JsonObject, Reply, Request, stamp
 
 
@@ -44,7 +45,8 @@ class LedgerEntry:
 
 def entry_shown(portal_id: int | None, entry: LedgerEntry) -> JsonObject:
     """Return an entry as JSON."""
-    shown: JsonObject = {"portal_id": portal_id, **asdict(entry)}
+    shown: JsonObject = {"portalId": portal_id}
+    shown |= {camel(name): value for name, value in asdict(entry).items()}
     shown["at"] = stamp(entry.at)
     return shown
 

@@ -139,11 +139,11 @@ def test_the_ledger_is_read_entry_by_entry_as_its_file_has_it(
         client.get(f"{CONTACTS}/{portal.token}", params={"q": f"of {portal.token}"})
         over_a_socket(server.sandbox, None).get(CONTACTS)
     written = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    mine = [line for line in written if line["portal_id"] == portal.portal_id]
+    mine = [line for line in written if line["portalId"] == portal.portal_id]
     assert len(mine) == 8
     assert pages(control, portalId=portal.portal_id, limit=3) == mine
     assert pages(control, portalId=portal.portal_id) == mine
-    assert pages(control) == [line for line in written if line["portal_id"] is None]
+    assert pages(control) == [line for line in written if line["portalId"] is None]
     said = control.get("ledger/entries", params={"portalId": portal.portal_id}).text
     assert "secret-1" not in said
     assert portal.token not in said
@@ -161,7 +161,7 @@ def test_who_has_read_a_ledger_to_its_end_goes_on_from_there(
         "entries"
     ]
     (_, held) = server.sandbox.ledger(portal.portal_id)
-    assert (entry["correlation_id"], entry["status"]) == (held.correlation_id, 404)
+    assert (entry["correlationId"], entry["status"]) == (held.correlation_id, 404)
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ def test_calls_are_written_as_they_come_and_without_credentials(
         client.get(CONTACTS, params={"limit": 3, "hapikey": "secret-1"})
         (one,) = map(json.loads, path.read_text("utf-8").splitlines())
         (entry,) = sandbox.ledger(portal.portal_id)
-        assert one["correlation_id"] == entry.correlation_id
-        assert (one["portal_id"], one["path"]) == (portal.portal_id, CONTACTS)
+        assert one["correlationId"] == entry.correlation_id
+        assert (one["portalId"], one["path"]) == (portal.portal_id, CONTACTS)
         assert one["query"] == [["limit", "3"], ["hapikey", "(hidden)"]]
         connect(sandbox, None).get(f"/oauth/v1/refresh-tokens/{portal.token}?client_secret=s2")
         client.get(f"{CONTACTS}/{portal.token}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,19 +13,10 @@ from hsagency.sandbox.altering import Changes
 from hsagency.sandbox.control.asked import PORTAL, Asked
 from hsagency.sandbox.portals import Credential
 from hsagency.sandbox.screens import Screens
+from hsagency.sandbox.spelling import camel, snake
 from hsagency.sandbox.wire import JsonObject, stamp
 
 _Words: TypeAlias = Mapping[str, Callable[[Asked, str], Any]]
-
-
-def _outer(name: str) -> str:
-    """Return a name as JSON spells it."""
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
-
-
-def _inner(word: str) -> str:
-    """Return a word of JSON as Python spells it."""
-    return re.sub(r"[A-Z]", lambda found: "_" + found[0].lower(), word)
 
 
 def _currencies(asked: Asked, word: str) -> tuple[str, ...]:
@@ -43,7 +33,7 @@ class _Step:
 
 
 _APP: _Words = MappingProxyType({"appId": Asked.whole})
-_CHANGES: _Words = {_outer(name): Asked.value for name in Changes.__annotations__} | {
+_CHANGES: _Words = {camel(name): Asked.value for name in Changes.__annotations__} | {
     "additionalCurrencies": _currencies
 }
 _STEPS = {
@@ -90,9 +80,9 @@ class ScreenCalls:
         """Do a step and say what came of it."""
         step = _STEPS[name]
         asked = Asked(content).only(*PORTAL, *step.needs, *step.takes)
-        given = {_inner(word): read(asked, word) for word, read in step.needs.items()}
+        given = {snake(word): read(asked, word) for word, read in step.needs.items()}
         given |= {
-            _inner(word): read(asked, word) for word, read in step.takes.items() if word in asked
+            snake(word): read(asked, word) for word, read in step.takes.items() if word in asked
         }
         portal_id = self._screens.portal(asked.portal()).portal_id
         if name == "portals/alter" and not given:

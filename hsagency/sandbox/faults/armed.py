@@ -9,7 +9,6 @@ apart for each portal, so that a portal's sequence of calls fails the same way e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -28,6 +27,7 @@ from hsagency.sandbox.faults.rules import (
     known_words,
 )
 from hsagency.sandbox.portals import Portal
+from hsagency.sandbox.spelling import snake
 from hsagency.sandbox.wire import JsonObject, Request
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 _ADD_UP = frozenset({"latency", "lag"})
-_INNER = {"portalId": "portal_id", "from": "since"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +178,7 @@ def _after_strike(fault: Fault) -> list[Fault]:
 
 
 def _inner(word: str) -> str:
-    if word in _INNER:
-        return _INNER[word]
-    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: "_" + found[0].lower(), word)
+    return "since" if word == "from" else snake(word)
 
 
 def _time(word: str, text: str) -> datetime:

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias, get_args
 from hsagency.errors import SandboxError
 from hsagency.sandbox.limits import Marker
 from hsagency.sandbox.portals import Portal
+from hsagency.sandbox.spelling import camel
 from hsagency.sandbox.wire import METHODS, Request
 
 FaultKind: TypeAlias = Literal[
@@ -360,7 +361,7 @@ def known_words(kind: object) -> tuple[str, ...]:
 
 def in_json(name: str) -> str:
     """Return a word as JSON spells it."""
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), in_toml(name))
+    return camel(in_toml(name))
 
 
 def in_toml(name: str) -> str:
