@@ -47,7 +47,8 @@ class Visit:
     """
     One request at the desk; `now`, `id_` and `book` are as of when it is answered.
 
-    `state` is None where nothing in it names a portal; its book is then the strangers'.
+    `state` is None where nothing in it names a portal; its book is then the strangers'. Whoever
+    names a portal, in a path or a form, is in that portal's book: no token is asked for here.
     """
 
     desk: Desk

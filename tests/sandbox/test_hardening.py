@@ -33,7 +33,7 @@ from hsagency.sandbox.serving.conversation import Conversation
 from hsagency.sandbox.serving.ledger_file import LedgerFile
 from hsagency.sandbox.serving.running import run
 from hsagency.sandbox.serving.server import CONNECTIONS_MAX
-from hsagency.sandbox.wire import decode, encode
+from hsagency.sandbox.wire import ApiError, decode, encode
 from tests.sandbox.apps import CALLBACK, READ, Developer
 from tests.sandbox.asking import Asking
 from tests.sandbox.conftest import NOON
@@ -464,6 +464,8 @@ def test_what_is_no_number_in_json_is_refused(sandbox: Sandbox, number: str) -> 
         Request("POST", "/crm/v3/objects/deals", headers=bearer(sandbox), body=body)
     )
     assert reply.status == 400
+    with pytest.raises(ApiError, match="not JSON"):
+        decode(body)
     with pytest.raises(ValueError, match="JSON"):
         encode({"a": float(number)})
 
@@ -685,19 +687,21 @@ def test_a_ledger_that_cannot_be_written_says_so_once(
 
 def test_the_command_ends_when_its_ledger_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
-    command = f"ulimit -f 1; exec {sys.executable} -m hsagency.sandbox --portals 1 --ledger {path}"
-    with subprocess.Popen(
-        ["/bin/sh", "-c", command], stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT
-    ) as process:
+    program = f"{sys.executable} -B -m hsagency.sandbox --portals 1 --ledger {path}"
+    command = ["/bin/sh", "-c", f"ulimit -f 1; exec {program}"]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         url = next(word for line in process.stdout for word in line.split() if "http://" in word)
-        with httpx.Client(base_url=url, trust_env=False) as client, suppress(httpx.TransportError):
-            for _ in range(20):
-                client.get(CONTACTS)
         try:
-            _, error = process.communicate(timeout=30)
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                while process.poll() is None and client.get(CONTACTS).status_code == 401:
+                    continue
+        except httpx.TransportError:
+            process.wait(30)
         finally:
             process.kill()
+        error = process.stderr.read()
     assert process.returncode == 1
     assert "calls.jsonl could not be written" in error
 
