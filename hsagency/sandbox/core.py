@@ -83,12 +83,13 @@ class Sandbox(Developing):
         contacts: int = 40,
         limits: bool = True,
     ) -> None:
-        if not 1 <= portals <= MAX_PORTALS:
+        _check_size("portals", portals, least=1, most=MAX_PORTALS)
+        _check_size("contacts", contacts, least=0, most=None)
+        if clock is not None and not isinstance(clock, Clock):
             raise SandboxError(
-                f"A sandbox has 1 to {MAX_PORTALS} portals, not {portals}; it was not started."
+                "The clock of a sandbox is a Clock; it was not started.",
+                hint="Clock(at) stands still, Clock() runs.",
             )
-        if contacts < 0:
-            raise SandboxError(f"A portal cannot hold {contacts} contacts; it was not started.")
         self._seed, self._contacts, self._limits = seed, contacts, limits
         self._faults = Faults(seed=seed, check=partial(check_fault, portal=self.portal))
         made = [self._state(index) for index in (*range(portals), MAX_PORTALS)]
@@ -248,3 +249,13 @@ class Sandbox(Developing):
 
     def _seeds(self, kind: ObjectType, portal: Portal) -> Seeds:
         return seeds_for(kind, portal, seed=self._seed, contacts=self._contacts)
+
+
+def _check_size(name: str, size: int, *, least: int, most: int | None) -> None:
+    if type(size) is not int:
+        raise SandboxError(f"The {name} of a sandbox must be a whole number; it was not started.")
+    if size < least or (most is not None and size > most):
+        reach = f"{least} to {most}" if most is not None else f"{least} or more"
+        raise SandboxError(
+            f"The {name} of a sandbox must be {reach}, not {size}; it was not started."
+        )

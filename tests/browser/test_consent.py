@@ -249,3 +249,29 @@ def test_the_page_asks_nobody_for_anything(install: Install) -> None:
     assert [url for url in install.asked_for if not url.startswith("data:")] == [install.link()]
     assert said == []
     assert len(install.sandbox.ledger(None)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_account_not_chosen_yet_does_not_look_as_if_it_could_not_be(
+    install: Install, scheme
+) -> None:
+    """The rim of each choice stands out from its card as WCAG 1.4.11 wants it: three to one."""
+    page = install.open()
+    page.emulate_media(color_scheme=scheme)
+    rims = page.evaluate(
+        """() => {
+          const light = (color) => {
+            const parts = color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
+            const [r, g, b] = parts.map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const card = light(getComputedStyle(document.querySelector("main")).backgroundColor);
+          return [...document.querySelectorAll("input[type=radio]")].map((one) => {
+            const style = getComputedStyle(one), rim = light(style.borderTopColor);
+            const told = [card + 0.05, rim + 0.05];
+            return parseFloat(style.borderTopWidth) * (Math.max(...told) / Math.min(...told) >= 3);
+          });
+        }"""
+    )
+    assert rims
+    assert set(rims) == {2}

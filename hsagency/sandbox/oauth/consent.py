@@ -42,8 +42,9 @@ fieldset { margin: 0 0 1.75rem; padding: 0; border: 0; min-width: 0; }
 .accounts label { display: flex; gap: .75rem; align-items: center; min-height: 3.5rem;
   padding: .375rem .75rem; border-radius: .375rem; cursor: pointer; }
 .accounts label:hover, .accounts label:has(:checked) { background: var(--chosen); }
-.accounts input { flex: none; width: 1.125rem; height: 1.125rem; margin: 0;
-  accent-color: var(--accent); }
+.accounts input { appearance: none; flex: none; width: 1.125rem; height: 1.125rem; margin: 0;
+  border: 2px solid var(--soft); border-radius: 50%; background: var(--card); }
+.accounts input:checked { border: .375rem solid var(--accent); }
 .accounts strong, .accounts small { display: block; line-height: 1.35; overflow-wrap: anywhere; }
 .accounts strong { font-weight: 600; }
 small, .note { color: var(--soft); font-size: .875rem; }
