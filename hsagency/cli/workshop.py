@@ -187,6 +187,7 @@ def sandbox(common: Shared, *, routes: bool, as_json: bool, **options: Any) -> N
     --faults FILE makes trouble from the start (templates/faults.toml is a bad day at HubSpot). The
     control API does so while it runs, with the key that it prints: for example
     POST /_sandbox/faults {"kind": "status", "status": 503, "times": 2}.
+    GET /_sandbox/ lists its calls.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ or while it runs, over the control API under /_sandbox/, with the key that is pr
   curl -H "X-Sandbox-Key: KEY" -d '{{"kind": "status", "status": 503, "times": 2}}' \\
     http://127.0.0.1:PORT/_sandbox/faults
 
-Its calls are listed in hsagency/sandbox/control/api.py.
+GET /_sandbox/ lists its calls.
 
 Examples:
   {_COMMAND} --portals 3 --csv clients.csv
