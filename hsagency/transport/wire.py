@@ -5,8 +5,8 @@ Nothing is ever sent twice. That the host hung up between two calls is noticed b
 one leaves; what is lost after that is for the caller to know, and for the record. There is no
 proxy, no redirect and no retry here, and no host but the one.
 
-Why not httpx.HTTPTransport: with it, a call costs about twice as much as with this one. And it
-hands stray bytes that an answer left on a connection to the next call, as its answer; here such a
+Why not httpx.HTTPTransport: a call spends about twice as much time in it as here. And it hands
+stray bytes that an answer left on a connection to the next call, as its answer; here such a
 connection is never used again.
 """
 
