@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
-import anyio
 import httpx
 
 from hsagency.sandbox.wire import TARGET_MAX, Reply, Request, pieces, target_too_long
@@ -96,6 +95,8 @@ def _wait(seconds: float, request: httpx.Request) -> None:
 
 
 async def _wait_async(seconds: float, request: httpx.Request) -> None:
+    import anyio  # as httpx does, for asynchronous clients alone
+
     allowed = _allowed(seconds, request)
     await anyio.sleep(min(seconds, allowed))
     _demand_patience(seconds, allowed, request)
