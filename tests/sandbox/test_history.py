@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hsagency.errors import SandboxError
 from hsagency.routes import OperationClass, touched
 from hsagency.sandbox.api import ROUTES
-from hsagency.sandbox.history.stories import Story, plan_stories
+from hsagency.sandbox.history.stories import Story
 from hsagency.sandbox.history.traffic import MOST_ATTEMPTS, History, PastCall
 from hsagency.sandbox.limits import DAILY, limits_of, next_midnight
 from hsagency.sandbox.portals import Portal, make_portal
@@ -107,7 +107,11 @@ def test_a_longer_period_holds_the_calls_and_stories_of_a_shorter_one(
 def test_calls_are_in_order_and_what_is_left_never_rises_within_a_portal_day(
     first: date, zone: str, index: int
 ) -> None:
-    """Facts 3.1: the day ends at midnight in the portal's own zone, and all apps share it."""
+    """
+    Facts 3.1: the day ends at midnight in the portal's own zone, and all apps share it.
+
+    From documents alone.
+    """
     portal = portal_in(zone, index=index)
     past = list(History([portal], first=first, last=first + 9 * DAY))
     assert [one.at for one in past] == sorted(one.at for one in past)
@@ -119,7 +123,11 @@ def test_calls_are_in_order_and_what_is_left_never_rises_within_a_portal_day(
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("change", [date(2018, 11, 4), date(2026, 3, 8), date(2026, 10, 25)])
 def test_a_day_on_which_clocks_change_is_whole(zone: str, change: date) -> None:
-    """Facts 2.1: a day may have 23 or 25 hours, and in 2018 began at one o'clock in Brazil."""
+    """
+    Facts 2.1: a day may have 23 or 25 hours, and in 2018 began at one o'clock in Brazil.
+
+    From documents alone.
+    """
     fleet = [portal_in(zone, index=index) for index in range(5)]
     past = list(History(fleet, first=change - DAY, last=change + DAY))
     starts = datetime.combine(change, time(), ZoneInfo(zone)).astimezone(UTC)
@@ -133,7 +141,11 @@ def test_a_day_on_which_clocks_change_is_whole(zone: str, change: date) -> None:
 
 
 def test_every_call_of_ours_is_missing_from_what_is_left(calls: list[PastCall]) -> None:
-    """Facts 3.1 and 3.2: what is told after a call that counted has that call in it."""
+    """
+    Facts 3.1 and 3.2: what is told after a call that counted has that call in it.
+
+    An assumption.
+    """
     for portal in FLEET:
         zone = ZoneInfo(portal.time_zone)
         mine = [one for one in calls if one.portal_id == portal.portal_id and one.remaining]
@@ -146,7 +158,7 @@ def test_every_call_of_ours_is_missing_from_what_is_left(calls: list[PastCall]) 
 
 
 def test_the_day_is_whole_again_after_the_portals_own_midnight(calls: list[PastCall]) -> None:
-    """Facts 3.1."""
+    """Facts 3.1. From documents alone."""
     for portal in FLEET:
         days = told([c for c in calls if c.portal_id == portal.portal_id], portal.time_zone)
         limit = limits_of(portal).daily
@@ -173,7 +185,11 @@ def test_every_path_is_one_that_the_sandbox_serves_and_the_route_table_knows(
 
 
 def test_both_forms_of_the_paths_are_used_once_there_are_two() -> None:
-    """Facts 0: dated paths are generally available since 2026-03-30 and 2026-09-08."""
+    """
+    Facts 0: dated paths are generally available since 2026-03-30 and 2026-09-08.
+
+    From documents alone.
+    """
     for day, version in ((date(2026, 2, 2), None), (date(2026, 6, 1), "2026-03")):
         paths = {one.path for one in History(FLEET, first=day, last=day + 4 * DAY)}
         dated = {found[1] for path in paths if (found := re.search(r"/(20\d\d-\d\d)/", path))}
@@ -241,7 +257,11 @@ def test_a_month_tells_every_kind_of_story_and_keeps_the_troubles_apart(october:
 
 
 def test_a_portal_runs_out_until_its_own_midnight(october: History, calls: list[PastCall]) -> None:
-    """Facts 3.1 and 3.3: refused by DAILY, nothing left, and not tried again before the reset."""
+    """
+    Facts 3.1 and 3.3: refused by DAILY, nothing left, and not tried again before the reset.
+
+    An assumption.
+    """
     one = story(october, "runs_out")
     refused = during(calls, one)
     assert len(refused) > 60, "a program goes on trying"
@@ -274,7 +294,7 @@ def test_what_others_make_is_what_the_headers_leave_room_for(
 def test_an_incident_is_felt_on_every_portal_and_reads_are_tried_again(
     october: History, calls: list[PastCall]
 ) -> None:
-    """Facts 4.2 and 4.3: 502 and 504 pass, and a read may be repeated."""
+    """Facts 4.2 and 4.3: 502 and 504 pass, and a read may be repeated. From documents alone."""
     felt = during(calls, story(october, "incident"))
     failed = [one for one in felt if one.status in (502, 504, None)]
     assert len(failed) > 0.4 * len(felt)
@@ -289,7 +309,7 @@ def test_an_incident_is_felt_on_every_portal_and_reads_are_tried_again(
 def test_a_revoked_token_is_refused_until_it_is_replaced(
     october: History, calls: list[PastCall]
 ) -> None:
-    """Facts 4.3: a 401 of a static token is never tried again."""
+    """Facts 4.3: a 401 of a static token is never tried again. An assumption."""
     one = story(october, "revoked")
     refused = during(calls, one)
     assert {(call.status, call.attempt) for call in refused} == {(401, 1)}
@@ -301,7 +321,7 @@ def test_a_revoked_token_is_refused_until_it_is_replaced(
 def test_a_night_of_import_creates_in_batches_and_waits_when_it_is_too_fast(
     october: History, calls: list[PastCall]
 ) -> None:
-    """Facts 3.1: a batch is one request; facts 3.3: a burst is waited for."""
+    """Facts 3.1: a batch is one request; facts 3.3: a burst is waited for. From documents alone."""
     nights = [one for one in october.stories if one.kind == "import"]
     made = [c for night in nights for c in during(calls, night) if c.purpose == "bulk import"]
     assert len(made) >= 50 * len(nights)
@@ -377,5 +397,6 @@ def test_a_portal_that_is_not_of_the_fleet_has_no_history(october: History) -> N
 
 def test_a_fleet_of_nobody_has_no_calls_and_no_stories() -> None:
     first, last = OCTOBER
-    assert plan_stories([], first=first, last=last) == ()
-    assert list(History([], first=first, last=last)) == []
+    nobody = History([], first=first, last=last)
+    assert nobody.stories == ()
+    assert list(nobody) == []

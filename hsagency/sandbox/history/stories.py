@@ -48,22 +48,14 @@ class Story:
         return self.starts < end and self.ends > begin
 
 
-def plan_stories(
-    portals: Iterable[Portal], *, first: date, last: date, seed: int = 0
-) -> tuple[Story, ...]:
-    """
-    Return what happens in a period, both days included, in the order in which it begins.
-
-    A longer period tells the stories of a shorter one and more.
-    """
-    begin, end = bounds(first, last)
-    return stories_between(portals, begin, end, seed=seed)
-
-
 def stories_between(
     portals: Iterable[Portal], begin: datetime, end: datetime, *, seed: int
 ) -> tuple[Story, ...]:
-    """Return what happens between two times, in the order in which it begins."""
+    """
+    Return what happens between two times, in the order in which it begins.
+
+    A longer period tells the stories of a shorter one and more.
+    """
     fleet = sorted(portals, key=lambda portal: portal.portal_id)
     # A story may reach in from the month before, or from the one after.
     months = _months((begin - _LONGEST).date(), (end + _LONGEST).date())
