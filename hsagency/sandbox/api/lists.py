@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from hsagency.sandbox.api.list_folders import folders_routes
-from hsagency.sandbox.api.memberships import memberships_routes
+from hsagency.sandbox.api.memberships import book_of, list_of, memberships_routes
 from hsagency.sandbox.bodies import bare_list, demand, one_of, text, texts, texts_in, whole_of
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.contents.list_folders import Folders
-from hsagency.sandbox.contents.lists import PROCESSING, CrmList, ListBook
+from hsagency.sandbox.contents.lists import PROCESSING, CrmList
 from hsagency.sandbox.routes import Endpoint, Outcome, Route, routes_at
 from hsagency.sandbox.wire import JsonObject, invalid, is_number, not_found
 
@@ -23,7 +23,7 @@ def create_list(call: Call) -> Outcome:
     if branch is not None and not isinstance(branch, dict):
         raise invalid("Invalid input JSON: filterBranch must be an object")
     folder = call.state.part(Folders).get(str(content.get("listFolderId", 0)))
-    made = _book(call).create(
+    made = book_of(call).create(
         text(content, "name"),
         call.state.types.find(text(content, "objectTypeId")),
         one_of(content, "processingType", PROCESSING),
@@ -37,13 +37,13 @@ def create_list(call: Call) -> Outcome:
 
 def read_list(call: Call) -> Outcome:
     """Return one list by its id."""
-    return 200, {"list": _shown(call, _found(call), filters=_with_filters(call))}
+    return 200, {"list": _shown(call, list_of(call), filters=_with_filters(call))}
 
 
 def read_list_by_name(call: Call) -> Outcome:
     """Return one list by its object type and its name, in whatever letters."""
     kind, name = call.state.types.find(call.values["objectTypeId"]), call.values["listName"]
-    for one in _book(call).live(call.now, as_of=call.as_of):
+    for one in book_of(call).live(call.now, as_of=call.as_of):
         if one.name.lower() == name.lower() and one.kind is kind:
             return 200, {"list": _shown(call, one, filters=_with_filters(call))}
     raise not_found(f"List does not exist with name {name}.")
@@ -52,7 +52,7 @@ def read_list_by_name(call: Call) -> Outcome:
 def read_lists(call: Call) -> Outcome:
     """Return the lists asked for that are there; the others are passed over in silence."""
     asked = {int(one) for one in call.request.params("listIds") if is_number(one)}
-    lists = _book(call).live(call.now, as_of=call.as_of)
+    lists = book_of(call).live(call.now, as_of=call.as_of)
     filters = _with_filters(call)
     return 200, {
         "lists": [_shown(call, one, filters=filters) for one in lists if one.list_id in asked]
@@ -66,7 +66,7 @@ def search_lists(call: Call) -> Outcome:
         raise invalid("The sandbox does not simulate the sorting of lists")
     offset = whole_of(content, "offset", 0, least=0, most=1_000_000)
     count = whole_of(content, "count", SEARCH_DEFAULT, least=0, most=SEARCH_MAX)
-    found = [one for one in _book(call).live(call.now, as_of=call.as_of) if _fits(one, content)]
+    found = [one for one in book_of(call).live(call.now, as_of=call.as_of) if _fits(one, content)]
     wanted = texts(content, "additionalProperties")
     shown = found[offset : offset + count]
     return 200, {
@@ -81,36 +81,36 @@ def search_lists(call: Call) -> Outcome:
 
 def rename_list(call: Call) -> Outcome:
     """Give a list the name in the query."""
-    one, name = _found(call), (call.request.param("listName") or "").strip()
+    one, name = list_of(call), (call.request.param("listName") or "").strip()
     if not name:
         raise invalid("listName is required")
-    _book(call).rename(one, name, at=call.now, user=call.credential.user_id)
+    book_of(call).rename(one, name, at=call.now, user=call.credential.user_id)
     return 200, {"updatedList": _shown(call, one, filters=_with_filters(call))}
 
 
 def refilter_list(call: Call) -> Outcome:
     """Replace the filters of a dynamic list."""
-    one, content = _found(call), call.content
+    one, content = list_of(call), call.content
     demand(content, "filterBranch")
-    _book(call).refilter(one, content["filterBranch"], at=call.now, user=call.credential.user_id)
+    book_of(call).refilter(one, content["filterBranch"], at=call.now, user=call.credential.user_id)
     return 200, {"updatedList": _shown(call, one, filters=True)}
 
 
 def delete_list(call: Call) -> Outcome:
     """Move a list to the recycling bin."""
-    _book(call).delete(_found(call), at=call.now)
+    book_of(call).delete(list_of(call), at=call.now)
     return 204, None
 
 
 def restore_list(call: Call) -> Outcome:
     """Take a list out of the recycling bin."""
-    _book(call).restore(call.values["listId"], at=call.now)
+    book_of(call).restore(call.values["listId"], at=call.now)
     return 204, None
 
 
 def read_conversion(call: Call) -> Outcome:
     """Say when a list is to become, or became, a static one."""
-    one = _found(call)
+    one = list_of(call)
     if one.conversion is None:
         raise not_found(f"No conversion is scheduled for the list {one.list_id}.")
     return 200, _conversion(one)
@@ -118,14 +118,14 @@ def read_conversion(call: Call) -> Outcome:
 
 def schedule_conversion(call: Call) -> Outcome:
     """Have a dynamic list become a static one."""
-    one = _found(call)
-    _book(call).schedule(one, call.content, now=call.now)
+    one = list_of(call)
+    book_of(call).schedule(one, call.content, now=call.now)
     return 200, _conversion(one)
 
 
 def cancel_conversion(call: Call) -> Outcome:
     """Let a list stay dynamic."""
-    one = _found(call)
+    one = list_of(call)
     if one.conversion is None or one.converted_at is not None:
         raise not_found(f"No conversion is scheduled for the list {one.list_id}.")
     one.conversion = None
@@ -190,21 +190,12 @@ def lists_routes() -> list[Route]:
     ]
 
 
-def _book(call: Call) -> ListBook:
-    return call.state.part(ListBook)
-
-
-def _found(call: Call) -> CrmList:
-    as_of = call.as_of if call.request.method == "GET" else None
-    return _book(call).get(call.values["listId"], call.now, as_of=as_of)
-
-
 def _with_filters(call: Call) -> bool:
     return call.flag("includeFilters")
 
 
 def _shown(call: Call, one: CrmList, *, filters: bool) -> JsonObject:
-    content = one.shown() | {"size": len(_book(call).members(one))}
+    content = one.shown() | {"size": len(book_of(call).members(one))}
     if filters and one.branch is not None:
         content["filterBranch"] = one.branch
     return content
@@ -227,7 +218,7 @@ def _fits(one: CrmList, content: JsonObject) -> bool:
 
 def _additional(call: Call, one: CrmList, wanted: list[str]) -> JsonObject:
     """Return what a search may ask for besides; HubSpot says nothing about unknown names."""
-    members = _book(call).members(one) if wanted else {}
+    members = book_of(call).members(one) if wanted else {}
     named = "hs_folder_name" in wanted
     known = {
         "hs_list_size": str(len(members)),
@@ -245,5 +236,5 @@ def _conversion(one: CrmList) -> JsonObject:
 
 
 def _by_legacy_id(call: Call) -> dict[str, str]:
-    lists = _book(call).live(call.now)
+    lists = book_of(call).live(call.now)
     return {str(one.legacy_id): str(one.list_id) for one in lists if one.legacy_id is not None}

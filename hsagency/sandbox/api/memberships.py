@@ -40,13 +40,13 @@ def read_join_order(call: Call) -> Outcome:
 def add_members(call: Call) -> Outcome:
     """Put records into a list; the body is a bare list of ids."""
     ids = bare_list(call.request.body, most=CHANGES_MAX)
-    return _changed(_book(call).change(_found(call), add=ids, at=call.now))
+    return _changed(book_of(call).change(list_of(call), add=ids, at=call.now))
 
 
 def remove_members(call: Call) -> Outcome:
     """Take records out of a list; the body is a bare list of ids."""
     ids = bare_list(call.request.body, most=CHANGES_MAX)
-    return _changed(_book(call).change(_found(call), remove=ids, at=call.now))
+    return _changed(book_of(call).change(list_of(call), remove=ids, at=call.now))
 
 
 def add_and_remove_members(call: Call) -> Outcome:
@@ -55,22 +55,22 @@ def add_and_remove_members(call: Call) -> Outcome:
     add, remove = (
         texts(content, name, most=CHANGES_MAX) for name in ("recordIdsToAdd", "recordIdsToRemove")
     )
-    return _changed(_book(call).change(_found(call), add=add, remove=remove, at=call.now))
+    return _changed(book_of(call).change(list_of(call), add=add, remove=remove, at=call.now))
 
 
 def add_members_from(call: Call) -> Outcome:
     """Put all records of another list into this one."""
-    one, source = _found(call), _book(call).get(call.values["sourceListId"], call.now)
+    one, source = list_of(call), book_of(call).get(call.values["sourceListId"], call.now)
     if one.kind is not source.kind:
         raise invalid(f"Lists {one.list_id} and {source.list_id} hold records of different types")
-    ids = map(str, _book(call).members(source))
-    _book(call).change(one, add=ids, at=call.now)
+    ids = map(str, book_of(call).members(source))
+    book_of(call).change(one, add=ids, at=call.now)
     return 204, None
 
 
 def remove_all_members(call: Call) -> Outcome:
     """Empty a list; the list and the records stay."""
-    one = _found(call)
+    one = list_of(call)
     demand_static(one)
     one.joined = {}
     return 204, None
@@ -132,18 +132,20 @@ def memberships_routes() -> list[Route]:
     )
 
 
-def _book(call: Call) -> ListBook:
+def book_of(call: Call) -> ListBook:
+    """Return the lists of the portal that is called."""
     return call.state.part(ListBook)
 
 
-def _found(call: Call) -> CrmList:
+def list_of(call: Call) -> CrmList:
+    """Return the list that the path names; a read that lags behind misses a new one."""
     as_of = call.as_of if call.request.method == "GET" else None
-    return _book(call).get(call.values["listId"], call.now, as_of=as_of)
+    return book_of(call).get(call.values["listId"], call.now, as_of=as_of)
 
 
 def _members(call: Call) -> dict[int, str]:
     """Return who is in the list; a read that lags behind misses who joined since."""
-    members, as_of = _book(call).members(_found(call)), call.as_of
+    members, as_of = book_of(call).members(list_of(call)), call.as_of
     return {id_: at for id_, at in members.items() if as_of is None or at <= as_of}
 
 
@@ -161,7 +163,7 @@ def _changed(change: Change) -> Outcome:
 
 def _lists_of(call: Call, kind: ObjectType) -> list[_Joined]:
     """Return all lists of one type of record, with who is in them."""
-    book = _book(call)
+    book = book_of(call)
     lists = [one for one in book.live(call.now, as_of=call.as_of) if one.kind is kind]
     return [(one, book.members(one)) for one in lists]
 

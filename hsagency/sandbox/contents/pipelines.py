@@ -8,11 +8,12 @@ its place with another stage of its pipeline; a pipeline may.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 from hsagency.sandbox.contents.definitions import ObjectType, Option
 from hsagency.sandbox.contents.locations import with_pipelines
+from hsagency.sandbox.contents.revisions import Revision
 from hsagency.sandbox.contents.stages import DEFAULT_PIPELINES, Metadata, stored
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
@@ -47,16 +48,13 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """One pipeline; `before` is what it was until its last change."""
+class Pipeline(Revision):
+    """One pipeline, with its stages."""
 
     pipeline_id: str
     label: str
     display_order: int
     stages: tuple[Stage, ...]
-    created_at: str
-    updated_at: str
-    before: Pipeline | None = field(default=None, repr=False)
 
     def shown(self) -> JsonObject:
         """Return the pipeline as HubSpot answers it, with all its stages."""
@@ -69,10 +67,6 @@ class Pipeline:
             "updatedAt": self.updated_at,
             "archived": False,
         }
-
-    def seen(self, as_of: str | None) -> Pipeline | None:
-        """Return the pipeline as a reader that lags behind sees it, one change back at most."""
-        return self if as_of is None or self.updated_at <= as_of else self.before
 
     def stage(self, stage_id: str) -> Stage | None:
         """Return one of its stages."""

@@ -15,15 +15,16 @@ from dataclasses import dataclass, field, replace
 from hsagency.sandbox.contents.definitions import FIRST_CUSTOM, ObjectType
 from hsagency.sandbox.contents.labels import Label, Labels
 from hsagency.sandbox.contents.pipelines import Pipelines
+from hsagency.sandbox.contents.revisions import Revision
 from hsagency.sandbox.contents.state import PortalState
 from hsagency.sandbox.portals import FOUNDED
 from hsagency.sandbox.wire import stamp
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Revision):
     """
-    What a type's schema says besides its properties; `before` is what it said until its change.
+    What a type's schema says besides its properties.
 
     `linked` are the type ids of the types it is associated with, and what each association was
     called by whoever made it.
@@ -37,16 +38,9 @@ class Schema:
     labels: tuple[str, str] = ("", "")
     description: str | None = None
     linked: dict[str, str | None] = field(default_factory=dict)
-    created_at: str = ""
-    updated_at: str = ""
     created_by: int | None = None
     updated_by: int | None = None
     archived: bool = False
-    before: Schema | None = field(default=None, repr=False)
-
-    def seen(self, as_of: str | None) -> Schema | None:
-        """Return the schema as a reader that lags behind sees it, one change back at most."""
-        return self if as_of is None or self.updated_at <= as_of else self.before
 
 
 class Schemas:
