@@ -12,7 +12,7 @@ from __future__ import annotations
 from hsagency.sandbox.clients_csv import bad_rows, write_clients_csv
 from hsagency.sandbox.clock import Clock
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.faults.armed import Fault
+from hsagency.sandbox.faults.rules import Fault
 from hsagency.sandbox.history.stories import Story
 from hsagency.sandbox.history.traffic import History, PastCall
 from hsagency.sandbox.ledger import LedgerEntry

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from hsagency.sandbox.call import Call
 from hsagency.sandbox.envelopes import answered, missing_scopes, refused, unauthenticated
-from hsagency.sandbox.faults.armed import Fault
 from hsagency.sandbox.faults.refusals import (
     Refused,
     limited_by,
@@ -14,6 +13,7 @@ from hsagency.sandbox.faults.refusals import (
     shows_limits,
     unknown_here,
 )
+from hsagency.sandbox.faults.rules import Fault
 from hsagency.sandbox.limits import Budget, Meter
 from hsagency.sandbox.routes import Endpoint, Match
 from hsagency.sandbox.wire import (

@@ -50,7 +50,7 @@ CALLS = (
         "Adds a rule; its words are those of hsagency.sandbox.Fault, spelled as retryAfter.",
         {"kind": "status", "status": 503, "portal": "acme-corp", "times": 2},
     ),
-    ControlCall("DELETE", "faults", "Drops all rules."),
+    ControlCall("DELETE", "faults", "Drops all rules; a single one cannot be dropped."),
     ControlCall("GET", "clock", "The sandbox's time, and how fast it runs; 0 stands still."),
     ControlCall(
         "POST",
@@ -62,7 +62,8 @@ CALLS = (
     ControlCall(
         "POST",
         "tokens/issue",
-        "Makes another app's credential and answers its token. Without scopes it may do everything.",
+        "Makes another app's credential and answers its token. Without scopes it may do "
+        "everything.",
         {**_ACME, "kind": "service_key", "scopes": ["crm.objects.contacts.read"]},
     ),
     ControlCall("POST", "tokens/reveal", "Answers the token.", _ACME),

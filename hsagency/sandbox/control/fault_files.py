@@ -17,8 +17,8 @@ from pathlib import Path
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox.core import Sandbox
-from hsagency.sandbox.faults.armed import Fault, FaultError, fault_from
-from hsagency.sandbox.faults.rules import in_toml
+from hsagency.sandbox.faults.armed import fault_from
+from hsagency.sandbox.faults.rules import Fault, FaultError, in_toml
 
 
 def read_faults(path: Path, *, sandbox: Sandbox) -> tuple[Fault, ...]:

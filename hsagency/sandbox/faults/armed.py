@@ -21,7 +21,6 @@ from hsagency.sandbox.faults.rules import (
     SECONDS_MAX,
     Fault,
     FaultError,
-    FaultKind,
     demand,
     in_json,
     known_words,
@@ -29,17 +28,6 @@ from hsagency.sandbox.faults.rules import (
 from hsagency.sandbox.portals import Portal
 from hsagency.sandbox.spelling import snake
 from hsagency.sandbox.wire import JsonObject, Request
-
-__all__ = [
-    "NOTHING",
-    "Fault",
-    "FaultError",
-    "FaultKind",
-    "Faults",
-    "Strike",
-    "fault_from",
-    "fault_shown",
-]
 
 _ADD_UP = frozenset({"latency", "lag"})
 
@@ -116,7 +104,8 @@ class Faults:
     def _rng(self, portal: Portal | None) -> Random:
         portal_id = portal.portal_id if portal else 0
         if portal_id not in self._rngs:
-            self._rngs[portal_id] = Random(f"{self._seed}/faults/{portal_id}")  # noqa: S311 - repeatable is the point
+            # repeatable is the point
+            self._rngs[portal_id] = Random(f"{self._seed}/faults/{portal_id}")  # noqa: S311
         return self._rngs[portal_id]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hsagency.sandbox.faults.armed import Fault, Strike
+from hsagency.sandbox.faults.armed import Strike
 from hsagency.sandbox.faults.refusals import Refused, refusal, shows_limits
+from hsagency.sandbox.faults.rules import Fault
 from hsagency.sandbox.wire import Headers, Reply, encode
 
 _LIMIT = "x-hubspot-ratelimit-"

@@ -122,12 +122,12 @@ class Fault:
     Refused before they have an effect:
 
     - `status`: any status from 400 to 599, as HubSpot says it, or in another `form`: json, html,
-      empty (`html=True` is `form="html"`). 401 and 403 take a `category`, 403 the `scopes` that it
-      names, and 488 the `hublet` that is said to be right: na1, na2, eu1. 429 takes the `policy`
-      (TEN_SECONDLY_ROLLING, SECONDLY, DAILY or any other name: HubSpot's set is open) and the
-      `marker` by which it says that it is one: errorType, category, none. `retry_after` is sent
-      as it is, or `as_date` so many seconds ahead. With `effect` the call takes effect all the
-      same, and only its answer is lost.
+      empty (`html=True` is `form="html"`). Any but 429 and 488 takes a `category`, 403 the
+      `scopes` that it names, and 488 the `hublet` that is said to be right: na1, na2, eu1. 429
+      takes the `policy` (TEN_SECONDLY_ROLLING, SECONDLY, DAILY or any other name: HubSpot's set
+      is open) and the `marker` by which it says that it is one: errorType, category, none.
+      `retry_after` is sent as it is, or `as_date` so many seconds ahead. With `effect` the call
+      takes effect all the same, and only its answer is lost.
     - `burst`, `daily`: HubSpot's 429 of that policy, whatever is left of the limit.
     - `redirect`: to `location`, or to the same path on another data centre's host.
     - `drop_before`, `reset_before`: the connection is closed, or reset.
