@@ -1,4 +1,4 @@
-"""What may change about a simulated account, and which values it may take."""
+"""What may change about a simulated portal, and which values it may take."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def demand_changes(changes: Mapping[str, object]) -> None:
-    """Refuse what is no field of an account, or no value for it."""
+    """Refuse what is no field of a portal, or no value for it."""
     for name, value in changes.items():
         fits, words = _RULES.get(name, (None, ""))
         if fits is None:
             raise SandboxError(
-                f"An account has no {name} to change; nothing was changed.",
+                f"A portal has no {name} to change; nothing was changed.",
                 hint=f"Known: {', '.join(_RULES)}.",
             )
         if not fits(value):
-            raise SandboxError(f"The {name} of an account is {words}; nothing was changed.")
+            raise SandboxError(f"The {name} of a portal is {words}; nothing was changed.")

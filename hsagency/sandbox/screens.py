@@ -1,8 +1,8 @@
 """
 What people do in HubSpot's own screens, for which HubSpot has no API (facts 1.4).
 
-Credentials are made, revealed, rotated and ended here, users leave, accounts change. Each step
-leaves the trace in the account's security history that HubSpot leaves (facts 1.3 and 1.4).
+Credentials are made, revealed, rotated and ended here, users leave, portals change. Each step
+leaves the trace in the portal's security history that HubSpot leaves (facts 1.3 and 1.4).
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class Screens:
         """
         Add another app's credential; it has a burst limit of its own.
 
-        Without `scopes` it may do everything. `kind` is private_app, of which an account may have twenty, service_key or static_app.
-        OAuth tokens are not made here but by installing an app: `register_app`, then `install`.
+        Without `scopes` it may do everything. `kind` is private_app, of which a portal may have
+        twenty, service_key or static_app. OAuth tokens are not made here but by installing an
+        app: `register_app`, then `install`.
         """
         state, allowed = self._owned(portal), granted(FULL_SCOPES if scopes is None else scopes)
         with state.lock:
@@ -188,7 +189,7 @@ class Screens:
         """
         Make the portal refuse every call, that for its account information too.
 
-        Nobody has published what a suspended account answers: `status` is 401, with the body of
+        Nobody has published what a suspended portal answers: `status` is 401, with the body of
         an unknown token, or 403.
         """
         if status not in (401, 403):
@@ -226,7 +227,7 @@ class Screens:
 
     def alter(self, portal: int | str, **changes: Unpack[Changes]) -> Portal:
         """
-        Rename an account, or change what it is, has bought or says of itself.
+        Rename a portal, or change what it is, has bought or says of itself.
 
         With another `hublet` it moves: tokens made until now then answer 488 on every host but
         that of its new data centre (facts 1.8).

@@ -1,4 +1,8 @@
-"""Portals: made from a seed, each with its own people and tokens, and changed by people."""
+"""
+Portals: made from a seed, each with its own people and tokens, and changed by people.
+
+Facts 1.1 and 1.3 for what tokens look like and 2.1 for whose they are; the rest is nobody's but ours.
+"""
 
 import re
 from typing import Any
@@ -39,7 +43,7 @@ def test_a_larger_fleet_keeps_the_portals_of_a_smaller_one(seed: int, few: int, 
 
 @given(seed=st.integers(0, 10**6))
 def test_no_credential_sees_another_portal(seed: int) -> None:
-    """Facts 2.1: portalId is that of the token's portal."""
+    """Facts 2.1: portalId is that of the token's portal. From documents alone."""
     sandbox = Sandbox(portals=4, seed=seed, contacts=3)
     for portal in sandbox.portals:
         _, contacts = ask(sandbox, portal.token, CONTACTS)
@@ -55,7 +59,7 @@ def test_different_seeds_give_different_tokens() -> None:
 
 
 def test_two_hundred_portals_are_all_different_and_well_formed() -> None:
-    """Facts 1.1 and 1.3: a private app's token and a service key look alike."""
+    """Facts 1.1 and 1.3: a private app's token and a service key look alike. Observed by others."""
     portals = Sandbox(portals=200, contacts=0).portals
     for name in ("portal_id", "client_slug", "token", "name"):
         assert len({getattr(portal, name) for portal in portals}) == 200
@@ -92,7 +96,7 @@ def test_an_unknown_portal_is_refused_by_name(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"name": " "}, "name of an account is a name"),
+        ({"name": " "}, "name of a portal is a name"),
         ({"account_type": "REAL"}, "one of STANDARD"),
         ({"tier": "free"}, "one of starter"),
         ({"time_zone": "Mars/Olympus"}, "name of a time zone"),

@@ -1,5 +1,5 @@
 """
-Audit log, login history and security history of an account (facts 2.4).
+Audit log, login history and security history of a portal (facts 2.4).
 
 What is seeded goes back ninety days from the clock's now, and is drawn day by day, so that a
 clock that moves finds new days and the same old ones. What really happens in the sandbox is

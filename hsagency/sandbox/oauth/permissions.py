@@ -49,7 +49,7 @@ def in_words(scope: str) -> str:
 
 
 def out_of_reach(scopes: Iterable[str], tier: Tier) -> frozenset[str]:
-    """Return the scopes that an account of this tier cannot grant: custom objects are Enterprise's."""
+    """Return the scopes that no portal of this tier can grant: custom objects are Enterprise's."""
     if tier == "enterprise":
         return frozenset()
     return frozenset(scope for scope in scopes if ".custom." in scope)
