@@ -26,7 +26,12 @@ def judged(kind: ObjectType, content: JsonObject) -> Properties:
 
 
 def demand_required(kind: ObjectType, properties: Mapping[str, str | None]) -> None:
-    """Refuse a new record that lacks a required property (facts 4.2, since 2026-09)."""
+    """
+    Refuse a new record that lacks a required property (facts 4.2, since 2026-09).
+
+    What an administrator requires only beside some other value is not simulated, and so no call
+    is refused with MISSING_CONDITIONAL_REQUIRED_PROPERTY.
+    """
     missing = [name for name in kind.required if not properties.get(name)]
     if missing:
         raise not_valid(
