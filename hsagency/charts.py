@@ -88,7 +88,7 @@ def calls_against_limit(days: pl.DataFrame, *, period: Period | None = None) -> 
 
 
 def _shares(days: pl.DataFrame, x: alt.X) -> alt.LayerChart:
-    """Draw what everybody had used, where HubSpot told it, and in front of it what this agency used."""
+    """Draw what this agency used, in front of what everybody had used where HubSpot told it."""
     told = days.drop_nulls("limit").select("date", "share", "portal_share", "remaining")
     whole = told["portal_share"].count() > 0
     used = pl.concat([told["portal_share"], told["share"]]).cast(pl.Float64).drop_nulls()

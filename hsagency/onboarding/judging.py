@@ -209,7 +209,7 @@ def secret_name(agency: Agency, connection: Connection, *, generation: int = 0) 
 
 
 def _explain(error: VerificationError, owners: Mapping[int, str], *, api: str) -> None:
-    """Say what only this place knows: whose portals they are, what to ask for, what was not done."""
+    """Say what only this place knows: whose portals they are, what to do, what was not done."""
     if isinstance(error, PortalMismatch):
         error.name(owners)
     if isinstance(error, CredentialRejected) and not api:

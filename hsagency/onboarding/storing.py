@@ -138,7 +138,7 @@ def _is_inside(store: str) -> bool:
 
 
 def _same(workspace: Workspace, other: Path) -> bool:
-    """Say whether another folder is a workspace with this one's id; not this one by another name."""
+    """Whether another folder is a workspace with this one's id, and not this one renamed."""
     try:
         there = Workspace.find(other)
     except HsAgencyError:

@@ -1,7 +1,8 @@
 """
 What the developers of OAuth apps do at HubSpot, and what comes of it in the portals.
 
-A browser can install an app on the consent page; `authorize` and `install` are for whoever has none.
+A browser can install an app on the consent page; `authorize` and `install` are for whoever has
+none.
 """
 
 from __future__ import annotations

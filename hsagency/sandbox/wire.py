@@ -1,4 +1,4 @@
-"""What goes in and out of the simulated HubSpot, whatever carries it: an HTTP request and a reply."""
+"""What goes in and out of the simulated HubSpot: an HTTP request and a reply, however carried."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Bearer(httpx.BaseTransport):
         self._wire.close()
 
     def _pinned(self, url: httpx.URL) -> httpx.URL:
-        """Return the address on the pinned host, which the guard has let through as that already."""
+        """Return the address on the pinned host; the guard has let it through as that already."""
         host = self._host
         if (url.scheme, url.host, url.port) == (host.scheme, host.host, host.port):
             return url  # taking an address apart and together again costs 20 microseconds

@@ -1,1 +1,1 @@
-"""What one simulated portal holds: records and their links, definitions, lists, forms and the rest."""
+"""What one simulated portal holds: records, their links, definitions, lists, forms and more."""

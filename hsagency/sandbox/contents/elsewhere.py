@@ -1,4 +1,4 @@
-"""HubSpot's object types that are not simulated, by name in the plural and in the singular, and id."""
+"""HubSpot's object types that are not simulated: names in plural and singular, and ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an app gets into a portal, in a browser or without: what keeps it out, the code, the token."""
+"""How an app gets into a portal, with a browser or without: what keeps it out, code, token."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Identity:
 
 
 def make_identity(variant: Variant = "good") -> Identity:
-    """Make an authority and a certificate; whoever trusts the authority refuses all but a good one."""
+    """Make an authority and a certificate; who trusts the authority refuses all but a good one."""
     if variant not in get_args(Variant):
         raise SandboxError(
             f"There is no certificate {variant!r}; the sandbox was not started.",
