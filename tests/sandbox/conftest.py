@@ -74,6 +74,12 @@ def ask(sandbox: Sandbox) -> Asking:
 
 
 @pytest.fixture
+def enterprise(sandbox: Sandbox) -> Asking:
+    """The second portal, which may have custom objects, asked for JSON."""
+    return Asking(sandbox, index=1)
+
+
+@pytest.fixture
 def developer(sandbox: Sandbox, connect: Connect) -> Developer:
     """An app, whose claims are made of both carriers."""
     return planner(sandbox, connect)

@@ -1,4 +1,8 @@
-"""The consent page without a browser: who is asked what, and where the answer leads."""
+"""
+The consent page without a browser: who is asked what, and where the answer leads (facts 6).
+
+All that facts 6 say of it rests on documents alone; its words and looks are the sandbox's own.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +82,14 @@ def test_other_addresses_cannot_be_registered(sandbox: Sandbox, uri: str) -> Non
     ],
 )
 def test_an_app_that_makes_no_sense_is_refused(sandbox: Sandbox, wrong) -> None:
+    """Nothing of HubSpot's: the sandbox registers no such app."""
     name = wrong.pop("name", "Planner")
     with pytest.raises(SandboxError):
         sandbox.register_app(name, **({"redirect_uris": [CALLBACK]} | wrong))
 
 
 def test_two_apps_never_share_an_id(sandbox: Sandbox) -> None:
+    """Nothing of HubSpot's: the sandbox registers no such app."""
     one = sandbox.register_app("One", redirect_uris=[CALLBACK])
     for clash in ({"client_id": one.client_id}, {"app_id": one.app_id}):
         with pytest.raises(SandboxError, match="One has that"):
@@ -101,6 +107,7 @@ def test_an_apps_ids_and_secret_come_from_the_seed_and_do_not_print() -> None:
 
 
 def test_the_page_offers_every_account_of_the_fleet_and_says_what_is_asked(developer) -> None:
+    """An assumption: facts 6 tell what is asked for, and not what the page says."""
     page = developer.client.get(developer.link(optional_scope=CUSTOM))
     assert page.status_code == 200
     for portal in developer.sandbox.portals:
@@ -114,7 +121,7 @@ def test_the_page_offers_every_account_of_the_fleet_and_says_what_is_asked(devel
 
 
 def test_the_page_of_one_account_offers_only_that_one(developer) -> None:
-    """Facts 6: the per-account form of the address."""
+    """Facts 6; from documents alone: the per-account form of the address."""
     first, second, _ = developer.sandbox.portals
     page = developer.client.get(developer.link(f"/oauth/{second.portal_id}/authorize"))
     assert re.findall(r'name="portalId" value="(\d+)" required checked', page.text) == [
@@ -132,17 +139,19 @@ def test_the_page_of_one_account_offers_only_that_one(developer) -> None:
 
 
 def test_connecting_leads_back_with_a_code_and_the_same_state(developer) -> None:
-    """Facts 6."""
+    """Facts 6; from documents alone."""
     back = answered(developer.decide(state="a b&c=d/ü"))
     assert back.keys() == {"code", "state"}
     assert back["state"] == "a b&c=d/ü"
 
 
 def test_without_a_state_none_comes_back(developer) -> None:
+    """Facts 6; from documents alone."""
     assert answered(developer.decide(state=None)).keys() == {"code"}
 
 
 def test_a_redirect_address_keeps_its_own_query(sandbox: Sandbox, inside) -> None:
+    """An assumption, as RFC 6749 has it; facts 6 want the address to be a registered one."""
     app = sandbox.register_app("Planner", redirect_uris=[f"{CALLBACK}?from=hubspot"])
     developer = Developer(app, inside(sandbox, None), sandbox, scope="oauth")
     back = answered(developer.decide(redirect_uri=f"{CALLBACK}?from=hubspot"))
@@ -190,7 +199,7 @@ def test_what_is_wrong_with_a_link_is_said_on_a_page_and_never_redirected(
     developer, changes, said
 ) -> None:
     """
-    Facts 6: exact match of the address, every required scope asked for.
+    Facts 6, from documents alone: exact match of the address, every required scope asked for.
 
     That a scope the app never registered blocks the install too is an assumption.
     """
@@ -205,7 +214,7 @@ def test_what_is_wrong_with_a_link_is_said_on_a_page_and_never_redirected(
 
 
 def test_optional_scopes_that_a_tier_lacks_are_dropped(developer) -> None:
-    """Facts 6: granted scopes differ per portal; custom objects are Enterprise's."""
+    """Facts 6; from documents alone: granted scopes differ per portal, custom objects by tier."""
     asked = {"optional_scope": f"{CUSTOM} forms"}
     professional, enterprise = (developer.install(index, **asked) for index in (0, 1))
     assert professional["scopes"] == sorted([READ, "forms", "oauth"])
@@ -213,7 +222,7 @@ def test_optional_scopes_that_a_tier_lacks_are_dropped(developer) -> None:
 
 
 def test_required_scopes_that_a_tier_lacks_block_the_install(developer) -> None:
-    """Facts 6: also a conditionally required one, asked for as `scope`."""
+    """Facts 6; from documents alone: also a conditionally required one, asked for as `scope`."""
     scope = f"{READ} {CUSTOM}"
     page = developer.decide(0, scope=scope)
     assert page.status_code == 403
@@ -223,6 +232,7 @@ def test_required_scopes_that_a_tier_lacks_block_the_install(developer) -> None:
 
 @pytest.mark.parametrize("form", [{}, {"decision": "connect"}, {"decision": "maybe"}])
 def test_an_unfinished_answer_shows_the_page_again(developer, form) -> None:
+    """An assumption."""
     page = developer.client.post(developer.link(), data=form)
     assert page.status_code == 400
     assert 'role="alert"' in page.text
@@ -230,6 +240,7 @@ def test_an_unfinished_answer_shows_the_page_again(developer, form) -> None:
 
 
 def test_an_account_that_was_not_offered_cannot_be_connected(developer) -> None:
+    """An assumption."""
     spare = developer.sandbox.spare.portal_id
     answer = developer.client.post(
         developer.link(), data={"decision": "connect", "portalId": str(spare)}
@@ -247,6 +258,7 @@ def test_a_suspended_account_cannot_be_connected(developer) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_form_from_another_page_connects_nothing(developer, site) -> None:
+    """Nothing of HubSpot's: the sandbox guards its own page."""
     portal = developer.sandbox.portals[0]
     answer = developer.client.post(
         developer.link(),
@@ -258,6 +270,7 @@ def test_a_form_from_another_page_connects_nothing(developer, site) -> None:
 
 
 def test_a_page_loads_nothing_is_framed_by_nobody_and_kept_nowhere(developer) -> None:
+    """Nothing of HubSpot's: the sandbox guards its own page."""
     for path in (developer.link(), developer.link(client_id="nobody")):
         page = developer.client.get(path)
         policy = page.headers["content-security-policy"]
@@ -271,6 +284,7 @@ def test_a_page_loads_nothing_is_framed_by_nobody_and_kept_nowhere(developer) ->
 
 
 def test_names_are_text_and_never_markup(sandbox: Sandbox, inside) -> None:
+    """Nothing of HubSpot's: the sandbox guards its own page."""
     app = sandbox.register_app("<script>\"&'", redirect_uris=[CALLBACK])
     developer = Developer(app, inside(sandbox, None), sandbox, scope="oauth")
     for path in (developer.link(), developer.link(redirect_uri="https://elsewhere.example/")):
@@ -280,6 +294,7 @@ def test_names_are_text_and_never_markup(sandbox: Sandbox, inside) -> None:
 
 
 def test_the_state_of_an_app_is_not_kept_in_the_ledger(developer) -> None:
+    """Facts 5.3; from documents alone: code and state are secrets in an address."""
     developer.client.get(developer.link(state="very-private", code="abc"))
     developer.decide(0, state="very-private")
     stranger = developer.sandbox.ledger(None)[-1]
@@ -330,6 +345,7 @@ def test_of_two_codes_for_the_last_place_one_is_refused(sandbox: Sandbox, inside
 
 
 def test_every_scope_that_the_sandbox_knows_has_words() -> None:
+    """Facts 6 for the scopes, from documents alone; their words are the sandbox's."""
     for scope in FULL_SCOPES:
         assert "the scope" not in in_words(scope)
     assert in_words("content") == "Use whatever the scope content opens"
@@ -342,3 +358,24 @@ def test_a_code_lives_for_minutes(developer) -> None:
     assert developer.exchange(code).status_code == 200
     developer.sandbox.clock.advance(1)
     assert developer.exchange(other).json()["status"] == "EXPIRED_AUTH_CODE"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "evil.example"},
+        {"Origin": "http://api.hubapi.com:8000"}, {"Origin": "null", "Sec-Fetch-Site": "none"},
+    ],
+)  # fmt: skip
+def test_a_consent_that_another_page_sends_connects_nothing(inside, sandbox, headers) -> None:
+    """Nothing of HubSpot's: the sandbox guards its own page."""
+    app = sandbox.register_app("Planner", redirect_uris=[CALLBACK], required=[READ])
+    developer = Developer(app, inside(sandbox, None), sandbox)
+    body = {"decision": "connect", "portalId": str(sandbox.portals[0].portal_id)}
+    refused = developer.client.post(developer.link(), data=body, headers=headers)
+    assert (refused.status_code, "elsewhere" in refused.text) == (403, True)
+    for own in (
+        {"Origin": "https://api.hubapi.com"},
+        {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+    ):
+        assert developer.client.post(developer.link(), data=body, headers=own).status_code == 302

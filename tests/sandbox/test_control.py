@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hsagency.sandbox import Sandbox, SandboxServer, serve
@@ -445,3 +446,21 @@ def test_an_error_says_what_happened_and_what_to_do_once(control, server) -> Non
         "error": "The clock was not set: the time cannot be read. "
         "Write it as 2026-11-01T05:00:00+00:00."
     }
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("clock", {"advance": 10**400}),
+        ("clock", {"speed": 10**400}),
+        ("usage", {"portalId": 1, "calls": 10**400}),
+    ],
+)
+def test_the_control_api_takes_no_number_beyond_those_of_json(
+    sandbox: Sandbox, call: str, body: dict[str, int]
+) -> None:
+    with serve(sandbox) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+        headers = {"X-Sandbox-Key": server.control_key}
+        answer = client.post(f"/_sandbox/{call}", json=body, headers=headers)
+    assert answer.status_code == 400
+    assert "must be a" in answer.json()["error"]

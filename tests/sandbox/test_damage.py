@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hsagency.sandbox import Fault, Request, Sandbox
 from hsagency.sandbox.faults.armed import NOTHING
 from hsagency.sandbox.wire import pieces
+from tests.sandbox.conftest import bearer
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 NEW = {"properties": {"email": "new@example.com"}}
@@ -49,7 +50,11 @@ def first(sandbox: Sandbox):
 
 @pytest.mark.parametrize(("kind", "effect"), [("reset_before", False), ("reset_after", True)])
 def test_a_reset_connection_is_a_read_error(struck, sandbox: Sandbox, kind, effect) -> None:
-    """Facts 4.3: whether the call took effect is not to be told from the error."""
+    """
+    Facts 4.3: whether the call took effect is not to be told from the error.
+
+    From documents alone.
+    """
     with pytest.raises(httpx.ReadError):
         struck(kind)
     assert made(sandbox) == effect
@@ -108,7 +113,7 @@ def test_a_body_that_is_too_slow_is_a_timeout(struck, sandbox: Sandbox) -> None:
 
 
 def test_an_empty_body_comes_with_a_good_status(struck, sandbox: Sandbox) -> None:
-    """Facts 4.1: bodies may be empty."""
+    """Facts 4.1: bodies may be empty. From documents alone."""
     answer = struck("empty")
     assert (answer.status_code, answer.content) == (201, b"")
     assert made(sandbox)
@@ -131,7 +136,7 @@ def limits(answer: httpx.Response) -> list[str]:
 
 
 def test_rate_headers_come_twice_with_two_values(struck) -> None:
-    """Facts 3.2: parse every header as it comes."""
+    """Facts 3.2: parse every header as it comes. An assumption."""
     headers = struck("headers", oddity="duplicate").headers
     both = headers.get_list("x-hubspot-ratelimit-daily")
     assert (len(both), len(set(both))) == (2, 2)
@@ -146,20 +151,20 @@ def test_rate_headers_come_twice_with_two_values(struck) -> None:
     ],
 )
 def test_rate_headers_hold_what_they_should_not(struck, oddity, holds) -> None:
-    """Facts 3.2: treat every header as optional."""
+    """Facts 3.2: treat every header as optional. An assumption."""
     values = limits(struck("headers", oddity=oddity))
     assert len(values) == 7
     assert all(map(holds, values))
 
 
 def test_rate_headers_may_be_missing(struck) -> None:
-    """Facts 3.2: treat every header as optional, per response."""
+    """Facts 3.2: treat every header as optional, per response. An assumption."""
     answer = struck("headers", oddity="no_limits")
     assert (limits(answer), answer.status_code) == ([], 201)
 
 
 def test_header_names_come_in_odd_case(struck) -> None:
-    """Facts 3.2: names are case-insensitive."""
+    """Facts 3.2: names are case-insensitive. From documents alone."""
     answer = struck("headers", oddity="odd_case")
     assert b"x-hUBsPOT-rATElIMIT-dAILY" in [name for name, _ in answer.headers.raw]
     assert answer.headers["x-hubspot-ratelimit-daily"].isdigit()
@@ -214,3 +219,30 @@ def test_where_nothing_is_armed_nothing_is_noted(sandbox: Sandbox) -> None:
     assert made(sandbox) is False
     assert first(sandbox).fault is None
     assert NOTHING.name is None
+
+
+def test_half_a_character_in_a_rule_spoils_the_answer_and_nothing_else(connect, sandbox) -> None:
+    """What JSON can say and UTF-8 cannot."""
+    sandbox.faults.add(Fault(kind="malformed", body="\ud800{", path=CONTACTS, times=1))
+    client = connect(sandbox, sandbox.portals[0].token)
+    assert client.get(CONTACTS).text == "?{"
+    assert client.get(CONTACTS).json()["results"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("malformed", {"body": "{"}), ("empty", {}), ("truncated", {}), ("slow_body", {"seconds": 0.01}),
+        ("headers", {"oddity": "chunked"}), ("headers", {"oddity": "content_type"}),
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_body_gets_none_by_damage(connect, sandbox, kind, words) -> None:
+    """A body after a 204 would be taken for the beginning of the next answer."""
+    sandbox.faults.add(Fault(kind=kind, path=CONTACTS, method="DELETE", **words))
+    client = connect(sandbox, sandbox.portals[0].token)
+    bare = Request("DELETE", f"{CONTACTS}/251", headers=bearer(sandbox.portals[0].token))
+    assert sandbox.handle(bare).body == b""
+    for id_ in (101, 151):
+        answer = client.delete(f"{CONTACTS}/{id_}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert client.get(f"{CONTACTS}/201").json()["id"] == "201"

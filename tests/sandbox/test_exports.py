@@ -1,15 +1,23 @@
-"""Exports: started, waited for by the sandbox's clock, and fetched by a signed address."""
+"""
+Exports: started, waited for by the sandbox's clock, and fetched by a signed address.
+
+Facts 1.4, 2.4, 5.1, 5.2, 5.3 and 6; from documents alone where a test says no more.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import hmac
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from hsagency.sandbox import Sandbox
+from hsagency.sandbox import Request, Sandbox
 from hsagency.sandbox.contents.exports import DAY_MAX
+from tests.sandbox.asking import Asking
 from tests.sandbox.conftest import Client, Connect
 
 V3 = "/crm/v3/exports/export/async"
@@ -57,7 +65,7 @@ def finish(client: Client, sandbox: Sandbox, inside: Connect) -> Finish:
 def test_an_export_is_pending_then_worked_on_then_complete(
     client: Client, sandbox: Sandbox, path: str
 ) -> None:
-    """Facts 5.1; how long it takes is the sandbox's choice."""
+    """Facts 5.1; from documents alone. How long it takes is the sandbox's choice."""
     made = client.post(path, json=VIEW)
     link = made.json()["links"]["status"]
     assert link.endswith(f"{path}/tasks/{made.json()['id']}/status")
@@ -72,6 +80,7 @@ def test_an_export_is_pending_then_worked_on_then_complete(
 def test_the_file_is_fetched_over_a_socket_without_a_token(
     over_a_socket: Connect, sandbox: Sandbox
 ) -> None:
+    """Facts 5.3, a signed address; from documents alone."""
     client = over_a_socket(sandbox, sandbox.portals[0].token)
     id_ = start(client)
     sandbox.clock.advance(60)
@@ -82,6 +91,7 @@ def test_the_file_is_fetched_over_a_socket_without_a_token(
 
 
 def test_the_file_holds_what_the_portal_holds(client: Client, finish: Finish) -> None:
+    """Facts 5.2, bulk data; from documents alone. The columns' order is an assumption."""
     lines = finish()
     records = client.get("/crm/v3/objects/contacts", params={"limit": 100}).json()["results"]
     assert [(one["Record ID"], one["email"]) for one in lines] == [
@@ -116,6 +126,7 @@ def test_the_ids_of_linked_records_are_a_column(client: Client, finish: Finish) 
 
 
 def test_a_list_is_exported(client: Client, finish: Finish) -> None:
+    """From documents alone (facts 5.1 for the path); the refusals are an assumption."""
     body = {"name": "VIPs", "objectTypeId": "0-1", "processingType": "MANUAL"}
     made = client.post("/crm/v3/lists", json=body).json()
     list_id = made["list"]["listId"]
@@ -156,6 +167,7 @@ def test_the_address_of_a_file_is_good_for_five_minutes(
 
 
 def test_an_address_opens_one_file_only(client: Client, sandbox: Sandbox, inside: Connect) -> None:
+    """An assumption: facts 5.3 know the address as a secret, and nobody has shown the refusal."""
     first, second = start(client), start(client)
     sandbox.clock.advance(60)
     stranger, address = inside(sandbox, None), status(client, first)["result"]
@@ -175,7 +187,7 @@ def test_an_address_opens_one_file_only(client: Client, sandbox: Sandbox, inside
 def test_the_ledger_does_not_keep_the_signature(
     client: Client, sandbox: Sandbox, inside: Connect
 ) -> None:
-    """Facts 5.3: a signed address is a secret."""
+    """Facts 5.3; from documents alone: a signed address is a secret."""
     id_ = start(client)
     sandbox.clock.advance(60)
     address = status(client, id_)["result"]
@@ -204,7 +216,7 @@ def test_a_day_has_thirty_exports(client: Client, sandbox: Sandbox) -> None:
 
 
 def test_an_export_leaves_a_trace_in_the_security_history(client: Client, sandbox: Sandbox) -> None:
-    """Facts 1.4 and 2.4 name the event; that every export leaves it is an assumption."""
+    """Facts 1.4 and 2.4; from documents alone. That every export leaves it is an assumption."""
     id_ = start(client)
     path = "/account-info/v3/activity/security"
     events = client.get(path, params={"limit": 200}).json()["results"]
@@ -215,6 +227,7 @@ def test_an_export_leaves_a_trace_in_the_security_history(client: Client, sandbo
 
 @pytest.mark.parametrize("name", ["exportType", "format", "exportName", "language", "objectType"])
 def test_an_export_says_what_it_is(client: Client, name: str) -> None:
+    """From documents alone (facts 4.2 for the category)."""
     refused = client.post(V3, json={key: value for key, value in VIEW.items() if key != name})
     assert (refused.status_code, refused.json()["category"]) == (400, "VALIDATION_ERROR")
     assert name in refused.json()["message"]
@@ -239,6 +252,7 @@ def test_an_export_says_what_it_is(client: Client, name: str) -> None:
     ],
 )
 def test_what_cannot_be_exported_is_refused(client: Client, changes: dict[str, Any]) -> None:
+    """From documents alone: what may be asked for. That each is a 400 is an assumption."""
     assert client.post(V3, json=VIEW | changes).status_code == 400
 
 
@@ -251,7 +265,7 @@ def test_the_sandbox_says_that_it_writes_csv_only(client: Client, wanted: str) -
 
 
 def test_an_export_of_another_portal_is_a_403(sandbox: Sandbox, inside: Connect) -> None:
-    """The message is one that was seen of an id that is not the portal's."""
+    """The message was observed by others, of another id; here it is an assumption."""
     client = inside(sandbox, sandbox.portals[1].token)
     id_ = start(inside(sandbox, sandbox.portals[0].token))
     refused = client.get(f"{V3}/tasks/{id_}/status")
@@ -260,8 +274,54 @@ def test_an_export_of_another_portal_is_a_403(sandbox: Sandbox, inside: Connect)
 
 
 def test_exports_need_a_scope_of_their_own(sandbox: Sandbox, inside: Connect) -> None:
-    """Facts 6."""
+    """From documents alone; facts 6 tell of scopes, and not of this one."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.objects.contacts.read"])
     refused = inside(sandbox, sandbox.portals[0].token).post(V3, json=VIEW)
     assert refused.status_code == 403
     assert "crm.export" in refused.text
+
+
+def fetched(sandbox: Sandbox, path: str, **query: str) -> int:
+    request = Request("GET", path, query=tuple(query.items()))
+    return sandbox.handle(request).status
+
+
+def test_an_address_of_a_file_opens_that_file_of_that_portal(sandbox: Sandbox) -> None:
+    """
+    An assumption (facts 5.3 know the address as a secret).
+
+    The key follows from the seed, so that nobody should take the sandbox's for a secret.
+    """
+    asking, (first, second, _) = Asking(sandbox), sandbox.portals
+    _, started = asking("POST", "/crm/v3/exports/export/async", VIEW)
+    sandbox.clock.advance(60)
+    status = f"/crm/v3/exports/export/async/tasks/{started['id']}/status"
+    address = urlsplit(asking("GET", status)[1]["result"])
+    query = dict(parse_qsl(address.query))
+    assert fetched(sandbox, address.path, **query) == 200
+    for odd in ("", "1e9", "9" * 5_000, "-1", "\u0661"):
+        assert fetched(sandbox, address.path, **query | {"expires": odd}) == 403
+    other = address.path.replace(str(first.portal_id), str(second.portal_id))
+    assert fetched(sandbox, other, **query) == 403
+    sandbox.suspend(first.portal_id)
+    assert fetched(sandbox, address.path, **query) == 403
+    sandbox.unsuspend(first.portal_id)
+    assert fetched(sandbox, address.path, **query) == 200
+
+
+@pytest.mark.parametrize("expires", ["", "1e9", "9" * 5_000])
+def test_even_who_can_sign_gets_no_file_for_a_time_that_is_none(
+    sandbox: Sandbox, expires: str
+) -> None:
+    """Nothing of HubSpot's: how the sandbox reads what it signed."""
+    portal_id = sandbox.portals[0].portal_id
+    _, started = Asking(sandbox)("POST", "/crm/v3/exports/export/async", VIEW)
+    key = f"{sandbox.seed}/{portal_id}/exports".encode()
+    path = f"/exports/files/{portal_id}/{started['id']}"
+    for wait in (0, 60):
+        sandbox.clock.advance(wait)
+        for when, ready in ((expires, False), ("9" * 11, wait > 0)):
+            text = f"{started['id']}/{when}".encode()
+            signature = hmac.new(key, text, hashlib.sha256).hexdigest()
+            status = fetched(sandbox, path, expires=when, signature=signature)
+            assert status == (200 if ready else 403)

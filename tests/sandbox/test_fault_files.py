@@ -1,4 +1,4 @@
-"""Faults from a file: the same words, and messages that say where the mistake is."""
+"""Faults from a file: the same words, and where a mistake is; nothing here is HubSpot's."""
 
 import re
 from collections import Counter
@@ -181,3 +181,11 @@ def test_what_the_readme_shows_is_what_works(written, sandbox: Sandbox) -> None:
     names: dict[str, object] = {}
     exec(program, names)
     assert len(names["server"].sandbox.faults) == 1
+
+
+@pytest.mark.parametrize("bad", ["status = " + "9" * 5_000, "x = " + "[" * 5_000, "\udcff"])
+def test_a_file_of_rules_that_breaks_its_reader_is_named(sandbox, tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text(f"[[fault]]\n{bad}\n", "utf-8", errors="surrogateescape")
+    with pytest.raises(SandboxError, match=r"faults\.toml cannot be read .*no fault was added"):
+        read_faults(path, sandbox=sandbox)

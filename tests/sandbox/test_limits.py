@@ -14,7 +14,7 @@ from hsagency.sandbox.limits import next_midnight
 from hsagency.sandbox.others import Others, Shape
 from hsagency.sandbox.portals import Distribution
 from tests.sandbox.apps import CALLBACK, READ, Developer
-from tests.sandbox.conftest import NOON
+from tests.sandbox.conftest import NOON, bearer
 
 DEALS = "/crm/objects/2026-09/deals"
 # zones whose clocks change at midnight are among them: there a day may begin at one o'clock
@@ -68,7 +68,11 @@ def test_the_burst_of_a_tier_rolls_over_ten_seconds(
 
 
 def test_every_metered_answer_carries_hubspots_headers(client) -> None:
-    """Facts 3.2: the names are those of the usage guidelines and of live answers."""
+    """
+    Facts 3.2: the names are those of the usage guidelines and of live answers.
+
+    From documents and observed by others.
+    """
     client.get(DEALS)
     for answer in (client.get(DEALS), client.get("/nowhere"), client.put(DEALS)):
         limits = {k: v for k, v in answer.headers.items() if k.startswith("x-hubspot-ratelimit")}
@@ -92,7 +96,7 @@ def test_every_metered_answer_carries_hubspots_headers(client) -> None:
 
 
 def test_a_burst_refusal_names_its_policy(client, sandbox: Sandbox) -> None:
-    """Facts 3.3, seen live."""
+    """Facts 3.3; observed by others."""
     portal = sandbox.portals[0]
     send(sandbox, portal.token, 190)
     answer = client.get(DEALS)
@@ -153,7 +157,7 @@ def test_the_day_ends_at_the_portals_midnight_also_when_its_clocks_change(
     zone=st.sampled_from(ZONES),
 )
 def test_the_next_midnight_is_the_first_moment_of_the_next_day(seconds: int, zone: str) -> None:
-    """Facts 2.1: the zone counts, never a stored offset."""
+    """Facts 2.1: the zone counts, never a stored offset. From documents alone."""
     at, where = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), ZoneInfo(zone)
     midnight = next_midnight(at, where)
     today = at.astimezone(where).date()
@@ -240,12 +244,12 @@ def test_associations_have_ten_seconds_of_their_own(sandbox: Sandbox) -> None:
 def test_only_the_associations_api_has_its_own_limit(
     sandbox: Sandbox, path: str, most: str
 ) -> None:
-    """Facts 3.1: what a schema says of associations is no call of that API."""
+    """Facts 3.1; from documents alone. That schemas are no part of it is an assumption."""
     assert limits(ask(sandbox, sandbox.portals[0].token, path))["Max"] == most
 
 
 def test_searches_are_five_a_second_for_all_apps_of_a_portal(sandbox: Sandbox) -> None:
-    """Facts 3.1 and 3.3."""
+    """Facts 3.1, from documents alone; the refusal is that of facts 3.3, observed by others."""
     portal = sandbox.portals[0]
     other = sandbox.issue(portal.portal_id)
     for path in SEARCHES:
@@ -292,7 +296,7 @@ def test_an_answer_to_a_search_tells_the_day_where_a_portal_does(sandbox: Sandbo
 def test_a_refusal_is_worded_in_one_of_two_ways(
     sandbox: Sandbox, policy: str, newer, word: bytes, absent: bytes
 ) -> None:
-    """Facts 3.3."""
+    """Facts 3.3. Observed by others."""
     portal = sandbox.portals[0]
     sandbox.alter(portal.portal_id, newer_refusals=newer)
     if policy == "DAILY":
@@ -365,7 +369,11 @@ def test_a_sandbox_without_limits_counts_and_refuses_nothing() -> None:
 
 
 def test_what_we_use_and_what_others_use_are_told_apart(sandbox: Sandbox) -> None:
-    """Facts 2.3 and 3.1: headers count everybody, our ledger us, and one endpoint some of them."""
+    """
+    Facts 2.3 and 3.1: headers count everybody, our ledger us, and one endpoint some of them.
+
+    Observed by others.
+    """
     portal = sandbox.portals[0]
     key = sandbox.issue(portal.portal_id, kind="service_key")
     sandbox.others(portal.portal_id, calls_per_day=100_000, kind="private_app", shape="flat")
@@ -499,3 +507,53 @@ def test_a_portal_that_moves_to_another_zone_keeps_its_count_and_gets_a_new_midn
     assert (usage.theirs, usage.resets_at) == (500, datetime(2026, 10, 14, 18, 30, tzinfo=UTC))
     sandbox.clock.set(usage.resets_at)
     assert sandbox.usage(portal.portal_id).theirs == 0
+
+
+@pytest.mark.parametrize("calls", [-1, 10**9, 10**400])
+def test_other_apps_make_no_more_calls_than_can_be_counted(sandbox: Sandbox, calls: int) -> None:
+    """Nothing of HubSpot's."""
+    portal_id = sandbox.portals[0].portal_id
+    with pytest.raises(SandboxError, match="nothing was changed"):
+        sandbox.others(portal_id, calls_per_day=calls)
+    with pytest.raises(SandboxError, match="nothing was counted"):
+        sandbox.spend(portal_id, calls)
+    assert sandbox.usage(portal_id).theirs == 0
+
+
+def spent(sandbox: Sandbox) -> int:
+    """Call until a call is refused; return how many were not."""
+    calls = 0
+    while (
+        sandbox.handle(
+            Request(
+                "GET", "/crm/objects/2026-09/contacts", headers=bearer(sandbox.portals[0].token)
+            )
+        ).status
+        == 200
+    ):
+        calls += 1
+    return calls
+
+
+@pytest.mark.parametrize("back", [0.001, 1, 9])
+def test_a_clock_that_steps_back_a_little_lets_no_more_calls_in(
+    sandbox: Sandbox, back: float
+) -> None:
+    """Facts 3.1, from documents alone: so many calls in any ten seconds."""
+    allowed = spent(sandbox)
+    sandbox.clock.advance(-back)
+    assert spent(sandbox) == 0
+    sandbox.clock.advance(back + 10)
+    assert spent(sandbox) == allowed
+    sandbox.clock.advance(-3_600)
+    assert spent(sandbox) == allowed
+
+
+def test_an_account_that_buys_more_has_not_called_less(sandbox: Sandbox) -> None:
+    """Facts 3.1, from documents alone; that what was used stays used is an assumption."""
+    portal_id = sandbox.portals[0].portal_id
+    assert spent(sandbox) == 190
+    sandbox.alter(portal_id, add_ons=1)
+    assert spent(sandbox) == 60
+    sandbox.alter(portal_id, add_ons=0)
+    assert spent(sandbox) == 0

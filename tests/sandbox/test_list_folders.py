@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from hsagency.sandbox.contents.list_folders import DEPTH_MAX
 from tests.sandbox.asking import Asking
 from tests.sandbox.listing import (
     DATED,
@@ -55,3 +58,41 @@ def test_a_folder_is_not_put_into_itself_and_the_root_stays(ask: Asking) -> None
         refused(ask(method, f"{path}/{target}"), 400, "root folder")
     refused(ask("PUT", f"{path}/{outer}/rename"), 400, "newFolderName")
     refused(ask("POST", path, {"name": "x", "parentFolderId": "99"}), 404, "99")
+
+
+def test_folders_lie_so_deep_and_no_deeper(ask: Asking) -> None:
+    """An assumption: an answer shows a folder with all that is in it, however deep."""
+
+    def made(parent: str) -> tuple[int, str]:
+        status, said = ask("POST", f"{OLD}/folders", {"name": "x", "parentFolderId": parent})
+        return status, said["folder"]["id"] if status == 200 else ""
+
+    chain = ["0"]
+    for _ in range(DEPTH_MAX):
+        status, id_ = made(chain[-1])
+        assert status == 200
+        chain.append(id_)
+    assert made(chain[-1])[0] == 400
+    assert ask("PUT", f"{OLD}/folders/{chain[1]}/rename?newFolderName=y")[0] == 200
+    _, lone = made("0")
+    _, inner = made(lone)
+    assert ask("PUT", f"{OLD}/folders/{lone}/move/{chain[-2]}")[0] == 400
+    assert ask("PUT", f"{OLD}/folders/{inner}/move/{chain[-2]}")[0] == 200
+    assert ask("PUT", f"{OLD}/folders/{lone}/move/{chain[-2]}")[0] == 200
+
+
+@pytest.mark.parametrize("name", ["hs_folder_name", "hs_list_size"])
+def test_a_list_outlives_its_folder(ask: Asking, name: str) -> None:
+    """An assumption: a list comes back at the root."""
+    _, folder = ask("POST", f"{OLD}/folders", {"name": "Old"})
+    folder_id = folder["folder"]["id"]
+    new = {"name": "Kept", "objectTypeId": "0-1", "processingType": "MANUAL"}
+    _, made = ask("POST", OLD, new | {"listFolderId": folder_id})
+    path = f"{OLD}/{made['list']['listId']}"
+    assert ask("DELETE", path)[0] == 204
+    assert ask("DELETE", f"{OLD}/folders/{folder_id}")[0] == 204
+    assert ask("PUT", f"{path}/restore")[0] == 204
+    status, found = ask("POST", f"{OLD}/search", {"query": "Kept", "additionalProperties": [name]})
+    assert (status, found["total"]) == (200, 1)
+    _, root = ask("GET", f"{OLD}/folders")
+    assert int(made["list"]["listId"]) in root["folder"]["childLists"]

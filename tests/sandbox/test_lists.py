@@ -114,7 +114,7 @@ def test_a_list_that_is_not_there_is_a_404(ask: Asking) -> None:
 
 
 def test_search_finds_lists_by_name_type_and_processing(ask: Asking) -> None:
-    """Facts 5.2: a read, although it is a POST."""
+    """Facts 5.2: a read, although it is a POST. From documents alone."""
 
     def found(**body: object) -> list[str]:
         return [one["listId"] for one in ask("POST", f"{DATED}/search", body)[1]["lists"]]
@@ -261,7 +261,7 @@ def test_ids_of_the_old_contacts_api_lead_to_lists(ask: Asking) -> None:
 def test_reading_needs_the_scope_for_reading_also_by_post(
     sandbox: Sandbox, ask: Asking, method: str, path: str
 ) -> None:
-    """Facts 5.2 and 6."""
+    """Facts 5.2 and 6. From documents alone."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.lists.write"])
     answer = ask(method, path, [] if "idmapping" in path else {"inputs": []})
     refused(answer, 403, "required scopes")
@@ -283,7 +283,7 @@ def test_reading_needs_the_scope_for_reading_also_by_post(
 def test_changing_needs_the_scope_for_changing(
     sandbox: Sandbox, ask: Asking, method: str, path: str
 ) -> None:
-    """Facts 6."""
+    """Facts 6. From documents alone."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.lists.read"])
     refused(ask(method, path, {}), 403, "required scopes")
 
@@ -303,7 +303,7 @@ def test_the_same_seed_has_the_same_lists() -> None:
 
 
 def test_a_list_is_seen_later_by_a_reader_that_lags_behind(sandbox: Sandbox, ask: Asking) -> None:
-    """Facts 4.3: reads may lag behind writes."""
+    """Facts 4.3: reads may lag behind writes. That lists do is an assumption."""
     id_ = create(ask, "VIP")
     ask("PUT", f"{OLD}/{GUESTS}/memberships/add", ["151"])
     sandbox.faults.add(Fault(kind="lag", seconds=50))
@@ -321,3 +321,34 @@ def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox) -> None:
         reply = sandbox.handle(Request.parse("PUT", path, headers=headers, body=body))
         assert reply.status == 400
         assert "not JSON" in json.loads(reply.body)["message"]
+
+
+HUGE = 10**400
+
+
+def dynamic(**operation: object) -> dict[str, object]:
+    """Write a list of those whose amount fits."""
+    one = {"filterType": "PROPERTY", "property": "amount", "operation": operation}
+    branch = {"filterBranchType": "AND", "filterBranches": [], "filters": [one]}
+    root = {"filterBranchType": "OR", "filterBranches": [branch], "filters": []}
+    return {"name": "Big", "objectTypeId": "0-3", "processingType": "DYNAMIC", "filterBranch": root}
+
+
+def test_numbers_no_computer_can_hold_are_refused(ask: Asking) -> None:
+    """An assumption."""
+    bound = dynamic(operationType="NUMBER", operator="IS_EQUAL_TO", value=HUGE)
+    assert ask("POST", OLD, bound)[0] == 400
+    day = {"conversionType": "CONVERSION_DATE", "year": 10**20, "month": 1, "day": 1}
+    assert ask("PUT", f"{OLD}/1/schedule-conversion", day)[0] == 400
+    day["year"], day["month"], day["day"] = 9999, 12, 31
+    assert ask("PUT", f"{OLD}/1/schedule-conversion", day)[0] in {200, 400}
+
+
+def test_a_list_is_converted_at_a_time_in_utc(ask: Asking) -> None:
+    """An assumption: times are in UTC, with Z; a day begins at the portal's own midnight."""
+    ask.sandbox.alter(ask.sandbox.portals[0].portal_id, time_zone="Asia/Kolkata")
+    day = {"conversionType": "CONVERSION_DATE", "year": 2026, "month": 10, "day": 20}
+    assert ask("PUT", f"{OLD}/1/schedule-conversion", day)[0] == 200
+    ask.sandbox.clock.advance(7 * 86_400)
+    said = ask("GET", f"{OLD}/1/schedule-conversion")[1]
+    assert said["convertedAt"] == "2026-10-19T18:30:00.000Z"

@@ -1,4 +1,8 @@
-"""What cannot be undone: merging two records, and deleting one for good."""
+"""
+What cannot be undone: merging two records, and deleting one for good (facts 4.2 and 5.2).
+
+All of it rests on documents alone or on an assumption.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ def address(ask: Asking, id_: int) -> str:
 
 @pytest.mark.parametrize("path", [CONTACTS, DATED, "/crm/objects/2026-03/0-1"])
 def test_a_merged_record_leads_to_the_one_that_is_left(ask: Asking, path: str) -> None:
-    """Facts 5.2 know merging as irreversible; that values fill gaps is an assumption."""
+    """Facts 5.2; from documents alone: irreversible. That values fill gaps is an assumption."""
     lost = address(ask, 151)
     ask("PATCH", f"{CONTACTS}/101", {"properties": {"city": "Ulm"}})
     ask("PATCH", f"{CONTACTS}/151", {"properties": {"city": "Bern", "phone": "7"}})
@@ -51,6 +55,7 @@ def test_a_merged_record_leads_to_the_one_that_is_left(ask: Asking, path: str) -
 
 
 def test_whoever_takes_a_record_in_takes_all_that_was_merged_into_it(ask: Asking) -> None:
+    """An assumption: no document tells of chains."""
     addresses = [address(ask, id_) for id_ in (101, 151, 201)]
     assert merge(ask, 151, 101) == 200
     assert merge(ask, 201, 151) == 200
@@ -96,12 +101,13 @@ def test_a_merge_of_nothing_is_refused(ask: Asking, body: dict[str, object], sta
 
 
 def test_a_merge_cannot_be_repeated(ask: Asking) -> None:
+    """An assumption: facts 4.3 say only that the outcome of a repeated one is unknown."""
     assert merge(ask, 101, 151) == 200
     assert merge(ask, 101, 151) == 400
 
 
 def test_a_record_takes_in_up_to_250_identities() -> None:
-    """Facts 4.2: from documents alone; that its own is one of them is an assumption."""
+    """Facts 4.2; from documents alone. That its own is one of them is an assumption."""
     ask = Asking(Sandbox(portals=1, contacts=260, clock=Clock(NOON)))
     for number in range(1, 250):
         assert merge(ask, 101, 101 + 50 * number) == 200
@@ -113,6 +119,7 @@ def test_a_record_takes_in_up_to_250_identities() -> None:
 
 @pytest.mark.parametrize("kind", ["companies", "deals", "tickets", "0-5"])
 def test_other_records_are_merged_too(ask: Asking, kind: str) -> None:
+    """Facts 5.2; from documents alone."""
     path = f"/crm/v3/objects/{kind}"
     assert merge(ask, 101, 151, path) == 200
     assert ask("GET", f"{path}/151")[1]["id"] == "101"
@@ -140,7 +147,7 @@ def test_a_merge_moves_associations_to_the_survivor(ask: Asking) -> None:
 @pytest.mark.parametrize("path", [CONTACTS, DATED])
 @pytest.mark.parametrize("by", ["id", "email"])
 def test_a_deleted_contact_is_gone_for_good(ask: Asking, path: str, by: str) -> None:
-    """Facts 5.2: permanent, not in the recycling bin. That its address is free is an assumption."""
+    """Facts 5.2; from documents alone: gone for good. A free address is an assumption."""
     email = address(ask, 151)
     body = {"objectId": "151"} if by == "id" else {"objectId": email, "idProperty": "email"}
     assert ask("POST", f"{path}/gdpr-delete", body) == (204, None)
@@ -164,7 +171,7 @@ def test_the_recycling_bin_is_no_refuge(ask: Asking, by: str) -> None:
 
 @pytest.mark.parametrize("path", [CONTACTS, DATED])
 def test_an_address_that_no_contact_has_is_blocked(ask: Asking, path: str) -> None:
-    """Facts 5.2: a typo has a lasting effect. How HubSpot then answers is an assumption."""
+    """Facts 5.2; from documents alone. How HubSpot then answers is an assumption."""
     body = {"objectId": "Typo@Example.com", "idProperty": "email"}
     assert ask("POST", f"{path}/gdpr-delete", body) == (204, None)
     typo = {"properties": {"email": "typo@example.com"}}
@@ -202,7 +209,7 @@ def test_a_deletion_of_nothing_blocks_nothing(
 
 
 def test_the_dated_form_deletes_any_type_and_the_old_one_contacts(ask: Asking) -> None:
-    """Facts 5.2: the specification has the dated form under contacts only: an assumption."""
+    """Facts 5.2; from documents alone, under contacts only: that any type goes is an assumption."""
     old, dated = "/crm/v3/objects/deals", "/crm/objects/2026-09/deals"
     assert ask("POST", f"{old}/gdpr-delete", {"objectId": "101"})[0] == 404
     assert ask("POST", f"{dated}/gdpr-delete", {"objectId": "101"}) == (204, None)
@@ -214,7 +221,21 @@ def test_the_dated_form_deletes_any_type_and_the_old_one_contacts(ask: Asking) -
 def test_merging_and_deleting_need_the_scope_to_write(
     sandbox: Sandbox, ask: Asking, path: str
 ) -> None:
-    """Facts 5.2."""
+    """Facts 5.2; from documents alone."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, {"crm.objects.contacts.read"})
     assert merge(ask, 101, 151, path) == 403
     assert ask("POST", f"{path}/gdpr-delete", {"objectId": "101"})[0] == 403
+
+
+def test_a_merged_address_is_found_in_any_letters_and_free_when_its_record_goes(
+    ask: Asking,
+) -> None:
+    """An assumption: no document tells of it."""
+    _, lost = ask("POST", CONTACTS, {"properties": {"email": "Lost.One@Example.com"}})
+    merge = {"primaryObjectId": "101", "objectIdToMerge": lost["id"]}
+    assert ask("POST", f"{CONTACTS}/merge", merge)[0] == 200
+    assert ask("GET", f"{CONTACTS}/lost.one@EXAMPLE.com?idProperty=email")[1]["id"] == "101"
+    same = {"properties": {"email": "LOST.ONE@example.com"}}
+    assert ask("POST", CONTACTS, same)[0] == 409
+    assert ask("DELETE", f"{CONTACTS}/101")[0] == 204
+    assert ask("POST", CONTACTS, same)[0] == 201

@@ -29,7 +29,7 @@ from tests.sandbox.conftest import NOON, Connect
 
 @pytest.mark.parametrize("path", MODERN)
 def test_a_code_is_traded_for_tokens_that_work(developer: Developer, path: str) -> None:
-    """Facts 1.7: AccessTokenResponse."""
+    """Facts 1.7, AccessTokenResponse; from documents alone."""
     portal = developer.sandbox.portals[0]
     answer = developer.exchange(developer.code(), path=path)
     assert answer.status_code == 200
@@ -50,7 +50,7 @@ def test_a_code_is_traded_for_tokens_that_work(developer: Developer, path: str) 
 
 
 def test_version_one_answers_with_less(developer: Developer) -> None:
-    """Facts 1.7: no hub_id there."""
+    """Facts 1.7; from documents alone: no hub_id there."""
     issued = developer.exchange(developer.code(), path="/oauth/v1/token").json()
     assert issued.keys() == {"access_token", "expires_in", "refresh_token", "token_type"}
 
@@ -65,6 +65,7 @@ def test_access_tokens_are_opaque_and_vary_in_length_up_to_512(quick: Developer)
 
 
 def test_an_app_may_do_what_was_granted_and_no_more(quick: Developer) -> None:
+    """Facts 4.2; observed by others."""
     token = quick.install()["access_token"]
     assert quick.call(token, "/crm/v3/objects/contacts").status_code == 200
     denied = quick.call(token, "/crm/v3/objects/companies")
@@ -79,7 +80,7 @@ def test_an_installed_app_leaves_the_portals_own_token_the_newest(quick: Develop
 
 
 def test_an_access_token_ends_after_half_an_hour(quick: Developer) -> None:
-    """Facts 4.2: 401 EXPIRED_AUTHENTICATION with the time in its context."""
+    """Facts 1.7, from documents alone; the refusal is that of facts 4.2, observed by others."""
     token, clock = quick.install()["access_token"], quick.sandbox.clock
     clock.advance(1799)
     assert quick.call(token).status_code == 200
@@ -95,7 +96,7 @@ def test_an_access_token_ends_after_half_an_hour(quick: Developer) -> None:
 
 
 def test_a_refresh_token_is_good_again_and_again(quick: Developer) -> None:
-    """Facts 1.7: observed unchanged; the older access token goes on working (an assumption)."""
+    """Facts 1.7; observed by others. That the older access token lives on is an assumption."""
     first = quick.install()
     quick.sandbox.clock.advance(365 * 86_400 // 4)
     second = quick.refresh(first["refresh_token"]).json()
@@ -107,7 +108,7 @@ def test_a_refresh_token_is_good_again_and_again(quick: Developer) -> None:
 
 
 def test_a_refresh_token_may_change_on_each_use(quick: Developer) -> None:
-    """Facts 1.7, a conflict: one site says that it rotates."""
+    """Facts 1.7, a conflict: one site says that it rotates. A third party's word alone."""
     quick.sandbox.desk.rotates = True
     first = quick.install()["refresh_token"]
     second = quick.refresh(first).json()["refresh_token"]
@@ -124,7 +125,7 @@ def test_a_refresh_may_ask_for_less(quick: Developer) -> None:
 
 
 def test_an_app_gets_a_token_for_itself(developer: Developer) -> None:
-    """Facts 1.7 and 6: client_credentials, no refresh_token; it opens no portal."""
+    """Facts 1.7 and 6; from documents alone. That it opens no portal is an assumption."""
     issued = developer.post(
         grant_type="client_credentials", scope="developer.webhooks_journal.read"
     ).json()
@@ -147,7 +148,7 @@ def test_an_app_gets_a_token_for_itself(developer: Developer) -> None:
     ],
 )
 def test_an_access_token_is_introspected(developer: Developer, path: str) -> None:
-    """Facts 1.7 and HubSpot's specification; that the short v3 form works is an assumption."""
+    """Facts 1.7; from documents alone. That the short v3 form works is an assumption."""
     portal = developer.sandbox.portals[0]
     issued = developer.install()
     developer.sandbox.clock.advance(100)
@@ -179,7 +180,7 @@ def test_an_access_token_is_introspected(developer: Developer, path: str) -> Non
 
 
 def test_a_refresh_token_is_introspected(developer: Developer) -> None:
-    """Facts 1.7."""
+    """Facts 1.7; from documents alone."""
     issued = developer.install()
     shown = developer.post(INTROSPECT, token=issued["refresh_token"]).json()
     assert (shown["active"], shown["token_use"]) == (True, "refresh_token")
@@ -189,7 +190,7 @@ def test_a_refresh_token_is_introspected(developer: Developer) -> None:
 
 
 def test_what_is_over_is_only_not_active(quick: Developer) -> None:
-    """Facts 1.7 say so of a revoked token; of others it is an assumption."""
+    """Facts 1.7, from documents alone, of a revoked token; of others it is an assumption."""
     issued = quick.install()
     assert quick.post(INTROSPECT, token="nobody's").json() == {"active": False}
     assert quick.post(INTROSPECT).json() == {"active": False}
@@ -200,6 +201,7 @@ def test_what_is_over_is_only_not_active(quick: Developer) -> None:
 
 
 def test_who_introspects_or_revokes_must_prove_who_it_is(quick: Developer) -> None:
+    """Facts 1.7; from documents alone. The refusal of a wrong secret is that of facts 4.2."""
     token = quick.install()["refresh_token"]
     for path in (INTROSPECT, REVOKE):
         refused(quick.post(path, token=token, client_secret="guess"), "BAD_CLIENT_SECRET")
@@ -210,7 +212,7 @@ def test_who_introspects_or_revokes_must_prove_who_it_is(quick: Developer) -> No
 def test_revoking_ends_the_refresh_token_and_no_access_token(
     developer: Developer, version: str
 ) -> None:
-    """Facts 1.7, observed live: an issued access token stays good to its end."""
+    """Facts 1.7; observed by others: an issued access token stays good to its end."""
     issued = developer.install()
     for _ in range(2):  # RFC 7009: one that is over already is as good as revoked
         answer = developer.post(f"/oauth/{version}/token/revoke", token=issued["refresh_token"])
@@ -222,7 +224,7 @@ def test_revoking_ends_the_refresh_token_and_no_access_token(
 
 
 def test_revoking_an_access_token_changes_nothing(quick: Developer) -> None:
-    """Facts 1.7: it revokes the refresh token; the rest is an assumption."""
+    """Facts 1.7, from documents alone, of the refresh token; the rest is an assumption."""
     issued = quick.install()
     assert quick.post(REVOKE, token=issued["access_token"]).status_code == 200
     assert quick.call(issued["access_token"]).status_code == 200
@@ -230,7 +232,7 @@ def test_revoking_an_access_token_changes_nothing(quick: Developer) -> None:
 
 
 def test_the_old_lookups_name_portal_app_and_scopes(developer: Developer) -> None:
-    """Facts 1.7: the token is in the address."""
+    """Facts 1.7; from documents alone: the token is in the address."""
     issued = developer.install()
     access = developer.client.get(f"/oauth/v1/access-tokens/{issued['access_token']}").json()
     refresh = developer.client.get(f"/oauth/v1/refresh-tokens/{issued['refresh_token']}").json()
@@ -242,7 +244,7 @@ def test_the_old_lookups_name_portal_app_and_scopes(developer: Developer) -> Non
 
 
 def test_the_old_way_to_end_a_refresh_token(developer: Developer) -> None:
-    """Facts 1.7: 204; that an unknown one is a 404 is an assumption."""
+    """Facts 1.7; from documents alone. That an unknown one is a 404 is an assumption."""
     issued = developer.install()
     path = f"/oauth/v1/refresh-tokens/{issued['refresh_token']}"
     assert developer.client.delete(path).status_code == 204
@@ -293,7 +295,7 @@ def test_faults_strike_these_requests_too(quick: Developer) -> None:
 
 
 def test_a_lost_answer_may_have_rotated_the_token(quick: Developer) -> None:
-    """What makes it worth storing the one that was last returned (facts 1.7)."""
+    """What makes it worth storing the one that was last returned (facts 1.7). An assumption."""
     quick.sandbox.desk.rotates = True
     issued = quick.install()
     quick.sandbox.faults.add(Fault("drop_after", path="/oauth", times=1))
@@ -303,7 +305,7 @@ def test_a_lost_answer_may_have_rotated_the_token(quick: Developer) -> None:
 
 
 def test_an_oauth_call_names_no_daily_limit(quick: Developer) -> None:
-    """Facts 3.2: absent for OAuth tokens."""
+    """Facts 3.2; from documents alone."""
     answer = quick.call(quick.install()["access_token"])
     names = {name.lower() for name in answer.headers}
     assert "x-hubspot-ratelimit-max" in names
@@ -314,7 +316,7 @@ def test_an_oauth_call_names_no_daily_limit(quick: Developer) -> None:
 def test_the_burst_limit_is_that_of_the_apps_distribution(
     sandbox: Sandbox, inside: Connect, distribution: str, most: str
 ) -> None:
-    """Facts 3.1."""
+    """Facts 3.1; from documents alone."""
     developer = planner(sandbox, inside, distribution=distribution)
     answer = developer.call(developer.install()["access_token"])
     assert answer.headers["x-hubspot-ratelimit-max"] == most
@@ -345,7 +347,7 @@ def at_once(call):
     gate = Barrier(16)
 
     def go(_: int):
-        gate.wait()
+        gate.wait(30)
         return call()
 
     with ThreadPoolExecutor(16) as pool:
@@ -368,7 +370,7 @@ ASKABLE = sorted(scope for scope in FULL_SCOPES if scope != "oauth")
 def test_nobody_is_granted_more_than_was_asked_or_less_than_was_required(
     required, optional
 ) -> None:
-    """Facts 6: required is granted or the install is blocked, optional as the tier allows."""
+    """Facts 6; from documents alone: required or blocked, optional as the tier allows."""
     sandbox = Sandbox(portals=2, contacts=0, clock=Clock(NOON))
     app = sandbox.register_app(
         "Planner", redirect_uris=[CALLBACK], required=required, optional=optional
@@ -391,3 +393,17 @@ def sandbox_client(sandbox: Sandbox):
     import httpx
 
     return httpx.Client(base_url="https://api.hubapi.com", transport=sandbox.transport())
+
+
+def test_the_users_of_a_portal_stay_whatever_becomes_of_its_first_token(inside, sandbox) -> None:
+    """Nothing of HubSpot's: a portal's people follow from its seed."""
+    app = sandbox.register_app("Planner", redirect_uris=[CALLBACK], required=[READ])
+    developer = Developer(app, inside(sandbox, None), sandbox)
+    token = developer.install()["access_token"]
+    portal_id = sandbox.portals[0].portal_id
+    path = f"/oauth/v1/access-tokens/{token}"
+    before = developer.client.get(path).json()
+    sandbox.remove_user(portal_id)
+    sandbox.rotate(portal_id, later=True)
+    sandbox.cancel_rotation(portal_id)
+    assert developer.client.get(path).json() == before

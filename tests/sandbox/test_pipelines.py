@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hsagency.sandbox import Clock, Request, Sandbox
 from hsagency.sandbox.names import DEAL_STAGES
+from tests.sandbox.asking import Asking
 
 OLD, DATED = "/crm/v3/pipelines/deals", "/crm/pipelines/2026-09/deals"
 FORMS = [OLD, "/crm/pipelines/2026-03/0-3", DATED]
@@ -36,7 +37,7 @@ def labels(client, path: str = f"{DATED}/renewals") -> list[str]:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_pipeline_lives_from_creation_to_deletion(client, path: str) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     made = client.post(path, json=RENEWALS)
     assert made.status_code == 201
     one = f"{path}/{made.json()['id']}"
@@ -56,7 +57,7 @@ def test_a_pipeline_lives_from_creation_to_deletion(client, path: str) -> None:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_stage_lives_from_creation_to_deletion(client, path: str) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     client.post(path, json=NAMED)
     stages = f"{path}/renewals/stages"
     made = client.post(stages, json=OPEN | {"label": "Offer", "displayOrder": 7})
@@ -73,7 +74,11 @@ def test_a_stage_lives_from_creation_to_deletion(client, path: str) -> None:
 
 
 def test_the_seeded_records_are_in_stages_that_exist(client) -> None:
-    """Facts 5.1; the ids of the stages are those of HubSpot's own default pipelines."""
+    """
+    Facts 5.1; the ids of the stages are those of HubSpot's own default pipelines.
+
+    From documents alone.
+    """
     deals = client.get(f"{DATED}/default").json()
     assert [one["id"] for one in deals["stages"]] == list(DEAL_STAGES)
     assert [one["metadata"]["isClosed"] for one in deals["stages"]].count("true") == 2
@@ -291,7 +296,11 @@ def test_contacts_and_companies_show_a_pipeline_and_products_have_none(client) -
 
 
 def test_the_scopes_of_an_object_cover_its_pipelines(client, sandbox: Sandbox) -> None:
-    """Facts 6: there is no crm.pipelines.deals, and tickets have one scope for everything."""
+    """
+    Facts 6: there is no crm.pipelines.deals, and tickets have one scope for everything.
+
+    From documents alone.
+    """
     portal = sandbox.portals[0].portal_id
     sandbox.set_scopes(portal, ["crm.schemas.deals.write"])
     assert client.post(DATED, json=NAMED).status_code == 201
@@ -344,3 +353,47 @@ def send(sandbox: Sandbox, method: str, path: str, body: dict | None = None) -> 
         body=json.dumps(body or {}).encode(),
     )
     return json.loads(sandbox.handle(request).body or b"{}")
+
+
+def test_a_pipeline_goes_though_its_property_went_before(enterprise: Asking) -> None:
+    """An assumption."""
+    stages = [{"label": "Only", "displayOrder": 0, "metadata": {"state": "CLOSED"}}]
+    own = [
+        {"name": name, "label": name, "type": "string", "fieldType": "text"}
+        for name in ("name", "hs_pipeline")
+    ]
+    labels = {"singular": "Boat", "plural": "Boats"}
+    body = {"name": "boats", "labels": labels, "primaryDisplayProperty": "name",
+            "requiredProperties": ["name"], "properties": own}  # fmt: skip
+    assert enterprise("POST", "/crm/v3/schemas", body)[0] == 201
+    pipeline = {"label": "Trips", "displayOrder": 0, "stages": stages}
+    status, made = enterprise("POST", "/crm/v3/pipelines/boats", pipeline)
+    assert status == 201
+    assert enterprise("DELETE", "/crm/v3/properties/boats/hs_pipeline")[0] == 204
+    assert enterprise("DELETE", f"/crm/v3/pipelines/boats/{made['id']}")[0] == 204
+    assert enterprise("GET", "/crm/v3/pipelines/boats")[1] == {"results": []}
+
+
+def test_a_property_has_so_many_options_and_a_pipeline_so_many_stages(enterprise: Asking) -> None:
+    """From HubSpot's help pages alone; looking for doubles takes time that grows with them."""
+
+    def options(count: int) -> int:
+        listed = [{"label": f"l{n}", "value": f"v{n}"} for n in range(count)]
+        body = {"name": f"many_{count}", "label": "x", "type": "enumeration", "fieldType": "select",
+                "groupName": "dealinformation", "options": listed}  # fmt: skip
+        return enterprise("POST", "/crm/v3/properties/deals", body)[0]
+
+    def stages(count: int) -> int:
+        listed = [
+            {"label": f"l{n}", "displayOrder": n, "metadata": {"probability": "0.5"}}
+            for n in range(count)
+        ]
+        body = {"label": f"p{count}", "displayOrder": 0, "stages": listed}
+        status, made = enterprise("POST", "/crm/v3/pipelines/deals", body)
+        if status == 201:
+            more = f"/crm/v3/pipelines/deals/{made['id']}/stages"
+            assert enterprise("POST", more, listed[0] | {"label": "more"})[0] == 400
+        return status
+
+    assert [options(5_000), options(5_001)] == [201, 400]
+    assert [stages(100), stages(101)] == [201, 400]

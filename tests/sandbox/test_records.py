@@ -1,3 +1,9 @@
+"""
+Records: made, listed, read, changed, archived and linked (facts 4.2, 5.1, 5.2 and 5.3).
+
+Paths and bodies rest on documents alone where a test does not say more.
+"""
+
 import json
 
 import pytest
@@ -20,6 +26,7 @@ def get(sandbox: Sandbox, target: str) -> dict:
 
 @given(limit=st.integers(1, 100), contacts=st.integers(0, 130))
 def test_all_pages_together_are_all_contacts_exactly_once(limit: int, contacts: int) -> None:
+    """Facts 5.1 for the path; paging rests on documents alone."""
     sandbox = Sandbox(portals=1, contacts=contacts, limits=False)
     ids, after = [], "0"
     while True:
@@ -35,6 +42,7 @@ def test_all_pages_together_are_all_contacts_exactly_once(limit: int, contacts: 
 
 @given(gone=st.sets(st.integers(0, 59)), limit=st.integers(1, 20))
 def test_paging_holds_when_records_go_in_between(gone: set[int], limit: int) -> None:
+    """An assumption: no document says what becomes of a cursor then."""
     sandbox = Sandbox(portals=1, contacts=60)
     everyone = [101 + 50 * n for n in range(60)]
     kept = [id_ for n, id_ in enumerate(everyone) if n not in gone]
@@ -62,6 +70,7 @@ def archive(sandbox: Sandbox, ids: list[int]) -> None:
 
 @pytest.mark.parametrize("path", [OLD, DATED, "/crm/objects/2026-03/0-1"])
 def test_a_contact_lives_from_create_to_archive(client, path: str) -> None:
+    """Facts 5.1 and 5.2; from documents alone. The 404 of facts 4.2 was observed by others."""
     created = client.post(path, json={"properties": {"email": "Ann@Example.com", "city": "Ulm"}})
     assert created.status_code == 201
     record = f"{path}/{created.json()['id']}"
@@ -89,6 +98,7 @@ def test_a_contact_lives_from_create_to_archive(client, path: str) -> None:
 
 
 def test_an_address_belongs_to_one_contact(client) -> None:
+    """Facts 4.2; observed by others. That a change is refused alike is an assumption."""
     first, second = client.get(DATED, params={"limit": 2}).json()["results"]
     taken = {"properties": {"email": first["properties"]["email"].upper()}}
     for answer in (client.post(DATED, json=taken), client.patch(f"{DATED}/151", json=taken)):
@@ -112,6 +122,7 @@ def test_an_address_belongs_to_one_contact(client) -> None:
     ],
 )
 def test_a_bad_record_is_refused_and_not_kept(client, body: object, code: str | None) -> None:
+    """Facts 4.2; from documents alone. The codes are those that others have observed."""
     content = body if isinstance(body, str) else json.dumps(body)
     answer = client.post(DATED, content=content)
     assert (answer.status_code, answer.json()["category"]) == (400, "VALIDATION_ERROR")
@@ -133,7 +144,7 @@ def test_a_bad_record_is_refused_and_not_kept(client, body: object, code: str | 
 def test_a_value_must_be_of_its_propertys_type(
     sandbox: Sandbox, kind: str, name: str, good: tuple[object], bad: tuple[object], code: str
 ) -> None:
-    """The codes are those that others have observed; which texts are numbers is an assumption."""
+    """The codes were observed by others; which texts are numbers is an assumption (facts 4.2)."""
     ask, path = Asking(sandbox), f"/crm/v3/objects/{kind}/101"
     for value in good:
         assert ask("PATCH", path, {"properties": {name: value}})[0] == 200, value
@@ -146,11 +157,13 @@ def test_a_value_must_be_of_its_propertys_type(
 
 @pytest.mark.parametrize("query", ["limit=101", "limit=0", "limit=ten", "after=x", "limit=-1"])
 def test_a_page_that_makes_no_sense_is_refused(client, query: str) -> None:
+    """Facts 4.2; from documents alone. That 100 is the most is HubSpot's guide's."""
     answer = client.get(f"{OLD}?{query}")
     assert (answer.status_code, answer.json()["category"]) == (400, "VALIDATION_ERROR")
 
 
 def test_ids_and_types_that_do_not_exist_are_refused(client) -> None:
+    """Facts 4.2: the 404 was observed by others. That the rest is a 400 is an assumption."""
     assert client.get("/crm/v3/objects/unicorns").status_code == 400
     assert client.get(f"{OLD}/x", params={"idProperty": "phone"}).status_code == 400
     for missing in ("7", "abc", "9" * 5000):
@@ -158,12 +171,14 @@ def test_ids_and_types_that_do_not_exist_are_refused(client) -> None:
 
 
 def test_half_a_surrogate_pair_does_not_break_the_answer(client) -> None:
+    """An assumption."""
     answer = client.post(DATED, content=b'{"properties": {"city": "\\ud800"}}')
     assert (answer.status_code, answer.json()["properties"]["city"]) == (201, "?")
 
 
 @pytest.mark.parametrize(("kind", "name"), [("companies", "domain"), ("deals", "dealname")])
 def test_companies_and_deals_are_there_too(client, kind: str, name: str) -> None:
+    """Facts 5.1; from documents alone."""
     for path in (f"/crm/v3/objects/{kind}", f"/crm/objects/2026-09/{kind}"):
         results = client.get(path).json()["results"]
         assert len(results) == 3
@@ -171,12 +186,14 @@ def test_companies_and_deals_are_there_too(client, kind: str, name: str) -> None
 
 
 def test_the_link_to_the_next_page_stays_on_the_host_that_was_asked(client) -> None:
+    """From documents alone (facts 5.1 for the path)."""
     link = client.get(DATED, params={"limit": 5}).json()["paging"]["next"]["link"]
     assert link == f"https://api.hubapi.com{DATED}?limit=5&after=301"
     assert len(client.get(link).json()["results"]) == 5
 
 
 def test_the_recycling_bin_is_listed_apart(client) -> None:
+    """Facts 5.2: the bin; from documents alone."""
     assert client.delete(f"{DATED}/151").status_code == 204
     (gone,) = client.get(DATED, params={"archived": "true"}).json()["results"]
     assert (gone["id"], gone["archived"], "archivedAt" in gone) == ("151", True, True)
@@ -185,6 +202,7 @@ def test_the_recycling_bin_is_listed_apart(client) -> None:
 
 
 def test_a_deal_has_no_unique_property_and_takes_plain_values(client) -> None:
+    """Facts 5.1; from documents alone. That plain values become texts is an assumption."""
     deal = {"properties": {"dealname": "Renewal", "amount": 12.5, "description": True}}
     made = [client.post("/crm/v3/objects/deals", json=deal) for _ in range(2)]
     assert [answer.status_code for answer in made] == [201, 201]
@@ -205,7 +223,7 @@ def test_a_deal_has_no_unique_property_and_takes_plain_values(client) -> None:
     ],
 )  # fmt: skip
 def test_a_type_has_several_names(client, kind: str, name: str) -> None:
-    """Facts 5.1: a name or an id; that the singular and capitals do too is an assumption."""
+    """Facts 5.1; from documents alone. That the singular and capitals do too is an assumption."""
     for path in (f"/crm/v3/objects/{kind}", f"/crm/objects/2026-09/{kind}"):
         first = client.get(path).json()["results"][0]
         assert (first["id"], bool(first["properties"][name])) == ("101", True)
@@ -213,7 +231,7 @@ def test_a_type_has_several_names(client, kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("version", ["v3/objects", "objects/2026-03", "objects/2026-09"])
 def test_a_custom_object_has_several_names(sandbox: Sandbox, version: str) -> None:
-    """Facts 5.1."""
+    """Facts 5.1; from documents alone. Letters of a unique value in either case: an assumption."""
     ask, portal_id = Asking(sandbox, index=1), sandbox.portals[1].portal_id
     new = {"properties": {"name": "Depot in Ulm", "code": "ULM-1"}}
     status, made = ask("POST", f"/crm/{version}/locations", new)
@@ -231,7 +249,7 @@ def test_a_custom_object_has_several_names(sandbox: Sandbox, version: str) -> No
 
 
 def test_a_record_needs_its_required_and_its_own_values(sandbox: Sandbox) -> None:
-    """Facts 4.2; the answer to a value that is taken is an assumption but for e-mail."""
+    """Facts 4.2; from documents alone. The answer to a value that is taken is an assumption."""
     ask, path = Asking(sandbox, index=1), "/crm/v3/objects/locations"
     status, answer = ask("POST", path, {"properties": {"code": "ULM-1"}})
     assert (status, answer["errors"][0]["code"]) == (400, "MISSING_REQUIRED_PROPERTY")
@@ -248,7 +266,7 @@ def test_a_record_needs_its_required_and_its_own_values(sandbox: Sandbox) -> Non
 
 @pytest.mark.parametrize("path", [OLD, DATED])
 def test_a_record_is_changed_and_archived_by_a_unique_property(client, path: str) -> None:
-    """Facts 5.3: idProperty names the property whose value is in the path."""
+    """Facts 5.3; from documents alone: idProperty names the property whose value is in the path."""
     email = client.get(f"{path}/151").json()["properties"]["email"]
     record, by = f"{path}/{email}", {"idProperty": "email"}
     changed = client.patch(record, params=by, json={"properties": {"city": "Ulm"}})
@@ -294,7 +312,7 @@ def test_a_history_keeps_the_newest_values(sandbox: Sandbox) -> None:
 
 
 def test_a_read_that_lags_behind_sees_records_as_they_were(sandbox: Sandbox) -> None:
-    """Facts 4.3: reads may lag behind writes."""
+    """Facts 4.3: others observed lags of schemas and labels; that records lag is an assumption."""
     ask = Asking(sandbox)
     ask("PATCH", f"{OLD}/151", {"properties": {"city": "Ulm"}})
     before = ask("GET", f"{OLD}?limit=50&properties=city&propertiesWithHistory=city")[1]
@@ -398,3 +416,12 @@ def test_a_read_calls_a_custom_type_by_the_name_that_no_other_portal_shares(
     read = ask("GET", f"{OLD}/101?associations=locations")[1]["associations"]
     name = f"p{sandbox.portals[1].portal_id}_locations"
     assert site in [one["id"] for one in read[name]["results"]]
+
+
+def test_nobody_takes_an_address_by_claiming_it_as_a_further_one(ask: Asking) -> None:
+    """An assumption: only merging writes further addresses."""
+    path = f"{DATED}/101"
+    _, victim = ask("GET", f"{DATED}/151")
+    email = victim["properties"]["email"]
+    assert ask("PATCH", path, {"properties": {"hs_additional_emails": email}})[0] == 400
+    assert ask("GET", f"{DATED}/{email}?idProperty=email")[1]["id"] == "151"

@@ -1,8 +1,13 @@
-"""The sandbox from a command line of its own: without click, and without anything installed."""
+"""
+The sandbox from a command line of its own: without click, and without anything installed.
+
+Nothing here is HubSpot's.
+"""
 
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -20,7 +25,9 @@ from hsagency.sandbox import Sandbox
 from hsagency.sandbox.__main__ import VARIANTS, main, parser
 from hsagency.sandbox.api import ROUTES
 from hsagency.sandbox.serving.ledger_file import LedgerFile
+from hsagency.sandbox.serving.running import run
 from hsagency.sandbox.surface import methods, surface, surface_as_text
+from tests.sandbox.patience import patience
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,10 +50,11 @@ def bare(*args: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], list
     )
     with process:
         lines: list[str] = []
-        for line in process.stdout:
-            lines.append(line.strip())
-            if "Stop it with" in line:
-                break
+        with patience(process.kill):
+            for line in process.stdout:
+                lines.append(line.strip())
+                if "Stop it with" in line:
+                    break
         try:
             yield process, lines
         finally:
@@ -264,3 +272,57 @@ def test_the_module_is_a_program(tmp_path: Path) -> None:
     )
     for words in ("--portals 3 --csv clients.csv", "[[fault]]", "/_sandbox/faults", "--speed"):
         assert words in done.stdout
+
+
+def test_a_ledger_that_cannot_be_written_says_so_once(
+    client: httpx.Client, sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, told = tmp_path / "calls.jsonl", []
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with LedgerFile(path, on_failure=lambda: told.append(1)) as file:
+        sandbox.watch(file.write)
+        client.get(CONTACTS)
+        written = path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (written, most))
+        try:
+            client.get(CONTACTS)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+        client.get(CONTACTS)
+        assert path.stat().st_size == written, "no line after a hole"
+    assert (told, str(file.failure) in caplog.text) == ([1], True)
+    assert len(sandbox.ledger(sandbox.portals[0].portal_id)) == 3
+
+
+def test_the_command_ends_when_its_ledger_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    program = f"{sys.executable} -B -m hsagency.sandbox --portals 1 --ledger {path}"
+    command = ["/bin/sh", "-c", f"ulimit -f 1; exec {program}"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with patience(process.kill):
+            url = next(
+                word for line in process.stdout for word in line.split() if "http://" in word
+            )
+        try:
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                while process.poll() is None and client.get(CONTACTS).status_code == 401:
+                    continue
+        except httpx.TransportError:
+            process.wait(30)
+        finally:
+            process.kill()
+        error = process.stderr.read()
+    assert process.returncode == 1
+    assert "calls.jsonl could not be written" in error
+
+
+def test_a_client_list_that_is_in_the_way_leaves_no_ledger_behind(tmp_path: Path) -> None:
+    taken, ledger = tmp_path / "clients.csv", tmp_path / "calls.jsonl"
+    taken.write_text("real", "utf-8")
+    with pytest.raises(SandboxError, match="something else"):
+        run(portals=1, csv=taken, ledger=ledger, announce=str)
+    assert not ledger.exists()

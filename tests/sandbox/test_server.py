@@ -1,7 +1,10 @@
+"""The server on its socket: who is answered, and how it ends; of HubSpot's only facts 4.2's 414."""
+
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +18,9 @@ import pytest
 
 from hsagency.errors import SandboxError
 from hsagency.sandbox import Fault, Sandbox, serve
+from hsagency.sandbox.serving.server import CONNECTIONS_MAX
+from tests.sandbox.conftest import bearer
+from tests.sandbox.patience import patience
 
 CONTACTS = "/crm/objects/2026-09/contacts"
 ROOT = Path(__file__).resolve().parents[2]
@@ -277,9 +283,10 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Sign
     )
     with process:
         lines: list[str] = []
-        while not lines or "Stop it with" not in lines[-1]:
-            lines.append(process.stdout.readline())
-            assert lines[-1], process.stderr.read()
+        with patience(process.kill):
+            while not lines or "Stop it with" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert lines[-1], process.stderr.read()
         url = next(word for word in lines[1].split() if word.startswith("http"))
         token = csv.read_text().splitlines()[1].split(",")[1]
         headers = {"authorization": f"Bearer {token}"}
@@ -296,3 +303,67 @@ def test_importing_the_sandbox_does_not_import_httpx() -> None:
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
     )
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200), ("LOCALHOST:1", 200), ("[::1]:80", 200), ("api.hubapi.localhost", 200),
+        ("api-eu1.hubapi.localhost:8080", 200), ("evil.example", 421), ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421), ("evil.example:80", 421), ("", 421),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", [CONTACTS, "/_sandbox/portals"])
+def test_a_request_under_a_name_that_is_not_this_machines_is_refused(
+    sandbox: Sandbox, host: str, status: int, path: str
+) -> None:
+    """A page in a browser can have its own name lead to loopback."""
+    with serve(sandbox) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+        headers = bearer(sandbox.portals[0].token) | {
+            "X-Sandbox-Key": server.control_key,
+            "Host": host,
+        }
+        assert client.get(path, headers=headers).status_code == status
+    entered = len(sandbox.ledger(sandbox.portals[0].portal_id))
+    assert entered == (status == 200 and path == CONTACTS)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_caller_who_resets_at_once_leaves_no_trace_on_the_screen(
+    sandbox: Sandbox, capfd: pytest.CaptureFixture[str], tls
+) -> None:
+    with serve(sandbox, tls=tls) as server:
+        where = urlsplit(server.url)
+        for _ in range(20):
+            caller = socket.create_connection((where.hostname, where.port))
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            caller.close()
+        trusted = ssl.create_default_context(cadata=server.ca_pem) if tls else True
+        with httpx.Client(verify=trusted, trust_env=False) as client:
+            assert client.get(server.url).status_code == 401
+    assert capfd.readouterr().err == ""
+
+
+def test_there_is_a_last_connection_and_a_place_for_another_when_one_has_gone(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(sandbox) as server:
+        where = urlsplit(server.url)
+        held = [
+            socket.create_connection((where.hostname, where.port)) for _ in range(CONNECTIONS_MAX)
+        ]
+        with socket.create_connection((where.hostname, where.port), timeout=30) as one_more:
+            assert one_more.recv(1) == b""
+        for one in held:
+            one.close()
+        with httpx.Client(trust_env=False) as client:
+            while not answered(client, server.url):  # until the threads of the others have ended
+                continue
+    assert "another one was closed" in caplog.text
+
+
+def answered(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).status_code == 401
+    except httpx.TransportError:
+        return False
