@@ -77,13 +77,15 @@ def hosting(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Hos
             while True:
                 connection, _ = listener.accept()
                 script = scripts[min(len(threads), len(scripts) - 1)]
-                threads.append(threading.Thread(target=serve, args=(connection, script)))
+                threads.append(
+                    threading.Thread(target=serve, args=(connection, script), daemon=True)
+                )
                 threads[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         scheme = "https" if tls else "http"
         host.url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
-        accepting = threading.Thread(target=accept)
+        accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
         try:
             yield host

@@ -318,11 +318,14 @@ def test_threads_get_their_own_answers_over_sixteen_connections_at_most(wire: Ma
                 wrong.append(path)
 
     with hosting(echo) as host, client(wire, host) as caller:
-        threads = [threading.Thread(target=call, args=(number,)) for number in range(32)]
+        threads = [
+            threading.Thread(target=call, args=(number,), daemon=True) for number in range(32)
+        ]
         for one in threads:
             one.start()
         for one in threads:
-            one.join()
+            one.join(30)
+        assert not any(one.is_alive() for one in threads)
         assert wrong == []
         assert len(host.heard) <= 16
 
