@@ -1,3 +1,9 @@
+"""
+Details of an account, introspection and daily usage (facts 1.5, 2.1 and 2.3).
+
+Their fields rest on documents alone where a test does not say that others have observed them.
+"""
+
 from datetime import UTC, datetime
 
 import pytest
@@ -25,7 +31,7 @@ REQUIRED = {
 def test_details_have_all_required_fields_and_a_name_only_since_2026_09(
     client, sandbox: Sandbox, version: str
 ) -> None:
-    """Facts 2.1: the required fields, and two optional ones that rest on documents alone."""
+    """Facts 2.1: the required fields, and two optional ones; from documents alone."""
     details = client.get(f"/account-info/{version}/details").json()
     named = {"portalName", "createdAt"} if version >= "2026-09" and version != "v3" else set()
     assert details.keys() == REQUIRED | named
@@ -36,14 +42,14 @@ def test_details_have_all_required_fields_and_a_name_only_since_2026_09(
 def test_details_may_lack_the_name_as_they_do_on_live_portals(
     client, sandbox: Sandbox, version: str
 ) -> None:
-    """Facts 2.1: portalName was not seen in any published live answer."""
+    """Facts 2.1; observed by others: no published live answer has portalName."""
     sandbox.alter(sandbox.portals[0].portal_id, portal_names=False)
     details = client.get(f"/account-info/{version}/details").json()
     assert details.keys() == REQUIRED
 
 
 def test_details_follow_what_is_changed_about_an_account(client, sandbox: Sandbox) -> None:
-    """Facts 2.1."""
+    """Facts 2.1; from documents alone."""
     altered = sandbox.alter(
         sandbox.portals[0].portal_id,
         name="Acme Holding",
@@ -68,6 +74,7 @@ def test_details_follow_what_is_changed_about_an_account(client, sandbox: Sandbo
 
 
 def test_the_offset_of_a_portal_follows_daylight_saving(inside) -> None:
+    """Facts 2.1; from documents alone."""
     sandbox = Sandbox(portals=10, clock=Clock(datetime(2026, 7, 1, tzinfo=UTC)), contacts=0)
     portal = next(p for p in sandbox.portals if p.time_zone == "America/New_York")
 
@@ -82,6 +89,7 @@ def test_the_offset_of_a_portal_follows_daylight_saving(inside) -> None:
 
 
 def test_a_token_can_be_introspected_without_a_bearer_header(inside, sandbox: Sandbox) -> None:
+    """Facts 1.5; from documents alone. That no header tells of limits is an assumption."""
     portal = sandbox.portals[1]
     client = inside(sandbox, None)
     info = client.post(INTROSPECTION, json={"tokenKey": portal.token})
@@ -98,6 +106,7 @@ def test_introspection_tells_nothing_about_a_token_that_is_unknown_or_dead(
     inside,
     sandbox: Sandbox,
 ) -> None:
+    """An assumption: facts 1.5 name no refusal."""
     sandbox.revoke(sandbox.portals[0].portal_id)
     client = inside(sandbox, sandbox.portals[1].token)
     for token in (sandbox.portals[0].token, "pat-na1-nobody"):
@@ -109,6 +118,7 @@ def test_introspection_tells_nothing_about_a_token_that_is_unknown_or_dead(
 def test_daily_usage_counts_private_apps_and_leaves_service_keys_out(
     inside, sandbox: Sandbox
 ) -> None:
+    """Facts 2.3; observed by others. What the older sibling counts rests on documents alone."""
     portal_id = sandbox.portals[0].portal_id
     private, key = (sandbox.issue(portal_id, kind=k) for k in ("private_app", "service_key"))
     for token, calls in ((private.token, 3), (key.token, 5)):
@@ -126,7 +136,7 @@ def test_daily_usage_counts_private_apps_and_leaves_service_keys_out(
 
 
 def test_the_beta_counts_all_types_of_app_and_says_which(inside, sandbox: Sandbox) -> None:
-    """Facts 2.3, from documents alone."""
+    """Facts 2.3; from documents alone."""
     portal = sandbox.portals[0]
     made = {
         "LEGACY_PRIVATE_APP": (sandbox.issue(portal.portal_id, kind="private_app"), 2),
@@ -149,7 +159,7 @@ def test_the_beta_counts_all_types_of_app_and_says_which(inside, sandbox: Sandbo
 def test_a_count_that_failed_says_so_and_means_nothing(
     client, sandbox: Sandbox, status: str
 ) -> None:
-    """Facts 2.3: only SUCCESS and CACHED are to be trusted. That the others say 0 is assumed."""
+    """Facts 2.3; from documents alone. That a count which failed says 0 is an assumption."""
     portal_id = sandbox.portals[0].portal_id
     sandbox.spend(portal_id, 700)
     sandbox.alter(portal_id, usage_status=status)
@@ -161,7 +171,7 @@ def test_a_count_that_failed_says_so_and_means_nothing(
 
 
 def test_a_cached_count_is_the_last_one_that_was_made(client, sandbox: Sandbox) -> None:
-    """Facts 2.3, from documents alone."""
+    """Facts 2.3; from documents alone."""
     portal_id, path = sandbox.portals[0].portal_id, f"/account-info/2026-09/{DAILY}"
     sandbox.spend(portal_id, 700)
     (counted,) = client.get(path).json()["results"]
@@ -175,25 +185,8 @@ def test_a_cached_count_is_the_last_one_that_was_made(client, sandbox: Sandbox) 
     assert fresh["collectedAt"] > counted["collectedAt"]
 
 
-def test_a_rotated_token_is_dead_at_once_or_after_its_grace(inside, sandbox: Sandbox) -> None:
-    portal = sandbox.portals[0]
-    second = sandbox.rotate(portal.portal_id)
-    third = sandbox.rotate(portal.portal_id, expire_in=7 * 86_400)
-    assert statuses(inside, sandbox, portal.token, second.token, third.token) == [401, 200, 200]
-    sandbox.clock.advance(7 * 86_400)
-    assert statuses(inside, sandbox, portal.token, second.token, third.token) == [401, 401, 200]
-    assert sandbox.portals[0].token == third.token
-    assert (third.app_id, third.kind) == (portal.credential.app_id, portal.kind)
-
-
-def test_rotation_does_not_bring_a_revoked_token_back(inside, sandbox: Sandbox) -> None:
-    portal = sandbox.portals[0]
-    sandbox.revoke(portal.portal_id)
-    fresh = sandbox.rotate(portal.portal_id, expire_in=60)
-    assert statuses(inside, sandbox, portal.token, fresh.token) == [401, 200]
-
-
 def test_details_of_the_spare_portal_can_be_wrong_too(inside, sandbox: Sandbox) -> None:
+    """The name of a portal that is struck is that of facts 2.1; the fault is nobody's but ours."""
     sandbox.faults.add(Fault(kind="wrong_portal"))
     details = inside(sandbox, sandbox.spare.token).get("/account-info/v3/details").json()
     assert details["portalId"] == sandbox.portals[0].portal_id
@@ -201,6 +194,7 @@ def test_details_of_the_spare_portal_can_be_wrong_too(inside, sandbox: Sandbox) 
 
 @pytest.mark.parametrize("claims", [None, 123])
 def test_details_can_name_the_wrong_portal(inside, sandbox: Sandbox, claims: int | None) -> None:
+    """The name of a portal that is struck is that of facts 2.1; the fault is nobody's but ours."""
     portal = sandbox.portals[0]
     sandbox.faults.add(Fault(kind="wrong_portal", portal_id=portal.portal_id, claims=claims))
     client = inside(sandbox, portal.token)
@@ -211,11 +205,6 @@ def test_details_can_name_the_wrong_portal(inside, sandbox: Sandbox, claims: int
         sandbox.portals[1].portal_id
     )
     assert got == (claims or sandbox.spare.portal_id)
-
-
-def statuses(inside, sandbox: Sandbox, *tokens: str) -> list[int]:
-    path = "/account-info/v3/details"
-    return [inside(sandbox, token).get(path).status_code for token in tokens]
 
 
 def test_introspection_of_static_credentials_knows_no_oauth_token(quick: Developer) -> None:

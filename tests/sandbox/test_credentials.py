@@ -1,4 +1,8 @@
-"""Static credentials: what they are, how they are rotated, and what makes them fail."""
+"""
+Static credentials: what they are, how they are rotated, and what makes them fail.
+
+Facts 1.1 to 1.5, 4.2 and 9.6; from documents alone where a test says no more.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +108,7 @@ def test_rotate_and_expire_now_ends_the_old_token_at_once(
 def test_rotate_and_expire_later_leaves_the_old_token_seven_days(
     inside, sandbox: Sandbox, portal_id: int
 ) -> None:
-    """Facts 1.1. That it then answers like an unknown one is an assumption (facts 9.6)."""
+    """Facts 1.1; from documents alone. What it is told afterwards is an assumption (9.6)."""
     old = sandbox.portals[0].token
     fresh = sandbox.rotate(portal_id, later=True)
     sandbox.clock.advance(7 * 86_400 - 1)
@@ -211,7 +215,7 @@ def test_a_token_cannot_live_on_for_an_impossible_time(
 def test_scopes_edited_in_the_app_apply_to_the_tokens_in_use(
     inside, sandbox: Sandbox, portal_id: int
 ) -> None:
-    """Facts 1.1: no new token is needed. Reported otherwise by one blog."""
+    """Facts 1.1; from documents alone, which one blog contradicts: no new token is needed."""
     old = sandbox.portals[0].credential
     fresh = sandbox.rotate(portal_id, later=True)
     other = sandbox.issue(portal_id, kind="service_key")
@@ -222,7 +226,7 @@ def test_scopes_edited_in_the_app_apply_to_the_tokens_in_use(
 
 
 def test_a_token_can_be_revealed_again(sandbox: Sandbox, portal_id: int) -> None:
-    """Facts 1.1."""
+    """Facts 1.1; from documents alone."""
     first = sandbox.portals[0].credential
     newest = sandbox.issue(portal_id)
     assert sandbox.reveal(portal_id) == newest.token
@@ -303,3 +307,13 @@ def test_a_revoked_token_stays_dead_when_the_clock_moves_on(
     sandbox.clock.advance(timedelta(days=30).total_seconds())
     first = sandbox.portals[0].credentials[0].token
     assert statuses(inside, sandbox, first, other.token) == [401, 200]
+
+
+def test_rotation_does_not_bring_a_revoked_token_back(
+    inside, sandbox: Sandbox, portal_id: int
+) -> None:
+    """An assumption: facts 1.1 tell of the grace of a token that was alive."""
+    old = sandbox.portals[0].token
+    sandbox.revoke(portal_id)
+    fresh = sandbox.rotate(portal_id, expire_in=60)
+    assert statuses(inside, sandbox, old, fresh.token) == [401, 200]
