@@ -1,4 +1,9 @@
-"""The consent page in a real browser, by keyboard alone, with the network refused."""
+"""
+The consent page in a real browser, by keyboard alone, with the network refused (facts 6).
+
+Where the page leads rests on documents alone; what it looks like and how it is used is the
+sandbox's own.
+"""
 
 from __future__ import annotations
 
@@ -161,6 +166,7 @@ def on(text: str) -> Callable[[Page], bool]:
 
 
 def test_an_account_is_picked_and_connected_by_keyboard(install: Install) -> None:
+    """Facts 6; from documents alone: a code and the same state come back."""
     page = install.open()
     portals = install.sandbox.portals
     until(page, "Tab", lambda page: page.evaluate(f"{FOCUSED}.type") == "radio")
@@ -178,6 +184,7 @@ def test_an_account_is_picked_and_connected_by_keyboard(install: Install) -> Non
 
 
 def test_cancel_leads_back_without_an_account(install: Install) -> None:
+    """Facts 6; from documents alone: a redirect with an error."""
     page = install.open()
     until(page, "Tab", on("Cancel"))
     page.keyboard.press("Enter")
@@ -188,6 +195,7 @@ def test_cancel_leads_back_without_an_account(install: Install) -> None:
 
 
 def test_without_an_account_the_browser_asks_for_one(install: Install) -> None:
+    """An assumption."""
     page = install.open()
     until(page, "Tab", on("Connect app"))
     page.keyboard.press("Enter")
@@ -197,6 +205,7 @@ def test_without_an_account_the_browser_asks_for_one(install: Install) -> None:
 
 
 def test_what_an_account_cannot_grant_is_said_and_another_can_be_picked(install: Install) -> None:
+    """Facts 6; from documents alone. How the page says it is an assumption."""
     professional, enterprise = install.sandbox.portals[:2]
     page = install.open(scope=f"oauth {READ} {CUSTOM}", optional_scope="")
     page.get_by_label(professional.name).check()

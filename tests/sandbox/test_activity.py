@@ -61,7 +61,7 @@ def test_each_version_has_the_three_logs_with_their_required_fields(
 
 @pytest.mark.parametrize("log", LOGS)
 def test_the_history_needs_its_scope(sandbox: Sandbox, log: str) -> None:
-    """Facts 2.4: account-info.security.read."""
+    """Facts 2.4; from documents alone: account-info.security.read."""
     portal = sandbox.portals[ENTERPRISE]
     sandbox.set_scopes(portal.portal_id, portal.scopes - {"account-info.security.read"})
     status, refusal = Asking(sandbox, index=ENTERPRISE)("GET", f"{ROOT}/{log}")
@@ -71,7 +71,7 @@ def test_the_history_needs_its_scope(sandbox: Sandbox, log: str) -> None:
 
 
 def test_only_enterprise_has_an_audit_log(sandbox: Sandbox) -> None:
-    """Facts 2.2d and 2.4; that the 403 is the GATED one of facts 4.2 is an assumption."""
+    """Facts 2.2d and 2.4; from documents alone. That the 403 is the GATED one is an assumption."""
     ask = Asking(sandbox, index=0)
     status, refusal = ask("GET", AUDIT)
     assert (status, refusal["category"]) == (403, "GATED")
@@ -83,7 +83,7 @@ def test_only_enterprise_has_an_audit_log(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("log", LOGS)
 @given(limit=st.integers(1, 200))
 def test_all_pages_together_are_the_log_exactly_once_newest_first(log: str, limit: int) -> None:
-    """Facts 2.4: paging.next. The order is an assumption."""
+    """Facts 2.4; from documents alone: paging.next. The order is an assumption."""
     ask = Asking(Sandbox(portals=2, contacts=0, clock=Clock(NOON)), index=ENTERPRISE)
     ids = [int(item["id"]) for item in everything(ask, f"{ROOT}/{log}", limit)]
     assert ids == sorted(set(ids), reverse=True)

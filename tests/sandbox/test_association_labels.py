@@ -1,4 +1,8 @@
-"""Labels and limits that a portal gives to associations of its own."""
+"""
+Labels and limits that a portal gives to associations of its own (facts 4.2, 4.3 and 5.1).
+
+All but the lag of facts 4.3 rests on documents alone or on an assumption.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ def add_label(client: Client, name: str, **more: str) -> list[int]:
 
 
 def test_a_two_sided_label_has_an_id_and_a_name_in_each_direction(client: Client) -> None:
+    """Facts 5.1 for the paths; from documents alone."""
     there, back = add_label(client, "boss", inverseLabel="Led by")
     spec = [{"associationCategory": "USER_DEFINED", "associationTypeId": there}]
     made = client.put(f"{CONTACTS}/101/associations/companies/101", json=spec).json()
@@ -41,6 +46,7 @@ def test_setting_labels_replaces_a_portals_own_and_keeps_the_rest(client: Client
 
 
 def test_a_label_is_renamed_and_removed_from_all_links(client: Client) -> None:
+    """Facts 5.1 for the paths; from documents alone. The second 404 is an assumption."""
     there, back = add_label(client, "boss", inverseLabel="Led by")
     spec = [{"associationCategory": "USER_DEFINED", "associationTypeId": there}]
     client.put(f"{CONTACTS}/101/associations/companies/101", json=spec)
@@ -76,6 +82,7 @@ def test_a_label_needs_a_name_of_its_own(client: Client, body: dict[str, str]) -
 
 
 def test_hubspots_own_labels_stay_as_they_are(client: Client) -> None:
+    """An assumption: documents do not say how it is refused."""
     assert client.delete(f"{V4}/labels/1").status_code == 400
     renamed = client.put(f"{V4}/labels", json={"associationTypeId": 1, "label": "Main"})
     assert renamed.status_code == 400
@@ -84,7 +91,7 @@ def test_hubspots_own_labels_stay_as_they_are(client: Client) -> None:
 
 
 def test_there_are_no_more_than_fifty_labels(client: Client) -> None:
-    """Facts 4.2; that a two-sided label counts once is an assumption."""
+    """Facts 4.2; from documents alone. That a two-sided label counts once is an assumption."""
     for number in range(LABELS_MAX):
         add_label(client, f"label {number}", inverseLabel=f"back {number}")
     refused = client.post(f"{V4}/labels", json={"name": "more", "label": "More"})
@@ -143,6 +150,7 @@ def test_a_portal_may_limit_its_links(client: Client) -> None:
 def test_a_limit_needs_a_number_and_a_type_of_the_pair(
     client: Client, change: dict[str, object]
 ) -> None:
+    """An assumption: documents name no refusal."""
     wish = {"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 1} | change
     answer = client.post(f"{LIMITS}/contacts/companies/batch/create", json={"inputs": [wish]})
     assert (answer.status_code, answer.json()["numErrors"]) == (207, 1)
@@ -151,7 +159,7 @@ def test_a_limit_needs_a_number_and_a_type_of_the_pair(
 def test_a_label_is_seen_later_by_a_reader_that_lags_behind(
     sandbox: Sandbox, client: Client
 ) -> None:
-    """Facts 4.3: label names were seen about five minutes after they were written."""
+    """Facts 4.3; observed by others: label names lag about five minutes."""
     sandbox.faults.add(Fault(kind="lag", seconds=300))
     (there, _) = add_label(client, "boss")
     spec = [{"associationCategory": "USER_DEFINED", "associationTypeId": there}]
@@ -173,6 +181,7 @@ def test_a_label_is_seen_later_by_a_reader_that_lags_behind(
 
 
 def test_an_inverse_label_is_renamed_too(client: Client) -> None:
+    """Facts 5.1 for the paths; from documents alone. The refusal is an assumption."""
     (there, back) = add_label(client, "boss", inverseLabel="Led by")
     wish = {"associationTypeId": there, "label": "Boss", "inverseLabel": "Follows"}
     assert client.put(f"{V4}/labels", json=wish).status_code == 204

@@ -92,7 +92,7 @@ def test_both_forms_of_the_path_show_the_same_links(client: Client) -> None:
 def test_a_link_is_made_seen_from_both_sides_and_taken_away(
     connect: Connect, sandbox: Sandbox
 ) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     client = connect(sandbox, sandbox.portals[0].token)
     spec = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
     made = client.put(f"{CONTACTS}/101/associations/companies/201", json=spec)
@@ -162,7 +162,7 @@ def test_a_record_that_is_not_there_cannot_be_linked(client: Client) -> None:
     [("HUBSPOT_DEFINED", 3), ("USER_DEFINED", 279), ("HUBSPOT_DEFINED", 12_345)],
 )
 def test_a_type_of_another_pair_links_nothing(client: Client, category: str, type_id: int) -> None:
-    """Facts 4.2 for the 400."""
+    """Facts 4.2 for the 400. From documents alone."""
     spec = [{"associationCategory": category, "associationTypeId": type_id}]
     refused = client.put(f"{CONTACTS}/101/associations/companies/201", json=spec)
     assert refused.status_code == 400
@@ -185,7 +185,11 @@ def test_a_record_is_not_linked_to_itself_nor_types_that_never_are(client: Clien
 
 
 def test_a_batch_read_says_207_of_a_record_without_links(client: Client) -> None:
-    """Facts 4.2 for the 207; the body is one that integrators report."""
+    """
+    Facts 4.2 for the 207; the body is one that integrators report.
+
+    From documents alone but for that.
+    """
     client.delete(f"{CONTACTS}/151/associations/companies/151")
     inputs = {"inputs": [{"id": "101"}, {"id": "151"}, {"id": "x"}]}
     answer = client.post(f"{V4}/batch/read", json=inputs)
@@ -209,7 +213,7 @@ def test_a_batch_read_goes_on_from_a_cursor(client: Client) -> None:
 
 
 def test_a_batch_links_what_can_be_linked(client: Client) -> None:
-    """Facts 4.2: a 207 holds results and errors."""
+    """Facts 4.2: a 207 holds results and errors. From documents alone."""
     spec = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
     pairs = [("101", "151"), ("101", "999")]
     inputs = [{"from": {"id": a}, "to": {"id": b}, "types": spec} for a, b in pairs]
@@ -221,7 +225,7 @@ def test_a_batch_links_what_can_be_linked(client: Client) -> None:
 
 
 def test_a_batch_links_by_default_and_takes_apart(client: Client) -> None:
-    """Facts 5.2: archive is a delete by POST."""
+    """Facts 5.2: archive is a delete by POST. From documents alone."""
     inputs = [{"from": {"id": "101"}, "to": {"id": "151"}}]
     made = client.post(f"{V4}/batch/associate/default", json={"inputs": inputs})
     assert (made.status_code, len(made.json()["results"])) == (200, 2)
@@ -295,7 +299,7 @@ def test_version_three_names_its_types(client: Client) -> None:
 
 
 def test_version_three_links_by_name(client: Client) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     path = "/crm/v3/associations/contacts/deals"
     link = {"from": {"id": "151"}, "to": {"id": "101"}, "type": "contact_to_deal"}
     made = client.post(f"{path}/batch/create", json={"inputs": [link]})
@@ -312,7 +316,7 @@ def test_version_three_links_by_name(client: Client) -> None:
 
 
 def test_version_three_links_one_record_at_a_time(client: Client) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     path = "/crm/v3/objects/contacts/151/associations/deals"
     made = client.put(f"{path}/101/contact_to_deal").json()
     assert made["id"] == "151"
@@ -326,7 +330,7 @@ def test_version_three_links_one_record_at_a_time(client: Client) -> None:
 
 
 def test_linking_needs_the_scope_to_write(sandbox: Sandbox, inside: Connect) -> None:
-    """Facts 4.2 and 6."""
+    """Facts 4.2 and 6. Observed by others."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.objects.contacts.read"])
     client = inside(sandbox, sandbox.portals[0].token)
     assert company_ids(client, 101) == [101]

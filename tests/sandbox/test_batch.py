@@ -76,7 +76,7 @@ def test_a_batch_is_read_by_a_unique_property(ask: Asking) -> None:
 
 
 def test_a_batch_read_lags_behind_like_any_read(sandbox: Sandbox, ask: Asking) -> None:
-    """Facts 4.3."""
+    """Facts 4.3. That records lag is an assumption."""
     made = ask("POST", CONTACTS, {"properties": {"email": "new@example.com"}})[1]["id"]
     sandbox.faults.add(Fault(kind="lag", seconds=50))
     status, found = ask("POST", f"{CONTACTS}/batch/read", inputs(made, "101"))
@@ -85,7 +85,7 @@ def test_a_batch_read_lags_behind_like_any_read(sandbox: Sandbox, ask: Asking) -
 
 @pytest.mark.parametrize("verb", ["read", "create", "update", "upsert", "archive"])
 def test_a_batch_has_a_hundred_inputs_at_most(ask: Asking, verb: str) -> None:
-    """Facts 3.1."""
+    """Facts 3.1; from documents alone."""
     one = {"id": "101", "idProperty": "email", "properties": {}}
     if verb == "read":
         one = {"id": "101"}
@@ -117,7 +117,7 @@ GOOD = {"properties": {"email": "good@example.com"}}
 
 @FORMS
 def test_one_bad_input_refuses_the_whole_batch(ask: Asking, path: str) -> None:
-    """Facts 4.2: without a trace id there is no 207."""
+    """Facts 4.2: without a trace id there is no 207. From documents alone."""
     status, answer = ask("POST", f"{path}/batch/create", {"inputs": [GOOD, BAD]})
     assert (status, answer["category"]) == (400, "VALIDATION_ERROR")
     taken = {"properties": {"email": everyone(ask)[0]["properties"]["email"]}}
@@ -131,7 +131,7 @@ def test_one_bad_input_refuses_the_whole_batch(ask: Asking, path: str) -> None:
 
 @FORMS
 def test_a_bad_input_with_a_trace_id_fails_alone(ask: Asking, path: str) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. From documents alone."""
     batch = [{**GOOD, "objectWriteTraceId": "one"}, {**BAD, "objectWriteTraceId": "two"}]
     status, answer = ask("POST", f"{path}/batch/create", {"inputs": batch})
     assert (status, answer["numErrors"], answer["status"]) == (207, 1, "COMPLETE")
@@ -169,7 +169,7 @@ def test_a_batch_updates_by_a_unique_property(ask: Asking) -> None:
 
 @FORMS
 def test_an_upsert_changes_what_is_there_and_adds_what_is_not(ask: Asking, path: str) -> None:
-    """Facts 4.3: a second upsert leads to the same ids."""
+    """Facts 4.3: a second upsert leads to the same ids. Observed by others."""
     known = everyone(ask)[0]["properties"]["email"]
     batch = {
         "inputs": [
@@ -228,7 +228,7 @@ def test_two_inputs_cannot_take_one_address(ask: Asking) -> None:
 
 
 def test_archiving_a_batch_twice_is_no_mistake(ask: Asking) -> None:
-    """Facts 4.3: batch/archive answers 204 again."""
+    """Facts 4.3: batch/archive answers 204 again. From documents alone."""
     for _ in range(2):
         answer = ask("POST", f"{CONTACTS}/batch/archive", inputs("101", "151", "7", "101"))
         assert answer == (204, None)
@@ -236,7 +236,7 @@ def test_archiving_a_batch_twice_is_no_mistake(ask: Asking) -> None:
 
 
 def test_a_batch_needs_the_scope_of_what_it_does(sandbox: Sandbox, ask: Asking) -> None:
-    """Facts 5.2: a batch read is a read, though it is a POST."""
+    """Facts 5.2: a batch read is a read, though it is a POST. From documents alone."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, {"crm.objects.contacts.read"})
     assert ask("POST", f"{CONTACTS}/batch/read", inputs("101"))[0] == 200
     for verb in ("create", "update", "upsert", "archive"):

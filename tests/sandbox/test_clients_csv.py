@@ -1,3 +1,5 @@
+"""The list of clients that a sandbox writes for onboarding; nothing here is HubSpot's."""
+
 import csv
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The sandbox's clock: set, advanced, and running at any speed; nothing here is HubSpot's."""
+
 import math
 from datetime import UTC, datetime, timedelta
 

@@ -38,7 +38,11 @@ def addresses(client) -> set[str]:
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer pat-na1-1", "Basic abc", "pat-na1-1"])
 def test_without_a_known_token_every_path_is_401(connect, sandbox: Sandbox, header) -> None:
-    """Facts 4.2: 401 INVALID_AUTHENTICATION for what is missing, malformed or unknown."""
+    """
+    Facts 4.2: 401 INVALID_AUTHENTICATION for what is missing, malformed or unknown.
+
+    Observed by others.
+    """
     client = connect(sandbox, None)
     for path in (CONTACTS, "/account-info/v3/details", "/nowhere"):
         answer = client.get(path, headers={"authorization": header} if header else {})
@@ -50,7 +54,7 @@ def test_without_a_known_token_every_path_is_401(connect, sandbox: Sandbox, head
 
 
 def test_a_revoked_token_is_401_and_in_its_portals_ledger(connect, sandbox: Sandbox) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. Observed by others."""
     portal = sandbox.portals[0]
     sandbox.revoke(portal.portal_id)
     assert connect(sandbox, portal.token).get(CONTACTS).status_code == 401
@@ -64,7 +68,11 @@ def test_a_revoked_token_is_401_and_in_its_portals_ledger(connect, sandbox: Sand
 def test_a_missing_scope_is_403_and_named(
     connect, sandbox: Sandbox, kept: str, lost: str, method: str
 ) -> None:
-    """Facts 4.2: the body of a 403; account information works all the same (1.3)."""
+    """
+    Facts 4.2: the body of a 403; account information works all the same (1.3).
+
+    Observed by others.
+    """
     portal = sandbox.portals[0]
     sandbox.set_scopes(portal.portal_id, [kept])
     client = connect(sandbox, portal.token)
@@ -94,7 +102,7 @@ def test_an_unknown_path_is_a_page_and_a_wrong_method_says_what_is_allowed(
 def test_a_status_comes_on_request_and_has_no_effect(
     connect, sandbox: Sandbox, status: int, form: str
 ) -> None:
-    """Facts 4.1 and 4.2: an error may be JSON or a page."""
+    """Facts 4.1 and 4.2: an error may be JSON or a page. From documents alone."""
     sandbox.faults.add(Fault(kind="status", status=status, html=form == "text/html", times=1))
     client = connect(sandbox, sandbox.portals[0].token)
     answer = client.post(CONTACTS, json=NEW)
@@ -108,7 +116,7 @@ def test_a_status_comes_on_request_and_has_no_effect(
     ("kind", "policy"), [("burst", "TEN_SECONDLY_ROLLING"), ("daily", "DAILY")]
 )
 def test_both_refusals_come_on_request(connect, sandbox: Sandbox, kind, policy: str) -> None:
-    """Facts 3.3."""
+    """Facts 3.3. Observed by others."""
     sandbox.faults.add(Fault(kind=kind, times=1))
     client = connect(sandbox, sandbox.portals[0].token)
     answer = client.get(CONTACTS)
@@ -129,7 +137,7 @@ def test_a_connection_dropped_before_leaves_nothing_behind(connect, sandbox: San
 
 
 def test_a_connection_dropped_after_leaves_the_contact_created(connect, sandbox: Sandbox) -> None:
-    """Facts 4.3: after a lost answer the outcome of a create is unknown."""
+    """Facts 4.3: after a lost answer the outcome of a create is unknown. An assumption."""
     portal = sandbox.portals[0]
     sandbox.faults.add(Fault(kind="drop_after", method="post", times=1))
     client = connect(sandbox, portal.token)
@@ -143,7 +151,7 @@ def test_a_connection_dropped_after_leaves_the_contact_created(connect, sandbox:
 def test_a_late_answer_is_a_timeout_to_who_cannot_wait_and_had_its_effect(
     connect, sandbox: Sandbox
 ) -> None:
-    """Facts 4.3."""
+    """Facts 4.3. An assumption."""
     sandbox.faults.add(Fault(kind="latency", seconds=60, method="POST"))
     client = connect(sandbox, sandbox.portals[0].token)
     with pytest.raises(httpx.ReadTimeout):
@@ -443,7 +451,7 @@ def test_a_method_is_understood_in_any_letters(sandbox: Sandbox) -> None:
 
 
 def test_a_policy_may_have_a_name_that_nobody_has_seen(sandbox: Sandbox) -> None:
-    """Facts 3.3: HubSpot's set of names is open."""
+    """Facts 3.3: HubSpot's set of names is open. An assumption."""
     sandbox.faults.add(Fault("status", status=429, policy="HOURLY_2"))
     reply = sandbox.handle(ask(sandbox, CONTACTS))
     assert json.loads(reply.body)["policyName"] == "HOURLY_2"

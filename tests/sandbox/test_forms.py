@@ -30,7 +30,7 @@ def body(ask: Asking, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [OLD, *BETAS])
 def test_a_form_is_made_and_read_in_every_form_of_its_path(ask: Asking, path: str) -> None:
-    """Facts 5.1: the dated paths are betas."""
+    """Facts 5.1: the dated paths are betas. From documents alone."""
     status, made = ask("POST", path, body(ask, "Webinar"))
     assert status == 201
     assert str(UUID(made["id"])) == made["id"]
@@ -41,7 +41,7 @@ def test_a_form_is_made_and_read_in_every_form_of_its_path(ask: Asking, path: st
 
 @pytest.mark.parametrize("version", ["2026-03", "2026-09", "2026-03-beta"])
 def test_forms_have_no_dated_path_but_the_betas(sandbox: Sandbox, version: str) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     headers = [("authorization", f"Bearer {sandbox.portals[0].token}")]
     request = Request.parse("GET", f"/marketing/forms/{version}", headers=headers)
     assert sandbox.handle(request).status == 404
@@ -159,7 +159,7 @@ def test_a_deleted_form_is_archived(ask: Asking, how: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_one_scope_opens_all_methods(sandbox: Sandbox, ask: Asking, method: str) -> None:
-    """Facts 6: `forms` has no variant that only reads."""
+    """Facts 6: `forms` has no variant that only reads. From documents alone."""
     portal_id = sandbox.portals[0].portal_id
     sandbox.set_scopes(portal_id, ["crm.objects.contacts.read"])
     status, answer = ask(method, OLD, {})
@@ -170,7 +170,7 @@ def test_one_scope_opens_all_methods(sandbox: Sandbox, ask: Asking, method: str)
 
 
 def test_a_form_is_seen_later_by_a_reader_that_lags_behind(sandbox: Sandbox, ask: Asking) -> None:
-    """Facts 4.3: reads may lag behind writes."""
+    """Facts 4.3: reads may lag behind writes. That forms do is an assumption."""
     id_ = ask("POST", OLD, body(ask, "Webinar"))[1]["id"]
     sandbox.faults.add(Fault(kind="lag", seconds=50))
     assert ask("GET", f"{OLD}/{id_}")[0] == 404

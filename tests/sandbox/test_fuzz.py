@@ -1,8 +1,9 @@
 """
 Whatever is sent to whatever path: an answer that HubSpot could give, and one entry in a ledger.
 
-Bodies are ones that some path takes, with one or more of their parts replaced by something else,
-so that they come far before they are refused. The draw is the same every time.
+The shape of a refusal is that of facts 4.1, from documents alone. Bodies are ones that some path
+takes, with one or more of their parts replaced by something else, so that they come far before
+they are refused. The draw is the same every time.
 """
 
 from __future__ import annotations

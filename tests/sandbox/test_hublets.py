@@ -50,7 +50,7 @@ def test_a_token_of_another_data_centre_is_refused_when_its_portal_has_moved(
 def test_the_host_of_the_right_data_centre_takes_an_old_token(
     inside, sandbox: Sandbox, host: str, status: int
 ) -> None:
-    """Facts 1.8: until a new token is made, or the call goes there."""
+    """Facts 1.8: until a new token is made, or the call goes there. Observed by others."""
     _, client = moved(inside, sandbox)
     assert client.get(DETAILS, headers={"host": host}).status_code == status
 

@@ -1,4 +1,8 @@
-"""The law of links: whatever happens to them, both directions agree."""
+"""
+The law of links: whatever happens to them, both directions agree.
+
+Facts 5.1 for the paths; that the law holds is an assumption, which no document contradicts.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_a_body_of_memberships_must_be_a_list_of_ids(ask: Asking) -> None:
 
 
 def test_deleting_memberships_empties_the_list_and_keeps_it(ask: Asking) -> None:
-    """Facts 5.2: `DELETE memberships` empties the list."""
+    """Facts 5.2: `DELETE memberships` empties the list. From documents alone."""
     assert ask("DELETE", f"{DATED}/{GUESTS}/memberships") == (204, None)
     assert members(ask, GUESTS) == []
     assert ask("GET", f"{OLD}/{GUESTS}")[0] == 200
@@ -218,7 +218,7 @@ def test_the_lists_of_a_record_are_found(ask: Asking) -> None:
 
 
 def test_the_lists_of_many_records_are_found_and_no_records_named(ask: Asking) -> None:
-    """Facts 4.2: 207 is a success with failures inside."""
+    """Facts 4.2: 207 is a success with failures inside. From documents alone."""
     path = f"{OLD}/records/memberships/batch/read"
     inputs = [
         {"objectTypeId": CONTACTS, "recordId": "101"},

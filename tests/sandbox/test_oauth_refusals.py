@@ -21,25 +21,25 @@ from tests.sandbox.apps import (
 
 
 def test_a_wrong_client_id(developer: Developer) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. Observed by others."""
     for wrong in (None, "", "nobody"):
         refused(developer.exchange("any", client_id=wrong), "BAD_CLIENT_ID")
 
 
 def test_a_wrong_client_secret(developer: Developer) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. Observed by others."""
     for wrong in (None, "", "guess", "gu\u00e9ss"):
         refused(developer.exchange(developer.code(), client_secret=wrong), "BAD_CLIENT_SECRET")
 
 
 def test_a_wrong_grant_type(developer: Developer) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. Observed by others."""
     for wrong in (None, "", "password"):
         refused(developer.exchange("any", grant_type=wrong), "BAD_GRANT_TYPE")
 
 
 def test_a_wrong_code(developer: Developer) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. Observed by others."""
     for wrong in (None, "", "made-up"):
         refused(developer.post(grant_type="authorization_code", code=wrong), "BAD_AUTH_CODE")
 
@@ -66,7 +66,7 @@ def test_a_code_that_is_too_old(developer: Developer) -> None:
 
 
 def test_a_wrong_redirect_address(developer: Developer) -> None:
-    """Facts 4.2 and 6: the same to the letter as at the consent page."""
+    """Facts 4.2 and 6: the same to the letter as at the consent page. From documents alone."""
     code = developer.code()
     for wrong in (None, "", f"{CALLBACK}/", CALLBACK.upper()):
         refused(developer.exchange(code, redirect_uri=wrong), "BAD_REDIRECT_URI")
@@ -85,7 +85,7 @@ def test_who_sent_a_challenge_must_know_its_verifier(quick: Developer, challenge
 
 
 def test_a_wrong_refresh_token(developer: Developer) -> None:
-    """Facts 4.2, the words too."""
+    """Facts 4.2, the words too. Observed by others."""
     for wrong in ("", "na1-00000000-0000-4000-8000-000000000000"):
         answer = developer.refresh(wrong)
         refused(answer, "BAD_REFRESH_TOKEN")
@@ -141,7 +141,7 @@ def test_a_form_that_cannot_be_read_says_nothing(quick: Developer, body: bytes) 
 
 
 def test_only_version_one_reads_secrets_from_the_query(quick: Developer) -> None:
-    """Facts 1.7: and the ledger keeps none of them."""
+    """Facts 1.7: and the ledger keeps none of them. From documents alone."""
     refresh = quick.install()["refresh_token"]
     query = {"client_secret": quick.app.client_secret, "refresh_token": refresh}
     rest = {"client_id": quick.app.client_id, "grant_type": "refresh_token"}

@@ -199,7 +199,11 @@ def test_the_channel_must_be_named(ask: Asking, method: str, path: str, query: s
 
 
 def test_many_addresses_are_asked_for_and_changed_at_once(ask: Asking) -> None:
-    """Facts 5.2: two of the four are reads, although all are POSTs; 207 as in facts 4.2."""
+    """
+    Facts 5.2: two of the four are reads, although all are POSTs; 207 as in facts 4.2.
+
+    From documents alone.
+    """
     batch, both = f"{DATED}/statuses/batch", {"inputs": ["ann@example.com", BOB]}
     writes = [wish("SUBSCRIBED", subscriberIdString=email) for email in both["inputs"]]
     status, answer = ask("POST", f"{batch}/write", {"inputs": writes})

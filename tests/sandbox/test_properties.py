@@ -39,7 +39,7 @@ def names(client, path: str = DATED, **params: str) -> set[str]:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_property_lives_from_definition_to_archive(client, path: str) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     made = client.post(path, json=TIER | {"description": "How much they pay", "displayOrder": 3})
     assert made.status_code == 201
     assert made.json()["hubspotDefined"] is False
@@ -63,7 +63,7 @@ def test_a_property_lives_from_definition_to_archive(client, path: str) -> None:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_name_that_is_taken_is_refused_and_nothing_changes(client, path: str) -> None:
-    """Facts 4.2."""
+    """Facts 4.2. Observed by others."""
     client.post(path, json=TIER)
     refused = client.post(path, json=TIER | {"label": "Other"})
     assert refused.status_code == 409
@@ -117,7 +117,7 @@ def test_records_show_and_take_no_archived_property(client) -> None:
 
 
 def test_a_property_with_unique_values_finds_records(client) -> None:
-    """Facts 5.3: any property with unique values serves as idProperty."""
+    """Facts 5.3: any property with unique values serves as idProperty. From documents alone."""
     client.post(DATED, json=TIER | {"name": "member", "hasUniqueValue": True})
     client.patch(f"{CONTACTS}/151", json={"properties": {"member": "M-7"}})
     found = client.get(f"{CONTACTS}/M-7", params={"idProperty": "member"})
@@ -239,7 +239,7 @@ def test_sensitive_properties_are_listed_apart_and_defined_by_nobody_here(client
 
 
 def test_a_batch_says_what_it_did_and_what_it_did_not(client) -> None:
-    """Facts 4.2: a 207 is a success with failures inside."""
+    """Facts 4.2: a 207 is a success with failures inside. From documents alone."""
     three = [TIER, TIER | {"name": "email"}, TIER | {"name": "colour"}]
     made = client.post(f"{DATED}/batch/create", json={"inputs": three})
     assert made.status_code == 207
@@ -260,14 +260,14 @@ def test_a_batch_says_what_it_did_and_what_it_did_not(client) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"inputs": {}}, {"inputs": ["tier"]}, {"inputs": [{}] * 101}])
 def test_a_batch_of_the_wrong_shape_is_refused(client, body: dict) -> None:
-    """Facts 3.1: a batch is of a hundred at most."""
+    """Facts 3.1: a batch is of a hundred at most. From documents alone."""
     for verb in ("create", "read", "archive"):
         assert client.post(f"{DATED}/batch/{verb}", json=body).status_code == 400
 
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_group_lives_from_creation_to_archive(client, path: str) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     made = client.post(f"{path}/groups", json={"name": "loyalty", "label": "Loyalty"})
     assert made.status_code == 201
     assert made.json() == {
@@ -310,7 +310,7 @@ def test_a_group_needs_a_proper_name_and_a_label(client, body: dict) -> None:
 
 
 def test_the_scopes_of_an_object_cover_its_properties_and_groups(client, sandbox: Sandbox) -> None:
-    """Facts 6: crm.schemas.<object>; a key that may only write cannot read."""
+    """Facts 6: crm.schemas.<object>; a key that may only write cannot read. Observed by others."""
     portal = sandbox.portals[0].portal_id
     sandbox.set_scopes(portal, ["crm.schemas.contacts.write"])
     assert client.post(DATED, json=TIER).status_code == 201

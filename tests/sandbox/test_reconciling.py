@@ -2,7 +2,7 @@
 Our audit log says what HubSpot saw: call by call, with faults on the line and many threads.
 
 The sandbox keeps a ledger of its own and shares no code with the log, so that a call that one
-of them lost, changed or invented is a difference between the two.
+of them lost, changed or invented is a difference between the two. Nothing here is HubSpot's.
 """
 
 from __future__ import annotations

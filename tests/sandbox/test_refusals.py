@@ -1,4 +1,8 @@
-"""What a fault refuses: each status in the words HubSpot has for it, and without effect."""
+"""
+What a fault refuses: each status in the words HubSpot has for it, and without effect.
+
+Facts 1.8, 3.2, 3.3, 4.1, 4.2 and 4.3; each test says which of it others have observed.
+"""
 
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -25,7 +29,7 @@ def refused(connect, sandbox: Sandbox, **words):
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 423, 429, 477, 488, 500, 503, 530])
 @pytest.mark.parametrize("form", ["json", "html", "empty"])
 def test_each_status_comes_as_json_as_a_page_and_empty(connect, sandbox, status, form) -> None:
-    """Facts 4.1 and 4.2: bodies may be empty or HTML. Which status has which: an assumption."""
+    """Facts 4.1 and 4.2; from documents alone. Which status has which form is an assumption."""
     answer, there = refused(connect, sandbox, status=status, form=form)
     assert (answer.status_code, there) == (status, False)
     if form == "json":
@@ -47,7 +51,7 @@ def test_each_status_comes_as_json_as_a_page_and_empty(connect, sandbox, status,
 
 @pytest.mark.parametrize("status", [520, 521, 522, 523, 524, 525, 526, 530])
 def test_what_cloudflare_says_is_a_page_of_its_own(connect, sandbox: Sandbox, status: int) -> None:
-    """Facts 4.1: Cloudflare's 52x are HTML. Shape of the page: from memory, an assumption."""
+    """Facts 4.1; from documents alone that 52x are HTML. The shape of the page is an assumption."""
     answer, _ = refused(connect, sandbox, status=status)
     assert (answer.status_code, answer.headers["server"]) == (status, "cloudflare")
     assert f"Error code {status}" in answer.text
@@ -55,7 +59,7 @@ def test_what_cloudflare_says_is_a_page_of_its_own(connect, sandbox: Sandbox, st
 
 
 def test_a_401_is_invalid_or_expired(connect, sandbox: Sandbox) -> None:
-    """Facts 4.2."""
+    """Facts 4.2; observed by others."""
     answer, _ = refused(connect, sandbox, status=401)
     assert answer.json()["category"] == "INVALID_AUTHENTICATION"
     answer, _ = refused(connect, sandbox, status=401, category="EXPIRED_AUTHENTICATION")
@@ -65,7 +69,7 @@ def test_a_401_is_invalid_or_expired(connect, sandbox: Sandbox) -> None:
 
 
 def test_a_403_names_its_scopes_or_none_or_is_a_gate(connect, sandbox: Sandbox) -> None:
-    """Facts 4.2: some 403 bodies name no scope. The words of GATED are an assumption."""
+    """Facts 4.2; observed by others. The words of GATED are an assumption."""
     answer, _ = refused(connect, sandbox, status=403, scopes=("crm.lists.read",))
     (error,) = answer.json()["errors"]
     assert error["context"] == {"requiredGranularScopes": ["crm.lists.read"]}
@@ -80,7 +84,7 @@ def test_a_403_names_its_scopes_or_none_or_is_a_gate(connect, sandbox: Sandbox) 
     ("status", "category"), [(404, "OBJECT_NOT_FOUND"), (409, "CONFLICT"), (423, None)]
 )
 def test_other_statuses_have_their_category(connect, sandbox: Sandbox, status, category) -> None:
-    """Facts 4.2; that 423 has none is an assumption."""
+    """Facts 4.2; 404 and 409 observed by others. That 423 has none is an assumption."""
     answer, _ = refused(connect, sandbox, status=status)
     assert answer.json().get("category") == category
 
@@ -88,7 +92,7 @@ def test_other_statuses_have_their_category(connect, sandbox: Sandbox, status, c
 @pytest.mark.parametrize("policy", ["TEN_SECONDLY_ROLLING", "SECONDLY", "DAILY", "HOURLY", None])
 @pytest.mark.parametrize("marker", ["errorType", "category", "none"])
 def test_a_429_comes_of_each_policy_and_in_each_wording(connect, sandbox, policy, marker) -> None:
-    """Facts 3.3: policy names are an open set; newer bodies say category."""
+    """Facts 3.3; DAILY from documents alone, the others and the newer words observed by others."""
     answer, there = refused(connect, sandbox, status=429, policy=policy, marker=marker)
     body = answer.json()
     assert (answer.status_code, there, body.get("policyName")) == (429, False, policy)
@@ -106,7 +110,7 @@ def test_a_429_comes_of_each_policy_and_in_each_wording(connect, sandbox, policy
 def test_a_burst_on_request_is_refused_in_the_words_of_a_real_one(
     inside, sandbox: Sandbox, kind: str, newer
 ) -> None:
-    """Facts 3.3: groupName is that of a private app; an OAuth app's was never seen."""
+    """Facts 3.3; observed by others of private apps. An OAuth app's is an assumption."""
     portal, client = sandbox.portals[0], inside(sandbox, None)
     sandbox.alter(portal.portal_id, newer_refusals=newer)
     app = sandbox.register_app("Planner", redirect_uris=[CALLBACK], required=[READ])
@@ -125,6 +129,7 @@ def test_a_burst_on_request_is_refused_in_the_words_of_a_real_one(
 
 @pytest.mark.parametrize("kind", ["burst", "daily"])
 def test_the_two_refusals_by_name_may_say_how_long(connect, sandbox: Sandbox, kind) -> None:
+    """An assumption: facts 3.2 know no Retry-After of a 429."""
     sandbox.faults.add(Fault(kind=kind, retry_after=3, times=1))
     client = connect(sandbox, sandbox.portals[0].token)
     assert client.get(CONTACTS).headers["retry-after"] == "3"
@@ -138,19 +143,20 @@ def test_the_two_refusals_by_name_may_say_how_long(connect, sandbox: Sandbox, ki
 def test_a_wait_is_asked_for_in_seconds_or_in_nonsense(
     connect, sandbox, status, wait, sent
 ) -> None:
-    """Facts 3.2: not documented for 429, so anything may come."""
+    """An assumption: facts 3.2 know no Retry-After of a 429, so anything may come."""
     answer, _ = refused(connect, sandbox, status=status, retry_after=wait)
     assert answer.headers.get("retry-after") == sent
 
 
 def test_a_wait_until_a_date_is_reckoned_by_the_sandboxs_clock(connect, sandbox: Sandbox) -> None:
-    """Facts 3.2: accept seconds or an HTTP date."""
+    """An assumption: facts 3.2 tell clients to take seconds or an HTTP date."""
     answer, _ = refused(connect, sandbox, status=429, retry_after=90, as_date=True)
     until = parsedate_to_datetime(answer.headers["retry-after"])
     assert until == sandbox.clock.now() + timedelta(seconds=90)
 
 
 def test_the_date_of_an_answer_is_the_sandboxs(over_a_socket, sandbox: Sandbox) -> None:
+    """Nothing of HubSpot's."""
     client = over_a_socket(sandbox, sandbox.portals[0].token)
     for _ in range(2):
         answer = client.get(CONTACTS)
@@ -159,7 +165,7 @@ def test_the_date_of_an_answer_is_the_sandboxs(over_a_socket, sandbox: Sandbox) 
 
 
 def test_a_migration_says_how_long_it_takes(connect, sandbox: Sandbox) -> None:
-    """Facts 1.8: 477 with Retry-After in seconds; its body is unknown, the words an assumption."""
+    """Facts 1.8; from documents alone that 477 tells seconds. Its words are an assumption."""
     answer, there = refused(connect, sandbox, status=477)
     assert (int(answer.headers["retry-after"]) > 0, there) == (True, False)
     assert str(sandbox.portals[0].portal_id) in answer.json()["message"]
@@ -171,7 +177,7 @@ def test_a_migration_says_how_long_it_takes(connect, sandbox: Sandbox) -> None:
 def test_a_token_of_another_data_centre_is_told_where_it_belongs(
     connect, sandbox: Sandbox, hublet, named
 ) -> None:
-    """Facts 1.8, as captured in production; the header is read by others, its presence assumed."""
+    """Facts 1.8; observed by others. That the header is sent is an assumption."""
     portal = sandbox.portals[0]
     answer, _ = refused(connect, sandbox, status=488, hublet=hublet)
     body = answer.json()
@@ -203,6 +209,7 @@ def test_a_redirect_leads_to_another_host_and_has_no_effect(connect, sandbox, st
 
 
 def test_a_redirect_goes_where_it_is_told(connect, sandbox: Sandbox) -> None:
+    """An assumption: HubSpot documents no redirect."""
     sandbox.faults.add(Fault(kind="redirect", location="https://evil.example/x"))
     answer = connect(sandbox, sandbox.portals[0].token).get(CONTACTS)
     assert (answer.status_code, answer.headers["location"]) == (302, "https://evil.example/x")
@@ -210,7 +217,7 @@ def test_a_redirect_goes_where_it_is_told(connect, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("status", [504, 524, 429])
 def test_a_refusal_may_come_after_the_call_took_effect(connect, sandbox: Sandbox, status) -> None:
-    """Facts 4.3: after 5xx and 52x the outcome of a create is unknown."""
+    """Facts 4.3; from documents alone: after 5xx and 52x the outcome of a create is unknown."""
     answer, there = refused(connect, sandbox, status=status, effect=True)
     assert (answer.status_code, there) == (status, True)
     entry = sandbox.ledger(sandbox.portals[0].portal_id)[0]
@@ -219,6 +226,7 @@ def test_a_refusal_may_come_after_the_call_took_effect(connect, sandbox: Sandbox
 
 
 def test_whoever_is_unknown_is_refused_alike(connect, sandbox: Sandbox) -> None:
+    """An assumption: facts 3.3 and 1.8 tell of known callers."""
     client = connect(sandbox, None)
     for fault, status in ((Fault(kind="burst"), 429), (Fault(kind="status", status=488), 488)):
         sandbox.faults.clear()

@@ -49,7 +49,7 @@ def names(client, **params: str) -> list[str]:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_type_lives_from_creation_to_purge(client, path: str) -> None:
-    """Facts 5.1 and 5.2."""
+    """Facts 5.1 and 5.2. From documents alone."""
     made = client.post(path, json=CARS)
     assert made.status_code == 201
     type_id = made.json()["objectTypeId"]
@@ -73,7 +73,7 @@ def test_a_type_lives_from_creation_to_purge(client, path: str) -> None:
 
 
 def test_a_type_is_found_by_each_of_its_names(client, sandbox: Sandbox) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     made = client.post(DATED, json=CARS).json()
     qualified = f"p{sandbox.portals[1].portal_id}_cars"
     assert made["fullyQualifiedName"] == qualified
@@ -85,7 +85,7 @@ def test_a_type_is_found_by_each_of_its_names(client, sandbox: Sandbox) -> None:
 
 
 def test_records_of_a_new_type_go_by_its_schema(client) -> None:
-    """Facts 4.2 for the required property, 5.3 for the unique one."""
+    """Facts 4.2 for the required property, 5.3 for the unique one. From documents alone."""
     client.post(DATED, json=CARS)
     cars = "/crm/objects/2026-09/cars"
     refused = client.post(cars, json={"properties": {"doors": "5"}})
@@ -204,7 +204,11 @@ def test_what_a_schema_requires_cannot_be_archived(client) -> None:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_a_type_is_associated_with_others_in_both_directions(client, path: str) -> None:
-    """Facts 5.1; the ids are those that the associations API knows the same ways by."""
+    """
+    Facts 5.1; the ids are those that the associations API knows the same ways by.
+
+    From documents alone.
+    """
     cars = client.post(path, json=CARS).json()
     type_id = cars["objectTypeId"]
     pairs = {(one["fromObjectTypeId"], one["toObjectTypeId"]) for one in cars["associations"]}
@@ -262,7 +266,7 @@ def test_a_list_can_do_without_properties(client) -> None:
 
 
 def test_several_schemas_are_read_at_once_on_dated_paths(client) -> None:
-    """Facts 5.1."""
+    """Facts 5.1. From documents alone."""
     path = f"{DATED}/batch/read"
     both = client.post(path, json={"inputs": [{"id": "locations"}, {"id": "2-2000001"}]})
     assert both.status_code == 200
@@ -273,7 +277,7 @@ def test_several_schemas_are_read_at_once_on_dated_paths(client) -> None:
 
 
 def test_a_read_lags_behind_a_write_when_it_is_told_to(client, sandbox: Sandbox) -> None:
-    """Facts 4.3: up to about 70 seconds."""
+    """Facts 4.3: up to about 70 seconds. Observed by others."""
     client.post(DATED, json=CARS)
     sandbox.clock.advance(100)
     sandbox.faults.add(Fault("lag", seconds=70, path="/crm-object-schemas"))
@@ -289,7 +293,7 @@ def test_a_read_lags_behind_a_write_when_it_is_told_to(client, sandbox: Sandbox)
 
 
 def test_the_name_of_a_new_label_comes_late_to_the_schema(client, sandbox: Sandbox) -> None:
-    """Facts 4.3: about five minutes."""
+    """Facts 4.3: about five minutes. Observed by others."""
     sandbox.faults.add(Fault("lag", seconds=300, path="/crm-object-schemas"))
     path = "/crm/associations/2026-09/contacts/companies/labels"
     client.post(path, json={"label": "Adviser", "name": "adviser"})
@@ -346,7 +350,7 @@ def test_a_portal_without_enterprise_has_no_custom_types(sandbox, inside, path: 
 
 
 def test_only_the_scopes_of_custom_types_open_their_schemas(client, sandbox: Sandbox) -> None:
-    """Facts 6."""
+    """Facts 6. From documents alone."""
     portal = sandbox.portals[1].portal_id
     sandbox.set_scopes(portal, ["crm.schemas.custom.read", "crm.schemas.contacts.write"])
     assert client.get(DATED).status_code == 200
@@ -410,7 +414,7 @@ def test_every_enterprise_portal_starts_with_the_same_type_and_records_of_its_ow
 
 
 def test_a_seeded_record_is_found_by_its_unique_value_before_anything_else_was_asked() -> None:
-    """Facts 5.3."""
+    """Facts 5.3. From documents alone."""
     sandbox = Sandbox(portals=2, contacts=12, clock=Clock(NOON))
     path = "/crm/v3/objects/locations/{}?idProperty=code"
     assert send(sandbox, "GET", path.format("loc-0002"))["id"] == "151"

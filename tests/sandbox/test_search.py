@@ -240,7 +240,11 @@ ONE = {"propertyName": "city", "operator": "HAS_PROPERTY"}
     ],
 )
 def test_a_search_beyond_hubspots_bounds_is_refused(ask: Asking, body: dict[str, Any]) -> None:
-    """Facts 3.1: 5 groups, 6 filters each, 18 in all, 200 a page, 10,000 results, 3,000 letters."""
+    """
+    Facts 3.1; from documents alone.
+
+    5 groups, 6 filters each, 18 in all, 200 a page, 10,000 results, 3,000 letters.
+    """
     status, answer = ask("POST", OLD, body)
     assert (status, answer["category"]) == (400, "VALIDATION_ERROR")
 
@@ -257,7 +261,7 @@ def test_a_search_beyond_hubspots_bounds_is_refused(ask: Asking, body: dict[str,
     ],
 )
 def test_a_search_at_hubspots_bounds_is_answered(ask: Asking, body: dict[str, Any]) -> None:
-    """Facts 3.1."""
+    """Facts 3.1; from documents alone."""
     assert ask("POST", OLD, body)[0] == 200
 
 
@@ -277,7 +281,7 @@ def test_what_is_archived_is_not_found(ask: Asking) -> None:
 
 
 def test_a_search_that_lags_behind_sees_the_portal_as_it_was(sandbox: Sandbox, ask: Asking) -> None:
-    """Facts 4.3: reads may lag behind writes."""
+    """Facts 4.3: reads may lag behind writes. That records do is an assumption."""
     ask("PATCH", "/crm/v3/objects/contacts/151", {"properties": {"city": "Ulm"}})
     before = ids(ask, {})
     sandbox.clock.advance(100)

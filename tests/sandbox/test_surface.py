@@ -1,7 +1,8 @@
 """
 Every route of the sandbox is one that the route table knows, in every form of its path.
 
-The sandbox and the table were written apart; where they differ, one of them is wrong.
+The sandbox and the table were written apart, each from facts 5.1, from documents alone; where they
+differ, one of them is wrong.
 """
 
 from __future__ import annotations
@@ -82,20 +83,32 @@ def private(one: Operation) -> str:
 
 
 def test_no_operation_of_the_sandbox_is_unclassified() -> None:
-    """Facts 5.2: an unknown path is never a read; so the table has to know these."""
+    """
+    Facts 5.2: an unknown path is never a read; so the table has to know these.
+
+    From documents alone.
+    """
     unknown = OperationClass.UNCLASSIFIED
     assert {str(one) for one in OPERATIONS if one.touched.operation_class is unknown} == set()
 
 
 def test_what_is_written_down_of_a_path_is_its_template() -> None:
-    """Facts 5.3: words the table knows and numeric ids stay, anything else becomes a name."""
+    """
+    Facts 5.3: words the table knows and numeric ids stay, anything else becomes a name.
+
+    From documents alone.
+    """
     assert {str(one) for one in OPERATIONS if one.touched.template != one.path} == set()
     for one in OPERATIONS:
         assert "jane" not in touched(one.method, private(one)).template
 
 
 def test_all_forms_of_a_path_mean_the_same() -> None:
-    """Facts 5.1: the version moved inside the path, and nothing else of it."""
+    """
+    Facts 5.1: the version moved inside the path, and nothing else of it.
+
+    From documents alone.
+    """
     meanings: dict[tuple[str, str], set[tuple[object, ...]]] = {}
     for one in OPERATIONS:
         mine = one.touched
@@ -183,7 +196,7 @@ def test_every_family_has_operations_and_is_tried() -> None:
 
 
 def test_who_may_only_read_or_configure_makes_and_ends_no_credential() -> None:
-    """Facts 1.7: a token endpoint is a client secret away from a portal."""
+    """Facts 1.7: a token endpoint is a client secret away from a portal. From documents alone."""
     found = [one for one in OPERATIONS if one.route.name in ("/oauth/token", "/oauth/token/revoke")]
     assert len(found) == 7
     for one in found:
@@ -203,7 +216,11 @@ SCOPED = [
 def test_a_token_with_no_scope_but_oauth_is_told_which_are_missing(
     sandbox: Sandbox, inside: Connect
 ) -> None:
-    """Facts 4.2, for the old and the dated form of every path that asks for a scope."""
+    """
+    Facts 4.2, for the old and the dated form of every path that asks for a scope.
+
+    Observed by others.
+    """
     portal = sandbox.portals[1]
     sandbox.alter(portal.portal_id, tier="enterprise")
     sandbox.set_scopes(portal.portal_id, [])

@@ -1,4 +1,8 @@
-"""A sandbox in the same process: where it answers, and for clients of either kind."""
+"""
+A sandbox in the same process: where it answers, and for clients of either kind.
+
+The hosts are those of facts 1.8; the rest is nothing of HubSpot's.
+"""
 
 from __future__ import annotations
 

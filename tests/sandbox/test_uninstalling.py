@@ -74,7 +74,7 @@ def test_an_access_token_can_be_ended_before_its_time(quick: Developer) -> None:
 
 
 def test_the_security_history_tells_of_installs_and_uninstalls(quick: Developer) -> None:
-    """Facts 1.4; one install however often it is confirmed."""
+    """Facts 1.4; one install however often it is confirmed. From documents alone."""
     portal = quick.sandbox.portals[0]
     quick.install()
     quick.install()

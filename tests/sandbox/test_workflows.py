@@ -87,7 +87,7 @@ def test_a_workflow_that_makes_no_sense_is_refused(ask: Asking, change: dict[str
 
 
 def test_a_change_from_the_present_revision_switches_a_workflow(ask: Asking) -> None:
-    """Facts 5.2: enabling a workflow is a PUT, and reaches people."""
+    """Facts 5.2: enabling a workflow is a PUT, and reaches people. From documents alone."""
     off = listed(ask)[2]
     whole = ask("GET", f"{OLD}/{off['id']}")[1]
     status, on = ask("PUT", f"{BETA}/{off['id']}", whole | {"isEnabled": True})
@@ -151,7 +151,11 @@ def test_all_pages_together_are_all_workflows_exactly_once(limit: int, more: int
 
 
 def test_many_workflows_are_read_at_once(ask: Asking) -> None:
-    """Facts 5.2: a read, although it is a POST; 207 is a success with failures inside."""
+    """
+    Facts 5.2: a read, although it is a POST; 207 is a success with failures inside.
+
+    From documents alone.
+    """
     ids = [one["id"] for one in listed(ask)]
     inputs = [{"type": "FLOW_ID", "flowId": id_} for id_ in ids]
     status, answer = ask("POST", f"{OLD}/batch/read", {"inputs": inputs})
@@ -186,7 +190,7 @@ def test_workflows_of_the_old_api_lead_to_those_of_this_one(ask: Asking) -> None
     ("method", "path"), [("GET", OLD), ("POST", BETA), ("POST", f"/automation/v4/{MAPPINGS}")]
 )
 def test_one_scope_opens_all_methods(sandbox: Sandbox, ask: Asking, method: str, path: str) -> None:
-    """Facts 6: `automation` has no variant that only reads."""
+    """Facts 6: `automation` has no variant that only reads. From documents alone."""
     sandbox.set_scopes(sandbox.portals[0].portal_id, ["crm.lists.read"])
     status, answer = ask(method, path, {})
     assert status == 403
@@ -205,7 +209,7 @@ def test_workflows_of_one_portal_are_not_those_of_another(sandbox: Sandbox, ask:
 def test_a_workflow_is_seen_later_by_a_reader_that_lags_behind(
     sandbox: Sandbox, ask: Asking
 ) -> None:
-    """Facts 4.3: reads may lag behind writes."""
+    """Facts 4.3: reads may lag behind writes. That flows do is an assumption."""
     made = ask("POST", OLD, flow())[1]["id"]
     sandbox.faults.add(Fault(kind="lag", seconds=50))
     assert ask("GET", f"{OLD}/{made}")[0] == 404
@@ -215,7 +219,7 @@ def test_a_workflow_is_seen_later_by_a_reader_that_lags_behind(
 
 
 def test_the_official_client_reads_workflows_by_their_path(sandbox: Sandbox) -> None:
-    """Facts 7: the client has no class for workflows, but a call for any path."""
+    """Facts 7: the client has no class for workflows, but a call for any path. Observed by us."""
     with serve(sandbox) as server:
         hubspot = HubSpot(access_token=sandbox.portals[0].token, base_url=server.url)
         assert len(hubspot.api_request({"path": OLD}).json()["results"]) == 3

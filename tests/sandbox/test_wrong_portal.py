@@ -1,4 +1,8 @@
-"""Answers that name another portal than the token's: where, how deep, and on which routes."""
+"""
+Answers that name another portal than the token's: where, how deep, and on which routes.
+
+Facts 1.5, 1.7 and 2.1 for the answers, from documents alone; the fault is nobody's but ours.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,11 @@ PIPELINE = {
 def test_the_wrong_portal_is_named_by_introspection_where_that_is_asked_for(
     connect, sandbox: Sandbox
 ) -> None:
-    """Facts 1.5: hubId. Without path or route only account details are struck."""
+    """
+    Facts 1.5: hubId. Without path or route only account details are struck.
+
+    From documents alone.
+    """
     portal = sandbox.portals[0]
     client = connect(sandbox, portal.token)
     path = "/oauth/v2/private-apps/get/access-token-info"

@@ -1,4 +1,4 @@
-"""HubSpot's own client on associations: version 4, its labels, and version 3."""
+"""HubSpot's own client on associations: version 4, its labels, and version 3 (facts 5.1 and 7)."""
 
 from __future__ import annotations
 
