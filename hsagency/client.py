@@ -135,7 +135,7 @@ class Channel:
     ) -> None:
         self.host = host
         self._writer, self._halt = writer, halt
-        self._bearer = Bearer(wire or _wire(host), credential=credential, host=host)
+        self._bearer = Bearer(wire or _wire(host, halt), credential=credential, host=host)
 
     def client(
         self, *, binding: Binding, portal: Portal | None = None, prove: Prove | None = None
@@ -208,8 +208,8 @@ def _tls() -> ssl.SSLContext:
         return context
 
 
-def _wire(host: httpx.URL) -> Wire:
-    return Wire(host, tls=_tls() if host.scheme == "https" else None)
+def _wire(host: httpx.URL, halt: Halt) -> Wire:
+    return Wire(host, tls=_tls() if host.scheme == "https" else None, may_leave=halt.check)
 
 
 class _Templates(logging.Filter):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Final, cast
 
 import httpx
 
 from hsagency.errors import BadToken, HsAgencyError
 from hsagency.secret import Secret
+from hsagency.transport.wire import Stopped
+
+_SENDABLE: Final = re.compile(r"[!-~]+")
 
 
 class Bearer(httpx.BaseTransport):
@@ -26,6 +30,8 @@ class Bearer(httpx.BaseTransport):
             raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
         try:
             response = self._wire.handle_request(self._copy(request, secret))
+        except Stopped as stopped:
+            raise stopped.cause from None
         except BaseException as error:
             if isinstance(error, HsAgencyError):  # a body that comes from another of our calls
                 error.under_way = True
@@ -88,7 +94,7 @@ class _Body(httpx.SyncByteStream):
 
 def _is_sendable(secret: Secret) -> bool:
     """Say whether a header can hold it; the libraries below would repeat it in their errors."""
-    return secret.reveal().isascii() and secret.reveal().isprintable()
+    return _SENDABLE.fullmatch(secret.reveal()) is not None
 
 
 def _cut(error: BaseException) -> None:

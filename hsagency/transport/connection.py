@@ -56,10 +56,10 @@ class Connection:
                     method=request.method, target=request.url.raw_path, headers=request.headers.raw
                 )
             )
-            for chunk in filter(None, cast("httpx.SyncByteStream", request.stream)):
-                if not self._write(held + self._talk.send(h11.Data(data=chunk))):
+            for chunk in map(_bytes, cast("httpx.SyncByteStream", request.stream)):
+                if chunk and not self._write(held + self._talk.send(h11.Data(data=chunk))):
                     return
-                held = b""
+                held = b"" if chunk else held
             self._write(held + self._talk.send(h11.EndOfMessage()))
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
@@ -121,7 +121,7 @@ class Connection:
             sent = self._socket.send(data) if data else 0
             while sent < len(data):  # each part in its own time, however long the whole takes
                 sent += self._socket.send(memoryview(data)[sent:])
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise httpx.WriteTimeout(str(error)) from error
         except OSError:
             return False
@@ -148,3 +148,11 @@ class Connection:
             raise httpx.ReadTimeout(str(error)) from error
         except OSError as error:
             raise httpx.ReadError(str(error)) from error
+
+
+def _bytes(part: object) -> bytes:
+    """Return a part of a body as plain bytes: what it says of its length may not be so."""
+    try:
+        return memoryview(cast("bytes", part)).cast("B").tobytes()
+    except TypeError as error:
+        raise httpx.LocalProtocolError("A part of the body is not bytes.") from error

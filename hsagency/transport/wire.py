@@ -12,40 +12,73 @@ connection is never used again.
 
 from __future__ import annotations
 
+import os
 import ssl
-import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import httpx
 
+from hsagency.errors import ClientClosed, HsAgencyError
 from hsagency.transport.connection import Connection
 
 _MOST: Final = 16  # connections at once; a call beyond them waits for a place
 _IDLE_SECONDS: Final = 5.0  # how long one is kept open; that the host hangs up sooner is noticed
 
 
+class Stopped(Exception):
+    """A call was stopped at the wire: nothing of it was sent, and `cause` says why."""
+
+    def __init__(self, cause: HsAgencyError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _nothing() -> None:
+    """Let every call leave."""
+
+
 class Wire(httpx.BaseTransport):
-    """Sends calls to one host; each has a connection to itself until its answer is closed."""
+    """
+    Sends calls to one host; each has a connection to itself until its answer is closed.
+
+    `may_leave` raises where a call that waited for a place may no longer be sent. There is no
+    lock: an interrupt or the garbage collector may come at any point, and every step on the
+    places and connections is one that cannot be cut in two.
+    """
 
     def __init__(
-        self, host: httpx.URL, *, tls: ssl.SSLContext | None, idle: float = _IDLE_SECONDS
+        self,
+        host: httpx.URL,
+        *,
+        tls: ssl.SSLContext | None,
+        idle: float = _IDLE_SECONDS,
+        may_leave: Callable[[], None] = _nothing,
     ) -> None:
         self._host, self._tls, self._idle_seconds = host, tls, idle
-        self._places = threading.BoundedSemaphore(_MOST)
-        self._lock = threading.Lock()
-        self._idle: list[Connection] = []  # that which was used last stands at the end
+        self._may_leave = may_leave
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(_MOST):
+            self._places.put(None)
+        self._idle: deque[Connection] = deque()  # that which was used last stands at the end
         self._busy: set[Connection] = set()
         self._closed = False
+        self._pid = os.getpid()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return its answer, of which the body is yet to be read."""
         seconds = request.extensions.get("timeout", {})
-        if not self._places.acquire(timeout=seconds.get("pool")):
-            raise httpx.PoolTimeout(f"all {_MOST} connections are in use")
+        self._wait_for_a_place(seconds.get("pool"))
         connection = None
         try:
-            connection = self._take(seconds.get("connect"))
+            self._refuse_if_closed()
+            connection = self._open_one() or Connection.to(
+                self._host, tls=self._tls, seconds=seconds.get("connect")
+            )
+            self._busy.add(connection)
+            self._refuse_if_closed()  # whoever closes from now on hangs up on this connection
             connection.send(request, seconds=seconds.get("write"))
             head = connection.head(seconds=seconds.get("read"))
             return httpx.Response(
@@ -63,59 +96,90 @@ class Wire(httpx.BaseTransport):
 
     def give_back(self, connection: Connection | None) -> None:
         """Make place for the next call, with this connection if it is fit for it."""
+        if os.getpid() != self._pid:  # the parent's: it is to go on with it undisturbed
+            return
         try:
             if connection is not None:
-                with self._lock:
-                    self._busy.discard(connection)
-                    kept = not self._closed and connection.renew(seconds=self._idle_seconds)
-                    if kept:
-                        self._idle.append(connection)
-                if not kept:
+                self._busy.discard(connection)
+                if not self._closed and connection.renew(seconds=self._idle_seconds):
+                    self._idle.append(connection)
+                else:
                     connection.close()
+                if self._closed:
+                    self._close_idle()
         finally:
-            self._places.release()
+            self._places.put(None)
 
     def close(self) -> None:
-        """Close what is idle and hang up on what is not; nothing is kept open from now on."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-            busy = list(self._busy)
-        for one in idle:
-            one.close()
-        for one in busy:
+        """Close what is idle and hang up on what is not; nothing is sent from now on."""
+        self._closed = True
+        if os.getpid() != self._pid:
+            return
+        self._close_idle()
+        for one in tuple(self._busy):
             one.hang_up()
 
-    def _take(self, seconds: float | None) -> Connection:
-        connection = self._open_one() or Connection.to(self._host, tls=self._tls, seconds=seconds)
-        with self._lock:
-            self._busy.add(connection)
-        return connection
+    def _wait_for_a_place(self, seconds: float | None) -> None:
+        try:
+            self._places.get_nowait()
+        except Empty:
+            try:
+                self._places.get(timeout=seconds)
+            except Empty:
+                raise httpx.PoolTimeout(f"all {_MOST} connections are in use") from None
+            self._refuse_what_waited()
+
+    def _refuse_what_waited(self) -> None:
+        """A call that waited was let through long ago: the fleet may have been halted since."""
+        try:
+            self._may_leave()
+        except BaseException as error:
+            self._places.put(None)
+            if isinstance(error, HsAgencyError):
+                raise Stopped(error) from None
+            raise
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise Stopped(ClientClosed("This client was closed meanwhile. Nothing was sent."))
 
     def _open_one(self) -> Connection | None:
         """Return the idle connection that was used last, and close those that are past use."""
-        while True:
-            with self._lock:
-                if not self._idle:
-                    return None
-                connection = self._idle.pop(0 if self._idle[0].is_old() else -1)
-            if connection.is_open():
-                return connection
-            connection.close()
+        try:
+            while self._idle and self._idle[0].is_old():
+                self._idle.popleft().close()  # a younger one, if another thread was quicker
+            while not (connection := self._idle.pop()).is_open():
+                connection.close()
+        except IndexError:
+            return None
+        return connection
+
+    def _close_idle(self) -> None:
+        try:
+            while True:
+                self._idle.pop().close()
+        except IndexError:
+            return
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of an answer; its connection is given back when it is closed."""
+    """The body of an answer, read once; its connection is given back when it is closed or lost."""
 
     def __init__(self, wire: Wire, connection: Connection, *, seconds: float | None) -> None:
         self._wire, self._seconds = wire, seconds
         self._connection: Connection | None = connection
+        self._begun = False
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._connection is None:
+        connection = self._connection
+        if connection is None or self._begun:
             return
+        self._begun = True
         try:
-            yield from self._connection.body(seconds=self._seconds)
+            for part in connection.body(seconds=self._seconds):
+                yield part
+                if self._connection is not connection:  # closed meanwhile: it is another call's
+                    return
         except BaseException:
             self.close()
             raise
@@ -125,3 +189,6 @@ class _Body(httpx.SyncByteStream):
         connection, self._connection = self._connection, None
         if connection is not None:
             self._wire.give_back(connection)
+
+    def __del__(self) -> None:
+        self.close()

@@ -7,17 +7,26 @@ does.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
+import time
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
+from hsagency.errors import ClientClosed
+from hsagency.halt import Halt
 from hsagency.transport import Wire
+from hsagency.transport.wire import Stopped
 from tests.core.hosting import Host, Script, hosting, request_from, saying
 
 Make = Callable[..., httpx.BaseTransport]
@@ -356,14 +365,151 @@ def test_closing_the_wire_hangs_up_on_what_is_idle_and_on_what_is_not() -> None:
     assert [type(one) for one in errors] == [httpx.RemoteProtocolError]
 
 
-def test_a_call_after_closing_keeps_nothing_open() -> None:
-    with hosting(saying(OK, OK)) as host:
+def test_a_call_after_closing_is_stopped_and_reaches_nobody() -> None:
+    with hosting(saying(OK)) as host:
         transport = ours(host)
         transport.close()
         for _ in range(2):
+            with pytest.raises(Stopped) as caught:
+                transport.handle_request(httpx.Request("GET", host.url))
+            assert isinstance(caught.value.cause, ClientClosed)
+    assert host.heard == []
+
+
+def held_back(release: threading.Event) -> Script:
+    """Answer each request when told to."""
+
+    def script(connection: socket.socket, host: Host) -> None:
+        mine: list[bytes] = []
+        host.heard.append(mine)
+        while request := request_from(connection):
+            mine.append(request)
+            release.wait(10)
+            connection.sendall(OK)
+
+    return script
+
+
+@contextmanager
+def twenty_calls(transport: httpx.BaseTransport, host: Host) -> Iterator[list[str]]:
+    """Make twenty calls at once, of which sixteen reach the host and four wait for a place."""
+    ends: list[str] = []
+
+    def call() -> None:
+        try:
             with closing(transport.handle_request(httpx.Request("GET", host.url))) as answer:
-                assert answer.read() == b"ok"
-    assert [len(one) for one in host.heard] == [1, 1]
+                answer.read()
+            ends.append("answered")
+        except (Stopped, httpx.TransportError) as error:
+            ends.append(type(getattr(error, "cause", error)).__name__)
+
+    threads = [threading.Thread(target=call, daemon=True) for _ in range(20)]
+    for one in threads:
+        one.start()
+    until = time.monotonic() + 10
+    while len(host.requests()) < 16 and time.monotonic() < until:
+        time.sleep(0.01)
+    yield ends
+    for one in threads:
+        one.join(10)
+    assert not any(one.is_alive() for one in threads)
+
+
+def test_a_call_that_waited_for_a_place_does_not_leave_after_a_halt(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    halt, release = Halt(tmp_path / "state" / "halt.json"), threading.Event()
+    with hosting(held_back(release)) as host:
+        transport = Wire(httpx.URL(host.url), tls=None, may_leave=halt.check)
+        with closing(transport), twenty_calls(transport, host) as ends:
+            halt.set("a portal mix-up", at=datetime.now(UTC))
+            release.set()
+        assert Counter(ends) == {"answered": 16, "Halted": 4}
+        assert len(host.requests()) == 16
+
+
+def test_a_call_that_waited_for_a_place_does_not_leave_after_closing() -> None:
+    release = threading.Event()
+    with hosting(held_back(release)) as host:
+        transport = ours(host)
+        with twenty_calls(transport, host) as ends:
+            transport.close()
+        release.set()
+        assert Counter(ends) == {"RemoteProtocolError": 16, "ClientClosed": 4}
+        assert len(host.requests()) == 16
+
+
+class Liar(bytes):
+    """Bytes that say they are fewer than they are."""
+
+    def __len__(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize(
+    "part", [Liar(b"okGET /smuggled HTTP/1.1\r\n"), array("I", [0x41414141])], ids=["liar", "array"]
+)
+def test_a_part_that_lies_about_its_length_is_not_sent_past_the_length(part: object) -> None:
+    with hosting(saying(OK, OK)) as host, client(ours, host) as caller:
+        with pytest.raises(httpx.LocalProtocolError):
+            caller.post("/", content=iter([part]), headers={"Content-Length": "2"})  # type: ignore[arg-type]
+        assert caller.get("/").text == "ok"
+    assert [one for one in host.requests() if b"smuggled" in one or b"AAA" in one] == []
+
+
+def test_a_body_part_that_is_text_is_refused_before_it_is_sent() -> None:
+    with (
+        hosting(saying(OK)) as host,
+        client(ours, host) as caller,
+        pytest.raises(httpx.LocalProtocolError),
+    ):
+        caller.post("/", content=iter(["text"]))  # type: ignore[arg-type]
+    assert host.requests() == []
+
+
+def test_a_forked_child_that_closes_leaves_the_calls_of_its_parent_alone() -> None:
+    release = threading.Event()
+    with hosting(held_back(release)) as host, closing(ours(host)) as transport:
+        answers: list[bytes] = []
+
+        def call() -> None:
+            with closing(transport.handle_request(httpx.Request("GET", host.url))) as answer:
+                answers.append(answer.read())
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        until = time.monotonic() + 10
+        while not host.requests() and time.monotonic() < until:
+            time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            transport.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        release.set()
+        thread.join(10)
+        assert answers == [b"ok"]
+
+
+def test_an_answer_that_is_dropped_unread_gives_its_place_back() -> None:
+    with hosting(saying(OK)) as host, closing(ours(host)) as transport:
+        for _ in range(40):
+            request = httpx.Request("GET", host.url, extensions={"timeout": {"pool": 1.0}})
+            transport.handle_request(request)
+    assert len(host.requests()) == 40
+
+
+def test_an_older_reader_does_not_get_the_next_answer() -> None:
+    body = b"x" * 200_000
+    first = head(Content_Length=str(len(body))) + body
+    with hosting(saying(first, OK)) as host, closing(ours(host)) as transport:
+        answer = transport.handle_request(httpx.Request("GET", host.url))
+        older = iter(answer.stream)  # type: ignore[call-overload]
+        assert next(older)
+        assert list(answer.stream) == []  # type: ignore[call-overload]  # it is read once
+        answer.close()
+        with closing(transport.handle_request(httpx.Request("GET", host.url))) as other:
+            assert list(older) == []
+            assert other.status_code == 200
 
 
 @pytest.fixture(scope="module")
