@@ -7,11 +7,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 
-from hsagency.sandbox.wire import TARGET_MAX, Reply, Request, pieces, target_too_long
-
-# Where HubSpot answers, and where a sandbox would: no other host is there.
-_DOMAINS = ("hubapi.com", "hubspot.com", "localhost")
-_ADDRESSES = frozenset({"127.0.0.1", "::1"})
+from hsagency.sandbox.envelopes import JSON
+from hsagency.sandbox.hosts import is_here, is_hubspots
+from hsagency.sandbox.wire import (
+    TARGET_MAX,
+    ApiError,
+    Reply,
+    Request,
+    encode,
+    pieces,
+    target_too_long,
+)
 
 
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -19,7 +25,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     An httpx transport without a socket, for clients of either kind.
 
     It answers on HubSpot's hosts and on this machine's own; any other is a name that does not
-    resolve. It sleeps for a simulated latency, and raises `ReadTimeout` where the caller's own
+    resolve, and a request that names one in its Host header is refused as over a socket. It sleeps for a simulated latency, and raises `ReadTimeout` where the caller's own
     time-out is shorter; the call took effect all the same, as it would have at HubSpot.
     """
 
@@ -46,6 +52,8 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         target = request.url.raw_path.decode("ascii")
         if len(target) > TARGET_MAX:
             return target_too_long()
+        if not _is_served(request.headers.get("host", _host(request))):
+            return _misdirected()
         headers = request.headers.items()
         return self._handle(Request.parse(request.method, target, headers=headers, body=body))
 
@@ -83,9 +91,22 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def _demand_host(request: httpx.Request) -> None:
-    host = request.url.host.rstrip(".")  # a full stop after a name only says that it is whole
-    if host not in _ADDRESSES and not f".{host}".endswith(tuple(f".{one}" for one in _DOMAINS)):
+    if not _is_served(_host(request)):
         raise httpx.ConnectError("[Errno -2] Name or service not known", request=request)
+
+
+def _host(request: httpx.Request) -> str:
+    """Return where a request goes, as its Host header says it unless somebody set another."""
+    return request.url.netloc.decode("ascii")
+
+
+def _is_served(host: str) -> bool:
+    return is_here(host) or is_hubspots(host)
+
+
+def _misdirected() -> Reply:
+    error = ApiError(421, "This sandbox answers for HubSpot and this machine only")
+    return Reply(421, headers=(JSON,), body=encode(error.envelope("")))
 
 
 def _wait(seconds: float, request: httpx.Request) -> None:

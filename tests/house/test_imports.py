@@ -43,7 +43,7 @@ SANDBOX_LAYERS = (
     {"limits", "redaction", "bodies", "envelopes"},
     {"altering", "others"},
     {"portals"},
-    {"wire", "names", "clock", "spelling"},
+    {"wire", "names", "clock", "spelling", "hosts"},
 )
 # The simulated HubSpot stands apart: it must not share a mistake with what it tests.
 SANDBOX_MAY_IMPORT = {"errors", "data", "sandbox"}

@@ -311,6 +311,8 @@ def test_importing_the_sandbox_does_not_import_httpx() -> None:
         ("127.0.0.1", 200), ("LOCALHOST:1", 200), ("[::1]:80", 200), ("api.hubapi.localhost", 200),
         ("api-eu1.hubapi.localhost:8080", 200), ("evil.example", 421), ("localhost.evil.example", 421),
         ("127.0.0.1.evil.example", 421), ("evil.example:80", 421), ("", 421),
+        ("localhost.", 200), ("localhost.:80", 200), ("[::1]evil.com", 421), ("[::1]:80@evil", 421),
+        ("127.0.0.1:evil", 421), ("localhost..", 421), ("a/.localhost", 421), ("api.hubapi.com", 421),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", [CONTACTS, "/_sandbox/portals"])

@@ -21,7 +21,7 @@ CONTACTS = "/crm/v3/objects/contacts"
     "host",
     [
         "api.hubapi.com", "api-eu1.hubapi.com", "app.hubspot.com", "API.HUBAPI.COM",
-        "api.hubapi.com.", "127.0.0.1:8080", "localhost", "acme.localhost", "[::1]",
+        "api.hubapi.com.", "127.0.0.1:8080", "localhost", "acme.localhost", "[::1]", "localhost.",
     ],
 )  # fmt: skip
 def test_the_transport_answers_on_hubspots_hosts_and_on_this_machine(
@@ -35,7 +35,7 @@ def test_the_transport_answers_on_hubspots_hosts_and_on_this_machine(
     "host",
     [
         "attacker.example", "hubapi.com.attacker.example", "nothubapi.com", "api.hubapi.con",
-        "10.0.0.1", "localhost.example",
+        "10.0.0.1", "localhost.example", "evil-localhost", "localhost..",
     ],
 )  # fmt: skip
 def test_any_other_host_is_a_name_that_does_not_resolve(sandbox: Sandbox, host: str) -> None:
@@ -46,6 +46,24 @@ def test_any_other_host_is_a_name_that_does_not_resolve(sandbox: Sandbox, host: 
     ):
         client.get(f"https://{host}{CONTACTS}")
     assert sandbox.ledger(None) == sandbox.ledger("acme-corp") == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("api-eu1.hubapi.com", 200), ("API.HUBAPI.COM:443", 200), ("localhost.:80", 200),
+        ("[::1]:8080", 200), ("evil.example", 421), ("api.hubapi.com@evil.example", 421),
+        ("[::1]evil.example", 421), ("[::1]:80@evil.example", 421), ("127.0.0.1:evil", 421),
+        ("evil.example/.hubapi.com", 421), ("", 421),
+    ],
+)  # fmt: skip
+def test_a_host_header_that_names_another_is_refused_as_over_a_socket(
+    sandbox: Sandbox, host: str, status: int
+) -> None:
+    headers = {"authorization": f"Bearer {sandbox.portals[0].token}", "host": host}
+    with httpx.Client(transport=sandbox.transport(), headers=headers) as client:
+        assert client.get(f"https://api.hubapi.com{CONTACTS}").status_code == status
+    assert len(sandbox.ledger("acme-corp")) == (status == 200)
 
 
 def asked(sandbox: Sandbox, **how: Any) -> httpx.Response:

@@ -16,6 +16,7 @@ from hsagency.errors import SandboxError
 from hsagency.sandbox.control.api import Control, is_control
 from hsagency.sandbox.core import Sandbox
 from hsagency.sandbox.defects import broken, told
+from hsagency.sandbox.hosts import is_here
 from hsagency.sandbox.serving.conversation import IDLE, Conversation, complaint
 from hsagency.sandbox.wire import Reply, Request
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 CONNECTIONS_MAX = 400
 _HOSTS = {"127.0.0.1", "localhost"}
-# Names below localhost lead nowhere else either (RFC 6761).
-_HERE = {*_HOSTS, "[::1]"}
 _log = logging.getLogger(__name__)
 
 
@@ -181,7 +180,7 @@ class _Listener(socketserver.TCPServer):
         return wrapped
 
     def _answer(self, request: Request) -> Reply:
-        if not _is_here(request.headers.get("host", "localhost")):
+        if not is_here(request.headers.get("host", "localhost")):
             return complaint(421, "This server answers for this machine only")
         if not is_control(request.path):
             return self._sandbox.handle(request)
@@ -201,17 +200,6 @@ class _Listener(socketserver.TCPServer):
         for thread in threads:
             if thread is not current_thread():
                 thread.join(5)
-
-
-def _is_here(host: str) -> bool:
-    """
-    Whether a request was meant for this machine.
-
-    A page in a browser reaches loopback under any name that its owner has lead there.
-    """
-    host = host.lower()
-    name = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
-    return name in _HERE or name.endswith(".localhost")
 
 
 def _hang_up(connection: socket.socket) -> None:
