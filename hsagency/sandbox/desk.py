@@ -129,16 +129,24 @@ class Desk:
         self._by_token[credential.token] = state
 
     def _owner(self, visit: Visit) -> PortalState | None:
-        """Find the portal that a visit names: in the path, by a secret, or in the form."""
-        token = visit.values.get("token")
-        traded = "code" if visit.given("grant_type") == "authorization_code" else "refresh_token"
-        secrets = (token, visit.given(traded), visit.given("token"))
-        for secret in secrets:
-            state = self._by_secret.get(secret or "") or self._by_token.get(secret or "")
-            if state is not None:
-                return state
+        """Find the portal that a visit names: by the secret it is about, in the path or the form."""
+        secret = _secret(visit)
+        state = self._by_secret.get(secret) or self._by_token.get(secret)
+        if state is not None:
+            return state
         portal_id = visit.values.get("portalId") or visit.form.get("portalId", "")
         return self.states.get(int(portal_id)) if is_number(portal_id) else None
+
+
+def _secret(visit: Visit) -> str:
+    """Return the one secret that a visit is about, whatever others came with it."""
+    if "token" in visit.values:
+        return visit.values["token"]
+    if visit.route.name != "/oauth/token":
+        return visit.given("token")
+    return visit.given(
+        "code" if visit.given("grant_type") == "authorization_code" else "refresh_token"
+    )
 
 
 def _handler(route: DeskRoute, method: str, *, now: datetime) -> Callable[[Visit], Reply]:

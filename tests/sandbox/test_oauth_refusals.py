@@ -50,6 +50,19 @@ def test_only_what_a_kind_of_grant_trades_decides_whose_portal_it_is(quick: Deve
     assert quick.exchange(code, refresh_token=refresh).status_code == 200
 
 
+def test_only_its_token_decides_whose_portal_is_introspected_or_revoked(quick: Developer) -> None:
+    """Facts 1.7; that other fields count for nothing is an assumption."""
+    ours, theirs = (quick.install(portal)["refresh_token"] for portal in (0, 1))
+    shown = quick.post(INTROSPECT, token=ours, refresh_token=theirs, code=theirs).json()
+    assert (shown["active"], shown["hub_id"]) == (True, quick.sandbox.portals[0].portal_id)
+    assert quick.post(REVOKE, token=ours, refresh_token=theirs).status_code == 200
+    refused(quick.refresh(ours), "BAD_REFRESH_TOKEN")
+    traded = {"grant_type": "refresh_token", "refresh_token": theirs}
+    assert quick.post(token=ours, **traded).status_code == 200
+    assert quick.post(REVOKE, refresh_token=theirs).status_code == 200
+    assert quick.refresh(theirs).status_code == 200
+
+
 def test_a_code_works_once(developer: Developer) -> None:
     """Facts 4.2; the tokens of the first exchange stay good (an assumption)."""
     code = developer.code()
