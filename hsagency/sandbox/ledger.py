@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from http import HTTPMethod
 from random import Random
 from threading import RLock
 from uuid import UUID
 
 from hsagency.sandbox.portals import Credential
-from hsagency.sandbox.redaction import open_path, open_query, open_word
+from hsagency.sandbox.redaction import open_path, open_query
 from hsagency.sandbox.spelling import camel
-from hsagency.sandbox.wire import METHODS, Drop, JsonObject, Reply, Request, stamp
+from hsagency.sandbox.wire import Drop, JsonObject, Reply, Request, stamp
+
+_METHODS = frozenset(one.value for one in HTTPMethod)
+# Values in routes that are UUIDs; elsewhere one in a path may be a code or an app's secret.
+_UUID_VALUES = ("{formId}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class LedgerEntry:
     `route` is the template without its version, `app_id` and `kind` are the credential's, and
     `size` is the length of the body in bytes; what nobody recognised is None. A `fault` that is
     "defect" is the sandbox's own: something in it failed, which no rule asked for. No credential
-    is in an entry: where the path or the query holds one, it says (hidden).
+    is in an entry: where the path or the query holds one, it says (hidden). A `method` that HTTP
+    does not know is (other).
     """
 
     at: datetime
@@ -78,8 +84,8 @@ class Ledger:
         """Note a request and what became of it; `decided` where another status was sent."""
         entry = LedgerEntry(
             at=at,
-            method=request.method if request.method in METHODS else open_word(request.method),
-            path=open_path(request.path),
+            method=request.method if request.method in _METHODS else "(other)",
+            path=open_path(request.path, ids=route is not None and route.endswith(_UUID_VALUES)),
             query=open_query(request.query) if request.query else (),
             status=None if reply.drop == "before" else decided or reply.status,
             dropped=reply.drop,

@@ -3,7 +3,8 @@ What may be written down of a request's address: no credential, wherever in it o
 
 A secret is known by its name, by where in a path it stands, or by its shape, in whatever letters
 and however often percent-encoded. Where in doubt it is hidden: a ledger that says too little is
-a nuisance, one that says too much is a leak.
+a nuisance, one that says too much is a leak. Whatever comes, this takes time in proportion to
+its length: each pattern is bounded or begins only where what it repeats begins.
 """
 
 from __future__ import annotations
@@ -29,30 +30,35 @@ _SHAPE = re.compile(
     r"|[\w+=-]{64,}",
     re.IGNORECASE | re.ASCII,
 )
-# A name and its value inside of another value, such as an address to be sent back to.
-_PAIR = re.compile(r"([\w.-]+)=([^&#;\s]+)", re.ASCII)
+# OAuth's codes and the secrets of apps.
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+# Names and their values inside of another value, such as an address to be sent back to.
+_BETWEEN = re.compile(r"([&#;])")
+_NAME = re.compile(r"(?<![\w.-])([\w.-]+)=(?=.)", re.ASCII | re.DOTALL)
 _PARENTS = frozenset({"access-tokens", "refresh-tokens"})
-_SHORTEST = 40  # a refresh token
+_SHORTEST = 32  # an app's secret without its dashes
 # What sets apart the few paths that are worth a closer look.
 _ODD = re.compile(r"[%=]|-tokens/", re.IGNORECASE)
 # Words that are encoded more often than this are not read but hidden.
 _ROUNDS = 4
 
 
-def open_path(path: str) -> str:
+def open_path(path: str, *, ids: bool = False) -> str:
     """
-    Return a path without its secrets.
+    Return a path without its secrets; with `ids` a part that is a UUID is none.
 
     >>> open_path("/oauth/v1/access-tokens/CN2x")
     '/oauth/v1/access-tokens/(hidden)'
     """
-    if not _ODD.search(path) and (len(path) < _SHORTEST or not _SHAPE.search(path)):
+    if not _ODD.search(path) and (len(path) < _SHORTEST or not _looks_secret(path)):
         return path
-    parts = path.split("/")
-    return "/".join(
-        HIDDEN if _plain(before) in _PARENTS or open_word(part) != part else part
-        for part, before in zip(parts, ("", *(one.lower() for one in parts)), strict=False)
-    )
+    parts, parent = path.split("/"), ""
+    for place, part in enumerate(parts):
+        kept = ids and _UUID.fullmatch(part)
+        if _plain(parent) in _PARENTS or (not kept and open_word(part) != part):
+            parts[place] = HIDDEN
+        parent = part.lower() or parent
+    return "/".join(parts)
 
 
 def open_query(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -63,9 +69,14 @@ def open_query(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...
     (('limit', '3'), ('tokenKey', '(hidden)'))
     """
     return tuple(
-        (open_word(name), HIDDEN if _names_secret(name) else open_word(value))
+        (open_word(name), HIDDEN if _names_secret(name) else _open_value(name, value))
         for name, value in query
     )
+
+
+def _open_value(name: str, value: str) -> str:
+    """Return a value, or what may be told of it; of all UUIDs only an app's id is no secret."""
+    return value if name == "client_id" and _UUID.fullmatch(value) else open_word(value)
 
 
 def open_word(word: str) -> str:
@@ -73,13 +84,24 @@ def open_word(word: str) -> str:
     plain = _plain(word)
     if plain is None:
         return HIDDEN
-    told = plain
-    if "=" in plain:
-        told = _PAIR.sub(
-            lambda pair: f"{pair[1]}={HIDDEN}" if _names_secret(pair[1]) else pair[0], plain
-        )
-    told = _SHAPE.sub(HIDDEN, told)
+    told = _without_values(plain) if "=" in plain else plain
+    told = _UUID.sub(HIDDEN, _SHAPE.sub(HIDDEN, told))
     return word if told == plain else told
+
+
+def _looks_secret(text: str) -> bool:
+    return _SHAPE.search(text) is not None or _UUID.search(text) is not None
+
+
+def _without_values(text: str) -> str:
+    """Hide what follows the name of a secret, up to what ends a value."""
+    parts = _BETWEEN.split(text)
+    for place, part in enumerate(parts):
+        ends = (found.end() for found in _NAME.finditer(part) if _names_secret(found[1]))
+        end = next(ends, None)
+        if end is not None:
+            parts[place] = part[:end] + HIDDEN
+    return "".join(parts)
 
 
 def _names_secret(name: str) -> bool:
