@@ -107,7 +107,10 @@ def test_it_breaks_things_from_a_file_and_writes_what_it_got(tmp_path: Path) -> 
     args = ["sandbox", "--portals", "2", "--faults", "faults.toml", "--ledger", "calls.jsonl"]
     refused = run_cli(args, cwd=tmp_path)
     assert refused.returncode == 1
-    assert "faults.toml, fault 1, portal: A fault's portal is unknown: the sandbox has no portal 'nobody'" in refused.stderr
+    assert (
+        "faults.toml, fault 1, portal: A fault's portal is unknown: the sandbox has no portal 'nobody'"
+        in refused.stderr
+    )
     assert not (tmp_path / "calls.jsonl").exists()
 
 
