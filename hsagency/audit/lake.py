@@ -283,11 +283,12 @@ def _joined(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Join starts with their ends; what stands alone (imported, simulated, refused) stays."""
     event = pl.col("event")
     started, finished, detail, refused = (_first(raw.filter(event == one)) for one in _CALL_EVENTS)
-    cause = detail.select("callId", "policyName")
+    said = detail.select("callId", "policyName", named="objectId")
     witnessed = (
         started.drop(*_ENDING, "policyName")
         .join(finished.select("callId", *_ENDING), on="callId", how="left")
-        .join(cause, on="callId", how="left")
+        .join(said, on="callId", how="left")
+        .with_columns(pl.coalesce("objectId", "named").alias("objectId"))
     )
     alone = _first(pl.concat([refused, finished])).join(started, on="callId", how="anti")
     return (
