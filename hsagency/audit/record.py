@@ -117,6 +117,19 @@ CALL_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The fields of a joined call, in the order in which frames and exports show them."""
 
+DETAIL_FIELDS: Final = (
+    "category",
+    "errorType",
+    "objectIds",
+    "objectIdCount",
+    "objectIdsDigest",
+    "objectIdsSource",
+    "objectIdsDropped",
+    "partsOk",
+    "partsFailed",
+)
+"""What only the detail of a call says; frames leave it out, what is forwarded has it."""
+
 TO_DISK: Final[Mapping[str, str]] = {frame: disk for disk, (frame, _) in CALL_FIELDS.items()}
 TO_FRAME: Final[Mapping[str, str]] = {disk: frame for disk, (frame, _) in CALL_FIELDS.items()}
 

@@ -20,6 +20,7 @@ from hsagency.audit.journal import AuditWriter
 from hsagency.audit.lake import clients, joined_records, read
 from hsagency.audit.record import (
     CALL_FIELDS,
+    DETAIL_FIELDS,
     TO_DISK,
     TO_FRAME,
     Event,
@@ -39,7 +40,7 @@ from tests.audit.reading import CONTACTS, ending, intent, journals, lines, recor
 from tests.support import client_list, connected
 
 LEGACY = Path(__file__).parents[1] / "data"
-NOT_IN_A_JOINED_CALL = {"schema", "seq", "event", "message", "category", "errorType", "hash"}
+NOT_IN_A_JOINED_CALL = {"schema", "seq", "event", "message", "hash"}
 OF_THE_SOURCE_DOCUMENTS = {
     *("ts", "portalId", "clientSlug", "method", "path", "statusCode", "durationMs"),
     *("objectType", "objectId", "actor", "rateLimitRemaining"),
@@ -129,8 +130,9 @@ def test_the_schema_is_one_and_knows_the_words_of_the_code(schema: dict[str, Any
 
 
 def test_the_schema_and_the_mapping_name_the_same_fields(schema: dict[str, Any]) -> None:
-    assert set(schema["properties"]) - set(CALL_FIELDS) == NOT_IN_A_JOINED_CALL
-    assert set(schema["$defs"]["call"]["properties"]) == set(CALL_FIELDS)
+    in_a_call = {*CALL_FIELDS, *DETAIL_FIELDS}
+    assert set(schema["properties"]) - in_a_call == NOT_IN_A_JOINED_CALL
+    assert set(schema["$defs"]["call"]["properties"]) == in_a_call
     assert set(CALL_FIELDS) >= OF_THE_SOURCE_DOCUMENTS
     assert {TO_DISK[frame]: frame for frame in TO_FRAME.values()} == TO_FRAME
     kinds = {"text": "string", "number": "integer", "time": "string"}
