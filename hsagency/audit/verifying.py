@@ -1,5 +1,5 @@
 """
-Verdicts on the audit log: is it as it was written, and is it all there?
+Verdicts on the audit log: whether it is as it was written, and what is known to be lost.
 
 Promised: a record, a line of the register or a whole segment that was changed, removed, added,
 moved or cut is named with the first place where it shows; a log that nobody touched is not
@@ -19,7 +19,7 @@ of calls: a log of which nothing is known to be lost is *not comparable*, not *c
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
@@ -73,8 +73,23 @@ def log_of(audit: Path, slug: str, *, copies: Path | None) -> Log:
 
 def logs(audit: Path, *, copies: Path | None) -> list[str]:
     """Return whose logs there are, or were: a second copy outlives the log itself."""
-    found = {one.parent.name for one in [*audit.glob("*/journal"), *audit.glob(f"*/{REGISTER}")]}
-    return sorted(found | {one.stem for one in (copies.glob("*.jsonl") if copies else [])})
+    kept = [one.stem for one in _inside(copies) if one.suffix == ".jsonl"] if copies else []
+    found = [
+        one.name for one in _inside(audit) if any(path.name in _PARTS for path in _inside(one))
+    ]
+    return sorted({*found, *kept})
+
+
+_PARTS: Final = ("journal", REGISTER)
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def verify(
@@ -138,7 +153,8 @@ def _compare(evidence: Evidence, copy: bytes | None, verdict: Verdict) -> None:
             verdict.notes.append("There is no second copy of the register to compare with.")
         return
     ours, theirs = ((one or b"").split(b"\n")[:-1] for one in (register, copy))
-    same = os.path.commonprefix([ours, theirs])
+    pairs = itertools.zip_longest(ours, theirs)
+    same = [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
     byte = sum(len(line) + 1 for line in same)
     if len(theirs) > len(same) == len(ours):
         cause = f"the second copy has {len(theirs) - len(ours)} more lines"

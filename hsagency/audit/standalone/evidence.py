@@ -28,8 +28,13 @@ class Evidence(NamedTuple):
 
 def in_folder(folder: Path) -> Evidence:
     """Return the evidence in a folder: an unpacked pack, or a client's part of an audit log."""
-    found = [*folder.glob("*"), *folder.glob("journal/*"), *folder.glob("heads/*")]
-    names = sorted(one.relative_to(folder).as_posix() for one in found if not one.is_dir())
+    names = []
+    for inside in (folder, folder / "journal", folder / "heads"):
+        try:
+            found = sorted(inside.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # any other error is raised: what cannot be read is not taken for empty
+        names += [one.relative_to(folder).as_posix() for one in found if one.is_file()]
     return Evidence(names, lambda name: (folder / name).open("rb"))
 
 

@@ -164,7 +164,7 @@ def stated(
 
 def is_outside(said: list[Head], first: str, last: str) -> bool:
     """Say whether a segment was closed before a period or opened after it."""
-    opened = min(head.ts for head in said)
+    opened = min((head.ts for head in said if head.kind == "opened"), default="")
     closed = max((head.ts for head in said if head.kind == "closed"), default="9999")
     return closed[:10] < first or opened[:10] > last
 
@@ -237,7 +237,8 @@ def unregistered(segment: Segment, verdict: Verdict) -> Finding | None:
     """Say whether a segment that the register does not name should be in it."""
     older = segment.name[4:] == "000001" and b'"event":"audit.opened"' not in segment.opening
     distrusted = any(one.file == REGISTER for one in verdict.findings)
-    if older or segment.records <= 1 or distrusted:  # older than registers, or just begun
+    # A segment has three records at most, about itself, before it is registered.
+    if older or segment.records <= 3 or distrusted:
         verdict.unregistered.append(segment.name)
         return None
     if not verdict.heads:
