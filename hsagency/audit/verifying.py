@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -38,49 +38,42 @@ from hsagency.audit.standalone.heads import REGISTER, read_keys
 from hsagency.audit.standalone.verdict import Verdict, judge, read_kept
 from hsagency.durable import try_lock
 from hsagency.errors import AuditError, UsageError
+from hsagency.settings import Workspace
 
 _LOOKS: Final = 5  # at a log that changes while it is read, before what is seen is believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """One client's log: its folder, the second copy of its register, and the public keys."""
+    """One client's log: its folder, and the second copy of its register."""
 
     folder: Path
     copy: Path | None
-    keys: dict[str, bytes] = field(repr=False)
 
     @property
     def slug(self) -> str:
         """Whose log it is."""
         return self.folder.name
 
-
-def log_of(audit: Path, slug: str, *, copies: Path | None) -> Log:
-    """Return a client's log below a folder of logs; `copies` is where second copies are."""
-    try:
-        keys = read_keys((audit / "keys.json").read_bytes())
-    except FileNotFoundError:
-        keys = {}
-    except OSError as error:
-        raise _unreadable(audit / "keys.json", error) from error
-    return Log(
-        folder=audit / slug,
-        copy=None if copies is None else copies / f"{slug}.jsonl",
-        keys=keys,
-    )
+    def public_keys(self) -> bytes:
+        """Return the list of keys as it is on disk."""
+        try:
+            return (self.folder.parent / "keys.json").read_bytes()
+        except FileNotFoundError:
+            return b"[]\n"
 
 
-def logs(audit: Path, *, copies: Path | None) -> list[str]:
+def log_of(workspace: Workspace, slug: str) -> Log:
+    """Return a client's log, whether there is one or not."""
+    return Log(folder=workspace.audit / slug, copy=workspace.heads / f"{slug}.jsonl")
+
+
+def logs(workspace: Workspace) -> list[str]:
     """Return whose logs there are, or were: a second copy outlives the log itself."""
-    kept = [one.stem for one in _inside(copies) if one.suffix == ".jsonl"] if copies else []
-    found = [
-        one.name for one in _inside(audit) if any(path.name in _PARTS for path in _inside(one))
-    ]
-    return sorted({*found, *kept})
-
-
-_PARTS: Final = ("journal", REGISTER)
+    parts = {"journal", REGISTER}
+    found = {one.name for one in _inside(workspace.audit) if parts & {p.name for p in _inside(one)}}
+    copies = {one.stem for one in _inside(workspace.heads) if one.suffix == ".jsonl"}
+    return sorted(found | copies)
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -127,12 +120,12 @@ def _look(
     verdict = judge(
         in_folder(log.folder),
         log.slug,
-        log.keys,
+        read_keys(log.public_keys()),
         first="" if first is None else first.isoformat(),
         last="9999" if last is None else last.isoformat(),
         kept=kept,
-        check=_verifies,
-        live=lambda segment: _is_live(log.folder / "journal" / f"{segment}.jsonl"),
+        check=check_signature,
+        live=lambda segment: is_live(log.folder / "journal" / f"{segment}.jsonl"),
     )
     _compare(in_folder(log.folder), copy, verdict)
     return verdict
@@ -184,13 +177,13 @@ def _state(log: Log) -> list[tuple[str, int, int]]:
     return seen
 
 
-def _is_live(path: Path) -> bool:
+def is_live(path: Path) -> bool:
     """Say whether a writer holds a segment; a writer that dies lets go of it."""
     with path.open("rb") as file:
         return not try_lock(file.fileno())
 
 
-def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
+def check_signature(public: bytes, signature: bytes, message: bytes) -> bool:
     """Check a signature as `standalone.ed25519` does, only quicker."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -32,6 +32,9 @@ from hsagency.audit.standalone.heads import (
 )
 from hsagency.audit.standalone.segments import Pending, Segment, genesis, scan
 
+CHECKPOINT = re.compile(r"heads/[0-9]{3}\.json\Z")
+JOURNAL = re.compile(r"journal/[0-9]{3}-[0-9]{6}\.jsonl(\.torn-at-[0-9]+)?\Z")
+
 
 @dataclass
 class Verdict:
@@ -113,8 +116,9 @@ def judge(
             verdict.notes.append(f"Not compared with the kept head: {name} is not of this period.")
         else:
             heads.setdefault(name, []).append(one)
-    present = {name[8:18] for name in evidence.names if re.match(r"journal/.{10}\.jsonl\Z", name)}
-    known = sorted(name for name in {*present, *heads} if SEGMENT.match(name))
+    files = [JOURNAL.match(name) for name in evidence.names]
+    present = {file[0][8:18] for file in files if file and not file[1]}
+    known = sorted({*present, *heads})
     verdict.findings += gaps(known)
     before: Segment | None = None
     pending: Pending = {}
@@ -128,7 +132,7 @@ def judge(
         newest = name == max(one for one in known if one[:3] == name[:3])
         if before is not None:
             left_open(before, pending if newest else {}, verdict, live)
-    note_others(evidence, present, verdict)
+    note_others(evidence, verdict)
     return verdict
 
 
@@ -143,7 +147,7 @@ def stated(
     if content and not content.endswith(b"\n"):
         verdict.notes.append("The register ends in a torn line.")
     for name in evidence.names:
-        if re.match(r"heads/[0-9]{3}\.json\Z", name):
+        if CHECKPOINT.match(name):
             verdict.heads += 1
             line = (evidence.read(name) or b"").rstrip(b"\n")
             try:
@@ -265,14 +269,15 @@ def left_open(
         verdict.lost.append(f"{segment.name} ends in a torn line of {torn} bytes.")
 
 
-def note_others(evidence: Evidence, present: set[str], verdict: Verdict) -> None:
+def note_others(evidence: Evidence, verdict: Verdict) -> None:
     """Note files that are left of a crash, and files that are no part of a log."""
     for name in evidence.names:
-        if not name.startswith(("journal/", "heads/")) or name.endswith(".json.new"):
-            continue
-        if re.match(r"journal/[0-9]{3}-[0-9]{6}\.jsonl\.torn-at-[0-9]+\Z", name):
+        journal = JOURNAL.match(name)
+        if journal and journal[1]:
             verdict.lost.append(f"A line torn by a crash was set aside: {name}.")
-        elif name[8:18] not in present and not re.match(r"heads/[0-9]{3}\.json\Z", name):
+        # What ends in .new was left by a crash, and is replaced by the next checkpoint.
+        known = journal or CHECKPOINT.match(name) or name.endswith(".json.new")
+        if name.startswith(("journal/", "heads/")) and not known:
             verdict.notes.append(f"No part of the log: {name!r}.")
     for name in verdict.unregistered:
         verdict.notes.append(f"Not registered, so protected by its own chain alone: {name}.")
