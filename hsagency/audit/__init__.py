@@ -1,7 +1,9 @@
 """
 The audit log: no durable intent, no call.
 
-    journal     the audit writer: a record is on disk before the call it announces leaves
+    writer      the audit writer: a record is on disk before the call it announces leaves
+    journal     one client's journal: a segment, and then the next (segment, slots)
+    register    the signed lines that say how far each segment had come (registrar, signing)
     record      what one line says, and how its names translate
     chain       the hash chain over one journal segment
     lake        the log as frames, one row a call

@@ -6,12 +6,21 @@ The register of a client's segments: signed lines that say how far each one had 
     audit/keys.json                 the public keys that sign
     state/heads/<slug>.jsonl        the second copy of heads.jsonl (`[audit] copy`)
 
-A line is one JSON object. `head` is the hash of the segment's record number `records`, and
-`bytes` where that record ends. `seq` counts lines from 1, and `previous` is the SHA-256 of the
+A line is one JSON object. `segment` is the name of its file without the ending, `head` the hash
+of its record number `records`, and `bytes` where that record ends. `seq` counts lines from 1, and `previous` is the SHA-256 of the
 line before without its line end (`genesis` for the first); a checkpoint is no part of that
 chain and has neither. The signature, Ed25519, is the last member and covers the line's bytes
 without it and without the line end: `signed_part`. A line written while no key was to be had
 has `"key":null` and no signature.
+
+Promised: a line is on the disk before what comes after it counts, in the register and in the
+second copy; a line or a checkpoint never claims more than the disk has of its segment. The
+second copy is there for the day the first is gone or rewritten: its loss is told at once, but
+does not stop work, and when it is back it is brought up to date.
+
+Not promised: against somebody who has the key, nothing. What came after the last line and the
+last checkpoint can be cut off unseen, and so can what lies between the last line and now if an
+older checkpoint is put back with it.
 """
 
 from __future__ import annotations
@@ -127,7 +136,7 @@ def parse_line(line: bytes) -> Line:
     """Return what a line says, whoever signed it; raises `ValueError` if it is none of ours."""
     given = orjson.loads(line)
     if not isinstance(given, dict) or given.get("schema") != SCHEMA:
-        raise ValueError("not a line of a register")  # noqa: TRY004  (one error for all)
+        raise ValueError("not a line of a register")
     return Line(
         seq=None if "seq" not in given else _count(given, "seq"),
         ts=_text(given, "ts"),
@@ -174,11 +183,12 @@ def _verifies(public: bytes, signature: bytes, body: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    plain = base64.b64decode(signature)
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(base64.b64decode(signature), body)
+        Ed25519PublicKey.from_public_bytes(public).verify(plain, body)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return base64.b64encode(plain) == signature  # another spelling is another line
 
 
 def read_lines(path: Path) -> tuple[list[bytes], bytes]:

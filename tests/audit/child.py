@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from hsagency.audit.journal import AuditWriter
+from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
@@ -286,9 +286,24 @@ def import_until_killed(order: dict[str, Any]) -> None:
     import_file(Mortal(Path(order["audit"]), author=AUTHOR), Path(order["file"]))
 
 
+def forward(order: dict[str, Any]) -> None:
+    """Forward into a file until killed, slowly enough to be killed in the middle of it."""
+    from hsagency.audit.forwarding import open_forwarder
+    from hsagency.settings import Settings, Workspace
+
+    said = {"schema": 1, "workspace": "w", "store": "age:credentials"}
+    workspace = Workspace(Path(order["root"]), Settings.model_validate(said))
+    with Path(order["out"]).open("ab", buffering=0) as out:
+
+        def write(record: Any) -> None:
+            out.write(json.dumps(record).encode() + b"\n")
+
+        open_forwarder(workspace, "one", write).follow()
+
+
 if __name__ == "__main__":
     ORDERS = (
         *(forge, append, run_out_of_space, lose_permission),
-        *(fork, storm, import_until_killed),
+        *(fork, storm, import_until_killed, forward),
     )
     {one.__name__: one for one in ORDERS}[sys.argv[1]](json.loads(sys.stdin.readline()))

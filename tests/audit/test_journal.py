@@ -14,7 +14,9 @@ import orjson
 import pytest
 
 from hsagency.audit import lake
-from hsagency.audit.journal import AuditWriter, Segment, open_segment
+from hsagency.audit.segment import Segment
+from hsagency.audit.slots import open_segment
+from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError
 from tests.audit.conftest import Disk
 from tests.audit.killing import hear_all

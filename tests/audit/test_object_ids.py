@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.audit import lake
-from hsagency.audit.journal import AuditWriter
+from hsagency.audit.writer import AuditWriter
 from hsagency.sandbox import Sandbox
 from hsagency.transport import answers
 from tests.audit.conftest import Connect
@@ -173,7 +173,8 @@ def test_an_answer_that_is_not_read_to_its_end_leaves_no_ids(tmp_path: Path) -> 
             next(streamed.iter_raw())
         with client.stream("POST", CONTACTS):
             pass
-    assert [one["event"] for one in records_of(tmp_path, "acme-corp")] == [
+    kinds = [one["event"] for one in records_of(tmp_path, "acme-corp")]
+    assert [one for one in kinds if one.startswith("call.")] == [
         "call.started",
         "call.finished",
     ] * 2

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hsagency.audit import lake
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import outcome_of
+from hsagency.audit.writer import AuditWriter
 from tests.audit.killing import child, hear, hear_all, kill_many, tell
 from tests.audit.reading import (
     AUTHOR,

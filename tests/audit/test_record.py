@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from hsagency import onboarding
 from hsagency.audit.importing import import_file
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.lake import clients, joined_records, read
 from hsagency.audit.record import (
     CALL_FIELDS,
@@ -31,6 +30,7 @@ from hsagency.audit.record import (
     outcome_of,
     timestamp,
 )
+from hsagency.audit.writer import AuditWriter
 from hsagency.errors import CallRefused, PortalMismatch
 from hsagency.routes import OperationClass
 from hsagency.sandbox import Fault
