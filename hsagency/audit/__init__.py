@@ -7,6 +7,7 @@ The audit log: no durable intent, no call.
     record      what one line says, and how its names translate
     chain       the hash chain over one journal segment
     lake        the log as frames, one row a call
+    forwarding  the log to other destinations, from a cursor on (following, cursors, destinations)
     importing   taking in the logs of other scripts
 
 Nothing is loaded until one of them is asked for: reading needs polars, writing does not.
