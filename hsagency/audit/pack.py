@@ -166,6 +166,11 @@ def _has_imported(segment: Segment, first: str, last: str) -> bool:
     )
 
 
+def kept_head(log: Log) -> bytes:
+    """Return how far a log has come, as a HEAD.json to keep."""
+    return _head(log.slug, _snapshot(log).heads[REGISTER], verify(log))
+
+
 def _head(slug: str, register: bytes, verdict: Verdict) -> bytes:
     """Return how far the whole log had come, for a client to keep."""
     lines = register.split(b"\n")[:-1]

@@ -8,10 +8,10 @@ whatever a file holds, there is a verdict. Neither a secret nor a network is nee
 does not grow with the log. The rules are those of the verifier that clients get
 (`audit/standalone`); here the second copy of the register is compared as well.
 
-What cannot be seen: what was never recorded. A cut of what was written after the last signed
-head, normally in the last second before a program stopped, or since an older checkpoint that
-was put back with the cut: only a head that is kept elsewhere shows it. What somebody does who
-holds the signing key, or writes all of it anew where nothing is signed.
+What cannot be seen: what was never recorded. What is cut off or added after the last signed
+head, normally written in the last second before a program stopped, or since an older
+checkpoint that was put back with the cut: only a head that is kept elsewhere shows that. What
+somebody does who holds the signing key, or writes all of it anew where nothing is signed.
 
 Completeness says what is known to be lost. It does not yet compare with HubSpot's own count
 of calls: a log of which nothing is known to be lost is *not comparable*, not *complete*.

@@ -13,10 +13,10 @@ read the signed lines that say how far each segment had come; `scan` follows a s
 chain and compares it with those lines; `judge` puts a verdict together. SPECIFICATION.md
 describes the format, and test-vectors.json lets you try any implementation of it.
 
-What nobody can see from a log alone: what was never recorded; a cut of the last records,
-written after the last signed head (normally within a second before a program stopped); and
-what is done by somebody who holds the private key. Against the last two, keep HEAD.json of
-every pack: a log that was written anew, or put back to an earlier day, cannot contain it.
+What nobody can see from a log alone: what was never recorded; what is cut off or added after
+the last signed head (normally written within a second before a program stopped); and what is
+done by somebody who holds the private key. Against the last two, keep HEAD.json of every
+pack: a log that was written anew, or put back to an earlier day, cannot contain it.
 """
 
 from __future__ import annotations
