@@ -23,14 +23,17 @@ from hsagency import __version__
 from hsagency.audit import lake
 from hsagency.audit.destinations import Destination, Record
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
+from hsagency.audit.pack import Pack, export
 from hsagency.audit.record import Author, Event, timestamp
 from hsagency.audit.signing import SigningKey
+from hsagency.audit.standalone.verdict import Verdict
+from hsagency.audit.verifying import log_of, logs, verify
 from hsagency.audit.writer import AuditWriter, utc_now
 from hsagency.client import PortalClient
 from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.errors import AuditError, UnknownClient, UsageError
 from hsagency.halt import Halt
-from hsagency.periods import parse_day
+from hsagency.periods import Period, parse_day
 from hsagency.portals import AGENCY, ClientSlug, Connection, redact
 from hsagency.router import Parts, Router
 from hsagency.settings import Workspace
@@ -178,6 +181,40 @@ class Agency:
         """Return what happened to connections and the log (columns: `audit.lake.ACTIVITY`)."""
         return self.reading(slug, since=since, until=until).activity
 
+    def logs(self) -> list[str]:
+        """Return every client that has, or had, an audit log, and the agency itself; sorted."""
+        return logs(self.workspace)
+
+    def verdict(
+        self,
+        slug: str,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        head: bytes | None = None,
+    ) -> Verdict:
+        """
+        Say whether a client's audit log is as it was written (see `audit.verifying`).
+
+        Days are included, and UTC. `head` is a HEAD.json that somebody kept. Raises
+        `UnknownClient` for a slug that is neither connected nor recorded.
+        """
+        self._refuse_unknown(slug)
+        return verify(log_of(self.workspace, slug), first=first, last=last, head=head)
+
+    def export(self, slug: str, path: str | Path, *, period: Period) -> Pack:
+        """Write the evidence pack of one client; the export is recorded before it is made."""
+        self._refuse_unknown(slug)
+        message = f"An evidence pack of {period} was exported."
+        return export(
+            log_of(self.workspace, slug),
+            Path(path),
+            period=period,
+            announce=lambda: self.note_export(
+                slug, message, since=period.since, until=period.until
+            ),
+        )
+
     def forward(
         self,
         name: str,
@@ -259,13 +296,16 @@ class Agency:
     def _logs(self, slug: str | None) -> Iterable[str]:
         if slug is None:
             return [AGENCY, *self.recorded()]
-        if slug != AGENCY and slug not in self.recorded():
+        self._refuse_unknown(slug)
+        return [slug]
+
+    def _refuse_unknown(self, slug: str) -> None:
+        if slug != AGENCY and slug not in self.logs():
             try:
                 self.router.connection(slug)
             except UnknownClient as error:
                 error.message = error.message.replace("Nothing was sent.", "Nothing was read.")
                 raise
-        return [slug]
 
 
 def _has_log(folder: Path, slug: str) -> bool:

@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
@@ -50,9 +50,11 @@ class Pack:
     verdict: Verdict
 
 
-def export(log: Log, path: Path, *, period: Period) -> Pack:
+def export(log: Log, path: Path, *, period: Period, announce: Callable[[], None]) -> Pack:
     """
     Write the evidence pack of one client and period, for this user alone.
+
+    `announce` is called once nothing speaks against it, before anything is written.
 
     Raises `UsageError` if the file is there already or the log is empty, and `AuditError` if
     the log cannot be read or the pack not be written. A log that is not intact is exported
@@ -65,6 +67,7 @@ def export(log: Log, path: Path, *, period: Period) -> Pack:
             f"There is no audit log of {log.slug}. Nothing was exported.",
             hint="See whose there are: hsagency audit verify",
         )
+    announce()
     try:
         return _written(log, path, period, verdict)
     except OSError as error:

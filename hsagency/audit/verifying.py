@@ -122,7 +122,7 @@ def _look(
         log.slug,
         read_keys(log.public_keys()),
         first="" if first is None else first.isoformat(),
-        last="9999" if last is None else last.isoformat(),
+        last="" if last is None else last.isoformat(),
         kept=kept,
         check=check_signature,
         live=lambda segment: is_live(log.folder / "journal" / f"{segment}.jsonl"),

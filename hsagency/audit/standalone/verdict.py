@@ -41,6 +41,8 @@ class Verdict:
     """What a log comes to; `findings` are about its integrity, `lost` about its completeness."""
 
     slug: str
+    first: str = ""  # the days that were asked for
+    last: str = ""
     findings: list[Finding] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Verdict:
             "clientSlug": self.slug,
             "integrity": self.integrity,
             "completeness": self.completeness,
+            "requested": {"from": self.first or None, "to": self.last or None},
             "found": {
                 "from": min((one.first for one in self.segments if one.first), default=None),
                 "to": max((one.last for one in self.segments if one.last), default=None),
@@ -96,7 +99,7 @@ def judge(
     keys: dict[str, bytes],
     *,
     first: str = "",
-    last: str = "9999",
+    last: str = "",
     kept: dict[str, Any] | None = None,
     check: Check = verifies,
     live: Callable[[str], bool] = lambda segment: False,
@@ -104,10 +107,10 @@ def judge(
     """
     Return the verdict on one client's log.
 
-    `first` and `last` are days; segments that were closed before or opened after are left out.
+    `first` and `last` are days, if there are any; segments that were closed before or opened after are left out.
     `kept` is what a HEAD.json says. `live` says whether a program holds a segment open.
     """
-    verdict = Verdict(slug)
+    verdict = Verdict(slug, first, last)
     heads = stated(evidence, keys, check, verdict)
     outside = {name for name, said in heads.items() if is_outside(said, first, last)}
     verdict.outside = len(outside)
@@ -170,7 +173,7 @@ def is_outside(said: list[Head], first: str, last: str) -> bool:
     """Say whether a segment was closed before a period or opened after it."""
     opened = min((head.ts for head in said if head.kind == "opened"), default="")
     closed = max((head.ts for head in said if head.kind == "closed"), default="9999")
-    return closed[:10] < first or opened[:10] > last
+    return closed[:10] < first or opened[:10] > (last or "9999")
 
 
 def gaps(known: list[str]) -> list[Finding]:

@@ -94,9 +94,10 @@ def compare(evidence: Evidence, files: dict[str, str], verdict: Verdict) -> None
 def described(verdict: Verdict) -> list[str]:
     """Return a verdict as lines for a person."""
     said = verdict.report()
-    found = said["found"]
+    asked, found = said["requested"], said["found"]
     lines = [
         f"{verdict.slug}: {verdict.integrity}; completeness: {verdict.completeness}",
+        f"  requested {asked['from'] or 'the first day'} to {asked['to'] or 'the last'}",
         f"  found     {found['from']} to {found['to']}" if found["from"] else "  found     nothing",
         f"  counted   {said['segments']} segments, {said['records']} records, {said['calls']} calls",
         f"  heads     {said['signedHeads']} signed, {said['unsignedHeads']} unsigned; "
