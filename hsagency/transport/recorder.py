@@ -18,6 +18,7 @@ from hsagency.halt import Halt
 from hsagency.portals import plain_word
 from hsagency.transport import answers
 from hsagency.transport.binding import Binding, reason_of, what
+from hsagency.transport.clock import ClockCheck
 
 
 class Recorder(httpx.BaseTransport):
@@ -28,6 +29,8 @@ class Recorder(httpx.BaseTransport):
     ) -> None:
         self._inner, self._binding = inner, binding
         self._writer, self._halt = writer, halt
+        slug, portal_id = binding.client_slug, binding.portal_id
+        self._clock = ClockCheck(writer, slug=slug, portal_id=portal_id)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request between two records."""
@@ -44,6 +47,7 @@ class Recorder(httpx.BaseTransport):
             raise
         try:
             self._append(_ended(call, started, response=response), durable=False)
+            self._clock.look(response.headers)
             self._explain(call, response)
             answers.observe(request, response, touched, note=partial(self._note, call))
         except AuditError as error:

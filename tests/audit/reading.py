@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import orjson
 
 from hsagency.audit import chain
 from hsagency.audit.record import Author
+from hsagency.audit.segment import Segment
+from hsagency.audit.slots import open_segment
 
 AUTHOR = Author(actor="tests/1", user="tester", host="here", run_id="0123456789abcdef")
 CONTACTS = "/crm/v3/objects/contacts"
@@ -56,12 +60,41 @@ def lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
-def records(audit: Path, slug: str = "acme-corp") -> list[dict[str, Any]]:
+OF_SEGMENTS = ("audit.opened", "audit.closed")
+
+
+def all_records(audit: Path, slug: str = "acme-corp") -> list[dict[str, Any]]:
     return [orjson.loads(line) for path in journals(audit, slug) for line in lines(path)]
+
+
+def records(audit: Path, slug: str = "acme-corp") -> list[dict[str, Any]]:
+    """Return the records of a journal but for those that begin and end its segments."""
+    return [one for one in all_records(audit, slug) if one["event"] not in OF_SEGMENTS]
 
 
 def events(audit: Path, slug: str = "acme-corp") -> list[str]:
     return [record["event"] for record in records(audit, slug)]
+
+
+def register_lines(audit: Path, slug: str = "acme-corp") -> list[dict[str, Any]]:
+    path = audit / slug / "heads.jsonl"
+    return [orjson.loads(line) for line in lines(path)] if path.exists() else []
+
+
+class NothingKnown:
+    """What a register says of a journal that it does not know."""
+
+    def newest(self) -> dict[int, int]:
+        return {}
+
+    def last_head(self, segment: str) -> None:
+        del segment
+
+
+def take(folder: Path, sync: Callable[[int], None] = os.fsync) -> tuple[Segment, int]:
+    """Take a segment; return it and how many torn bytes were set aside."""
+    taken = open_segment(folder, known=NothingKnown(), sync=sync)
+    return taken.segment, taken.torn
 
 
 def broken_chains(audit: Path) -> list[tuple[str, int]]:
