@@ -478,6 +478,27 @@ def test_segments_of_a_slot_are_one_stream(workspace: Workspace, audit: Path, cl
     assert [one["outcome"] for one in calls] == ["ok", "ok"]
 
 
+def test_a_process_between_two_segments_is_not_gone(
+    workspace: Workspace, tmp_path: Path, clock: Clock
+) -> None:
+    elsewhere, clock.at = tmp_path / "elsewhere", NOON.replace(hour=23, minute=59, second=59)
+    with AuditWriter(elsewhere, author=AUTHOR, now=clock) as writer:
+        writer.append("acme-corp", intent(1))
+        clock.move(seconds=2)
+        writer.append("acme-corp", ending(1))
+    first, second = journals(elsewhere)
+    there = tmp_path / "audit" / "acme-corp" / "journal"
+    there.mkdir(parents=True)
+    (there / first.name).write_bytes(first.read_bytes())
+    taker = Taker()
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        assert taker.calls() == []
+        (there / second.name).write_bytes(second.read_bytes())
+        one.catch_up()
+    assert [one["outcome"] for one in taker.taken if "event" not in one] == ["ok"]
+
+
 def test_a_segment_that_is_missing_between_two_is_an_error(
     workspace: Workspace, audit: Path, clock: Clock
 ) -> None:
