@@ -101,6 +101,26 @@ def append(order: dict[str, Any]) -> None:
     say(done=True)
 
 
+def crowd(order: dict[str, Any]) -> None:
+    """Append from many threads, through segments of a chosen size."""
+    with AuditWriter(Path(order["audit"]), author=AUTHOR, limit=order["limit"]) as writer:
+        writer.append("acme-corp", intent(order["first"] + 99_999))
+        say(ready=True)
+        sys.stdin.readline()
+
+        def work(thread: int) -> None:
+            for number in range(order["count"]):
+                one = order["first"] + 1000 * thread + number
+                writer.append("acme-corp", intent(one), durable=number % 2 == 0)
+
+        threads = [threading.Thread(target=work, args=(one,)) for one in range(order["threads"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    say(done=True)
+
+
 def attempt(client: PortalClient, sandbox: Sandbox, portal: int) -> dict[str, object]:
     """Call once; say what came of it and how many requests the portal has seen by now."""
     try:
@@ -304,6 +324,6 @@ def forward(order: dict[str, Any]) -> None:
 if __name__ == "__main__":
     ORDERS = (
         *(forge, append, run_out_of_space, lose_permission),
-        *(fork, storm, import_until_killed, forward),
+        *(fork, storm, crowd, import_until_killed, forward),
     )
     {one.__name__: one for one in ORDERS}[sys.argv[1]](json.loads(sys.stdin.readline()))
