@@ -205,14 +205,17 @@ class Agency:
     def export(self, slug: str, path: str | Path, *, period: Period) -> Pack:
         """Write the evidence pack of one client; the export is recorded before it is made."""
         self._refuse_unknown(slug)
-        message = f"An evidence pack of {period} was exported."
+
+        def announce() -> None:
+            message = f"An evidence pack of {period} was exported."
+            self.note_export(slug, message, since=period.since, until=period.until)
+            self.writer.settle()  # so that a signed head covers all of it
+
         return export(
             log_of(self.workspace, slug),
             Path(path),
             period=period,
-            announce=lambda: self.note_export(
-                slug, message, since=period.since, until=period.until
-            ),
+            announce=announce,
         )
 
     def forward(

@@ -136,6 +136,11 @@ class AuditWriter:
         for journal in list(self._journals.values()):
             journal.flush()
 
+    def settle(self) -> None:
+        """Flush, and say in the checkpoints how far that is."""
+        for journal in list(self._journals.values()):
+            journal.settle()
+
     def close(self) -> None:
         """Flush, and let go of every slot, also where one of them fails."""
         if os.getpid() == self._pid:
