@@ -78,7 +78,10 @@ def forge(order: dict[str, Any]) -> None:
 def call_until_killed(order: dict[str, Any], first: int) -> None:
     """Call with two threads; write down, unbuffered, every call whose answer was handed out."""
     said = os.open(order["answered"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    client = client_of(order, AuditWriter(Path(order["audit"]), author=AUTHOR))
+    writer = AuditWriter(
+        Path(order["audit"]), author=AUTHOR, limit=order["limit"], copy=Path(order["copy"])
+    )
+    client = client_of(order, writer)
 
     def work(number: int) -> None:
         while True:

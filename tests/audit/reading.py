@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import orjson
 
 from hsagency.audit import chain
@@ -101,6 +102,37 @@ def broken_chains(audit: Path) -> list[tuple[str, int]]:
     """Return every segment whose chain breaks, with the line."""
     found = [(path, chain.first_break(path.name, lines(path))) for path in journals(audit)]
     return [(str(path), line) for path, line in found if line is not None]
+
+
+def assert_follows(audit: Path, validator: jsonschema.Draft202012Validator) -> None:
+    """Every segment is whole, names the one before it, and is registered as it is."""
+    assert not broken_chains(audit)
+    last: dict[str, tuple[str, str]] = {}
+    found = {}
+    for path in journals(audit, "acme-corp"):
+        said = [orjson.loads(line) for line in lines(path)]
+        for one in said:
+            validator.validate(one)
+        opened, slot = said[0], path.stem[:3]
+        assert (opened["event"], opened["segment"]) == ("audit.opened", path.stem)
+        before = (opened.get("previousSegment"), opened.get("previousHash"))
+        assert before == last.get(slot, (None, None))
+        last[slot] = (path.stem, said[-1]["hash"])
+        assert [one["seq"] for one in said] == list(range(1, len(said) + 1))
+        for one in said[:-1]:
+            assert one["event"] != "audit.closed"
+        if said[-1]["event"] == "audit.closed":
+            assert (said[-1]["segment"], said[-1]["records"]) == (path.stem, len(said))
+        found[path.stem] = path
+    for line in register_lines(audit):
+        content = b"".join(lines(found[line["segment"]])[: line["records"]])
+        assert line["bytes"] == len(content)
+        assert line["head"] == orjson.loads(content.splitlines()[-1])["hash"]
+    for path in (audit / "acme-corp" / "heads").iterdir():
+        point = orjson.loads(path.read_bytes())
+        content = b"".join(lines(found[point["segment"]])[: point["records"]])
+        assert (point["kind"], point["bytes"]) == ("checkpoint", len(content))
+        assert point["head"] == orjson.loads(content.splitlines()[-1])["hash"]
 
 
 def digests(audit: Path) -> dict[str, str]:

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from hsagency.audit import lake
 from hsagency.audit.record import outcome_of
+from hsagency.audit.register import first_break
 from hsagency.audit.writer import AuditWriter
 from tests.audit.killing import child, hear, hear_all, kill_many, tell
 from tests.audit.reading import (
     AUTHOR,
+    assert_follows,
     broken_chains,
     ending,
     events,
@@ -23,6 +26,7 @@ from tests.audit.reading import (
     journals,
     lines,
     records,
+    register_lines,
 )
 
 OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
@@ -59,6 +63,34 @@ def test_processes_killed_in_the_middle_of_calls_lose_nothing(tmp_path: Path) ->
     with AuditWriter(tmp_path / "audit", author=AUTHOR) as writer:
         writer.append("acme-corp", intent(1))
     assert not broken_chains(tmp_path / "audit")
+
+
+def test_processes_killed_while_segments_turn_lose_nothing_and_leave_a_true_register(
+    tmp_path: Path, validator: jsonschema.Draft202012Validator
+) -> None:
+    """Between any two of the steps from one segment to the next, a few calls apart."""
+    after = kill_many(tmp_path, kills=50, longest=0.05, seed=1, limit=4000)
+    audit = tmp_path / "audit"
+    assert len(after.answered) >= 25
+    assert set(after.seen) <= set(after.intents)
+    assert len(set(after.intents)) == len(after.intents)
+    for number, status in after.answered.items():
+        assert after.outcomes[number] == outcome_of(status)
+    assert (after.broken, after.damage) == ([], ())
+    assert after.files > 50
+    told: list[str] = []
+    with AuditWriter(audit, author=AUTHOR, copy=tmp_path / "copy", tell=told.append) as writer:
+        writer.append("acme-corp", intent(1))
+    assert_follows(audit, validator)
+    # What a dead process left open was closed, and registered, by those that came after it.
+    *ended, _ = [path.stem for path in journals(audit)]
+    said = [(line["kind"], line["segment"]) for line in register_lines(audit)]
+    assert len(set(said)) == len(said)
+    assert {segment for kind, segment in said if kind == "closed"} == set(ended)
+    register = (audit / "acme-corp" / "heads.jsonl").read_bytes()
+    assert first_break("acme-corp", register.splitlines(keepends=True)) is None
+    assert register.startswith((tmp_path / "copy" / "acme-corp.jsonl").read_bytes())
+    assert not [one for one in told if "lacked lines" not in one]
 
 
 def test_four_processes_write_beside_each_other_and_a_reader_reads_meanwhile(audit: Path) -> None:

@@ -24,6 +24,7 @@ from tests.audit.killing import child, hear, tell
 from tests.audit.reading import (
     AUTHOR,
     all_records,
+    assert_follows,
     broken_chains,
     events,
     intent,
@@ -82,37 +83,6 @@ def kinds(audit: Path) -> list[tuple[str, str]]:
 
 def of(audit: Path, event: str) -> list[dict[str, Any]]:
     return [one for one in all_records(audit) if one["event"] == event]
-
-
-def assert_follows(audit: Path, validator: jsonschema.Draft202012Validator) -> None:
-    """Every segment is whole, names the one before it, and is registered as it is."""
-    assert not broken_chains(audit)
-    last: dict[str, tuple[str, str]] = {}
-    found = {}
-    for path in journals(audit, "acme-corp"):
-        said = [orjson.loads(line) for line in lines(path)]
-        for one in said:
-            validator.validate(one)
-        opened, slot = said[0], path.stem[:3]
-        assert (opened["event"], opened["segment"]) == ("audit.opened", path.stem)
-        before = (opened.get("previousSegment"), opened.get("previousHash"))
-        assert before == last.get(slot, (None, None))
-        last[slot] = (path.stem, said[-1]["hash"])
-        assert [one["seq"] for one in said] == list(range(1, len(said) + 1))
-        for one in said[:-1]:
-            assert one["event"] != "audit.closed"
-        if said[-1]["event"] == "audit.closed":
-            assert (said[-1]["segment"], said[-1]["records"]) == (path.stem, len(said))
-        found[path.stem] = path
-    for line in register_lines(audit):
-        content = b"".join(lines(found[line["segment"]])[: line["records"]])
-        assert line["bytes"] == len(content)
-        assert line["head"] == orjson.loads(content.splitlines()[-1])["hash"]
-    for path in (audit / "acme-corp" / "heads").iterdir():
-        point = orjson.loads(path.read_bytes())
-        content = b"".join(lines(found[point["segment"]])[: point["records"]])
-        assert (point["kind"], point["bytes"]) == ("checkpoint", len(content))
-        assert point["head"] == orjson.loads(content.splitlines()[-1])["hash"]
 
 
 def test_a_segment_that_has_grown_enough_is_followed_by_the_next(
