@@ -44,8 +44,8 @@ def follow(head: bytes, lines: list[bytes]) -> tuple[int, bytes]:
     """Return how many lines follow one from the other, and the hash of the last that does."""
     sha256 = hashlib.sha256
     for number, line in enumerate(lines):
-        digest = sha256(head + line[:-75] + b"}").hexdigest().encode()
-        if line[-75:] != b',"hash":"' + digest + b'"}':
+        digest = sha256(b"".join((head, line[:-75], b"}"))).hexdigest().encode()
+        if line[-75:] != b"".join((b',"hash":"', digest, b'"}')):
             return number, head
         head = digest
     return len(lines), head
@@ -115,23 +115,32 @@ def take(
     return None
 
 
+STARTED, DETAIL = b"s"[0], b"d"[0]  # of call.started, call.detail; others end a call
+
+
 def tally(segment: Segment, lines: list[bytes], pending: Pending) -> None:
     """Count the calls of some lines, and keep which of them have no outcome yet."""
     for line in lines:
         at = line.find(b',"event":"call.')
-        if at >= 0:
-            call, kind = word(line, b'"callId":"'), line[at + 15 : at + 17]
-            if kind == b"st":
-                pending[call] = word(line, b'"runId":"')
-            elif kind != b"de" and pending.pop(call, None) is not None:
-                continue  # counted when it was started
-            segment.calls += kind != b"de"
+        if at < 0:
+            continue
+        kind, start = line[at + 15], line.find(b'"callId":"', at) + 10
+        call = line[start : line.find(b'"', start)]
+        if kind == STARTED:
+            pending[call] = word(line, b'"runId":"')
+            segment.calls += 1
+        elif kind != DETAIL and pending.pop(call, None) is None:
+            segment.calls += 1  # one that was not counted when it was started
+            note_imported(segment, line)
     segment.opening = segment.opening or lines[0]
     segment.first = segment.first or time_of(lines[0])
     segment.last, segment.run = time_of(lines[-1]), word(lines[-1], b'"runId":"')
-    if any(b'"origin":"imported"' in line for line in lines):
-        times = [time_of(line) for line in lines if b'"origin":"imported"' in line]
-        times = sorted(segment.imported + times)
+
+
+def note_imported(segment: Segment, line: bytes) -> None:
+    """Keep the earliest and the latest time of imported calls, which tell of other days."""
+    if b'"origin":"imported"' in line:
+        times = sorted([*segment.imported, time_of(line)])
         segment.imported = [times[0], times[-1]]
 
 
