@@ -13,6 +13,7 @@ out as it is.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -33,6 +34,7 @@ from hsagency.audit.verifying import Log, check_signature, is_live, verify
 from hsagency.durable import after_last_line_end, sync_dir, sync_file
 from hsagency.errors import AuditError, UsageError
 from hsagency.periods import Period
+from hsagency.portals import AGENCY
 
 _PARTS: Final = ("ed25519", "evidence", "heads", "segments", "verdict")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip knows: the same log, the same bytes
@@ -60,6 +62,11 @@ def export(log: Log, path: Path, *, period: Period, announce: Callable[[], None]
     the log cannot be read or the pack not be written. A log that is not intact is exported
     as it is: its verdict says what is wrong.
     """
+    if log.slug == AGENCY:
+        raise UsageError(
+            "The agency's own log names every client. Nothing was exported.",
+            hint="Export one client's log: hsagency audit export SLUG",
+        )
     refuse_to_replace(path)
     verdict = verify(log)
     if verdict.empty:
@@ -69,6 +76,9 @@ def export(log: Log, path: Path, *, period: Period, announce: Callable[[], None]
         )
     announce()
     try:
+        for segment in verdict.segments:  # a head that is kept claims nothing that may yet be lost
+            with (log.folder / "journal" / f"{segment.name}.jsonl").open("rb") as file:
+                sync_file(file.fileno())
         return _written(log, path, period, verdict)
     except OSError as error:
         raise AuditError(
@@ -131,7 +141,8 @@ def _fill(file: BinaryIO, log: Log, period: Period, verdict: Verdict) -> tuple[b
 class _Snapshot(NamedTuple):
     """What a log states about its segments; they themselves only grow from there on."""
 
-    names: list[str]
+    names: list[str]  # of the files of segments
+    begun: set[str]  # of those that hold nothing yet but how they began
     heads: dict[str, bytes]
     keys: bytes
 
@@ -139,10 +150,18 @@ class _Snapshot(NamedTuple):
 def _snapshot(log: Log) -> _Snapshot:
     """Read what states something, in the order in which none is ahead of what comes after."""
     evidence = in_folder(log.folder)
+    names = [name for name in evidence.names if JOURNAL.match(name)]
+    begun = {name for name in names if _begins(log.folder / name)}
     checkpoints = [name for name in evidence.names if CHECKPOINT.match(name)]
     heads = {name: _whole_lines(evidence.read(name)) for name in checkpoints}
     heads[REGISTER] = _whole_lines(evidence.read(REGISTER))
-    return _Snapshot(evidence.names, heads, log.public_keys())
+    return _Snapshot(names, begun, heads, log.public_keys())
+
+
+def _begins(path: Path) -> bool:
+    """Say whether a segment has so few records that it may not be in the register yet."""
+    with path.open("rb") as file:
+        return len(list(itertools.islice(file, 4))) < 4
 
 
 def _chosen(found: _Snapshot, log: Log, period: Period, verdict: Verdict) -> list[str]:
@@ -155,9 +174,10 @@ def _chosen(found: _Snapshot, log: Log, period: Period, verdict: Verdict) -> lis
     for segment in verdict.segments:
         if _has_imported(segment, first, last):
             outside.discard(segment.name)
-    names = {name for name in found.names if JOURNAL.match(name)}
-    # One that was opened a moment ago may be in the register and not yet in the list.
+    # One that was opened a moment ago may be in the list and not yet in the register, or the
+    # other way round.
     named = {f"journal/{name}.jsonl" for name in heads}
+    names = {name for name in found.names if name in named or name not in found.begun}
     names |= {name for name in named if (log.folder / name).is_file()}
     return sorted(name for name in names if name[8:18] not in outside)
 
@@ -233,11 +253,10 @@ def _alone(source: str) -> str:
 
 
 def _content(path: Path) -> Iterator[bytes]:
-    """Yield a file; of a segment that is being written, its whole lines, once they are safe."""
+    """Yield a file; of a segment that is being written, its whole lines."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if path.suffix == ".jsonl" and is_live(path):
-            sync_file(file.fileno())  # a head that is kept must not claim what may yet be lost
             size -= len(after_last_line_end(file.fileno(), size))
         while size > 0 and (part := file.read(min(_STEP, size))):
             size -= len(part)

@@ -40,7 +40,7 @@ from hsagency.durable import try_lock
 from hsagency.errors import AuditError, UsageError
 from hsagency.settings import Workspace
 
-_LOOKS: Final = 5  # at a log that changes while it is read, before what is seen is believed
+_LOOKS: Final = 3  # at a log that changes while it is read, before what is seen is believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

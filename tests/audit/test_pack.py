@@ -17,9 +17,10 @@ import pytest
 
 from hsagency.agency import Agency
 from hsagency.audit.pack import Pack, export
+from hsagency.audit.verifying import verify
 from hsagency.errors import AuditError, UnknownClient, UsageError
 from hsagency.periods import Period
-from tests.audit.logs import SLUG, Desk, call, three_days
+from tests.audit.logs import SLUG, Desk, call, rechained, three_days
 from tests.audit.reading import ending, events, intent
 from tests.support import connected, tokens_of
 
@@ -155,6 +156,30 @@ def test_nothing_to_export_is_said_and_not_announced(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         export(desk.log(), tmp_path / "pack.zip", period=WHOLE, announce=lambda: 1 / 0)  # type: ignore[arg-type,return-value]
     assert "Nothing was exported" in caught.value.message
+
+
+def test_the_log_of_the_agency_itself_is_no_clients(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.writer() as writer:
+        call(writer, 1, "_agency")
+    with pytest.raises(UsageError) as caught:
+        export(desk.log("_agency"), tmp_path / "x.zip", period=WHOLE, announce=lambda: None)
+    assert "names every client" in caught.value.message
+
+
+def test_a_segment_that_has_only_just_begun_is_left_for_the_next_pack(desk: Desk) -> None:
+    """A crash came before it was registered: with no word of it, it would look inserted."""
+    lines = (desk.audit / SLUG / "journal" / "000-000001.jsonl").read_bytes().splitlines(True)
+    for name, count in (("000-000004", 1), ("001-000002", 0)):
+        path = desk.audit / SLUG / "journal" / f"{name}.jsonl"
+        path.write_bytes(rechained(lines[:count], path.name))
+    verdict = verify(desk.log())
+    assert (verdict.integrity, verdict.unregistered) == ("intact", ["000-000004"])
+    pack = packed(desk)
+    assert {name[8:18] for name in contents(pack.path) if name.startswith("journal/")} == {
+        *("000-000001", "000-000002", "000-000003", "001-000001")
+    }
+    assert check(pack.path)[0] == 0
 
 
 def test_only_segments_of_the_period_are_in_it_and_none_of_them_can_be_left_out(

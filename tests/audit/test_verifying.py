@@ -113,6 +113,19 @@ def test_a_line_that_was_tampered_with_is_named(desk: Desk, what: str) -> None:
     assert verdict.completeness == "incomplete"
 
 
+@pytest.mark.parametrize("torn", [True, False])
+def test_what_is_added_to_a_closed_segment_is_altered_though_it_follows(
+    desk: Desk, *, torn: bool
+) -> None:
+    path = journal(desk, FIRST)
+    lines = path.read_bytes().splitlines(keepends=True)
+    more = b'{"schema"' if torn else inserted(lines, lambda _: len(lines))[-1]
+    path.write_bytes(b"".join([*lines, more]))
+    verdict = verify(desk.log())
+    assert first_of(verdict) == ("altered", f"journal/{FIRST}.jsonl", len(lines) + 1)
+    assert "after the segment was closed" in verdict.findings[0].cause
+
+
 @pytest.mark.parametrize("name", [FIRST, THIRD, SIDE])
 def test_a_cut_tail_is_truncated_by_register_and_checkpoint(desk: Desk, name: str) -> None:
     """A closed segment by the register; one that is open by its checkpoint."""

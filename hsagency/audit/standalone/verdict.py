@@ -246,7 +246,7 @@ def unregistered(segment: Segment, verdict: Verdict) -> Finding | None:
     distrusted = any(one.file == REGISTER for one in verdict.findings)
     # A segment has three records at most, about itself, before it is registered.
     if older or segment.records <= 3 or distrusted:
-        verdict.unregistered.append(segment.name)
+        verdict.unregistered += [segment.name] if segment.records else []
         return None
     if not verdict.heads:
         cause = f"journal/{segment.name}.jsonl was written by a version that keeps a register"
