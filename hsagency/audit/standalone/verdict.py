@@ -198,7 +198,7 @@ def examine(
     pending: Pending,
     verdict: Verdict,
 ) -> Segment | None:
-    """Read one segment, add it to a verdict, and return it if it is as it should be."""
+    """Read one segment, add it to a verdict, and return it if it could be read to its end."""
     file, segment = f"journal/{name}.jsonl", Segment(name, genesis(name))
     heads = sorted(heads, key=lambda head: head.records)
     registered = any(head.kind != "kept" for head in heads)
@@ -210,11 +210,10 @@ def examine(
         verdict.findings.append(Finding(MISSING, file, None, None, cause))
         return None
     verdict.segments.append(segment)
-    if found is None and not registered:
-        found = unregistered(segment, verdict)
-    found = found or unlinked(segment, before)
-    if found:
-        verdict.findings.append(found)
+    others = [unlinked(segment, before), None if registered else unregistered(segment, verdict)]
+    for one in [found] if found else others:
+        if one is not None and one not in verdict.findings:
+            verdict.findings.append(one)
     return None if found else segment
 
 
@@ -249,7 +248,7 @@ def unregistered(segment: Segment, verdict: Verdict) -> Finding | None:
         verdict.unregistered += [segment.name] if segment.records else []
         return None
     if not verdict.heads:
-        cause = f"journal/{segment.name}.jsonl was written by a version that keeps a register"
+        cause = "the segments were written by a version that keeps a register"
         return Finding(MISSING, REGISTER, None, None, cause)
     cause = "the register does not name this segment"
     return Finding(ALTERED, f"journal/{segment.name}.jsonl", 1, 0, cause)
