@@ -68,8 +68,14 @@ class Desk:
         (self.audit / "keys.json").write_bytes(listed(public))
 
     def writer(self, **more: object) -> AuditWriter:
-        given = {"signer": self.signing, "now": self.clock, "tell": lambda _: None, **more}
-        return AuditWriter(self.audit, author=AUTHOR, copy=self.copies, **given)  # type: ignore[arg-type]
+        given = {
+            "author": AUTHOR,
+            "signer": self.signing,
+            "now": self.clock,
+            "tell": lambda _: None,
+            **more,
+        }
+        return AuditWriter(self.audit, copy=self.copies, **given)  # type: ignore[arg-type]
 
     def signing(self) -> Signer | None:
         return self.signer if self.signed else None

@@ -8,6 +8,7 @@ import string
 import tracemalloc
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from tests.audit.logs import (
     signer_of,
     three_days,
 )
-from tests.audit.reading import ending, intent
+from tests.audit.reading import AUTHOR, ending, intent
 
 FIRST, SECOND, THIRD = (f"000-{number:06}" for number in (1, 2, 3))
 SIDE = "001-000001"
@@ -657,6 +658,9 @@ def test_a_log_of_the_earlier_version_is_not_registered_and_not_accused(tmp_path
         call(writer, 3)
     verdict = verify(desk.log())
     assert (verdict.integrity, verdict.unregistered) == ("intact", [SIDE])
+    # When it was opened nobody knows, so it is of every period before it was closed.
+    september = verify(desk.log(), first=date(2026, 9, 1), last=date(2026, 9, 30))
+    assert [one.name for one in september.segments] == [FIRST, SIDE]
 
 
 def test_a_killed_writer_leaves_nothing_that_is_accused(tmp_path: Path) -> None:
@@ -710,6 +714,19 @@ def test_calls_without_an_outcome_are_lost_once_nobody_can_still_write_them(
     verdict = verify(desk.log())
     assert (verdict.integrity, verdict.completeness) == ("intact", "incomplete")
     assert verdict.lost == [f"{FIRST}: calls whose outcome is not recorded: 1."]
+
+
+def test_calls_that_a_dead_program_left_open_are_lost_though_another_goes_on(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    with desk.writer() as writer:
+        writer.append(SLUG, intent(1))
+    with desk.writer(author=replace(AUTHOR, run_id="f" * 16)) as writer:
+        writer.append(SLUG, intent(2))
+        verdict = verify(desk.log())
+    assert verdict.lost == [f"{FIRST}: calls whose outcome is not recorded: 1."]
+    assert verdict.notes == [f"{FIRST} is being written; calls on their way: 1."]
 
 
 def test_a_call_over_midnight_ends_in_the_next_segment(tmp_path: Path) -> None:
