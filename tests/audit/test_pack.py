@@ -17,9 +17,12 @@ import pytest
 
 from hsagency.agency import Agency
 from hsagency.audit.pack import Pack, export
-from hsagency.audit.verifying import verify
+from hsagency.audit.standalone.evidence import in_zip
+from hsagency.audit.standalone.verify import check_pack
+from hsagency.audit.verifying import Log, verify
 from hsagency.errors import AuditError, UnknownClient, UsageError
 from hsagency.periods import Period
+from tests.audit.killing import child, hear, tell
 from tests.audit.logs import SLUG, Desk, call, rechained, three_days
 from tests.audit.reading import ending, events, intent
 from tests.support import connected, tokens_of
@@ -294,6 +297,31 @@ def test_a_pack_of_a_log_that_is_being_written_is_intact(tmp_path: Path) -> None
             assert content == path.read_bytes()
             code, said = check(pack.path)
             assert (code, said["integrity"]) == (0, "intact")
+
+
+def test_packs_that_are_made_while_others_write_are_intact(tmp_path: Path) -> None:
+    audit, seen = tmp_path / "audit", 0
+    log = Log(folder=audit / SLUG, copy=None)
+    period = Period.of(first="2020-01-01", last="2099-12-31")
+    with ExitStack() as stack:
+        order = {"audit": str(audit), "count": 400}
+        children = [
+            stack.enter_context(child("append", {**order, "first": 10_000 * number}))
+            for number in range(2)
+        ]
+        for one in children:
+            hear(one)
+        for one in children:
+            tell(one, "go")
+        for number in range(1000):
+            path = tmp_path / f"{number}.zip"
+            pack = export(log, path, period=period, announce=lambda: None)
+            verdict = check_pack(in_zip(path), pack.head)
+            assert verdict.findings == []
+            seen = verdict.report()["calls"]
+            if seen == 2 * 400:
+                break
+    assert seen == 2 * 400
 
 
 def test_an_altered_log_is_exported_as_it_is(desk: Desk) -> None:
