@@ -78,7 +78,6 @@ class Agency:
             audit=workspace.audit,
             lock=workspace.state / "signing.lock",
             now=utc_now,
-            tell=lambda message: self.writer.tell(message),
         )
         self.writer = AuditWriter(
             workspace.audit, author=_author(), signer=signing.signer, copy=workspace.heads

@@ -2,7 +2,8 @@
 The key that signs the registers: private in the credential store, public beside the journals.
 
 There is one for a workspace, made at first use. If the store does not answer, lines go
-unsigned rather than calls unmade, and that is told; it is asked again after a while. A key
+unsigned, as the verifier shows, rather than readings and refusals unrecorded; calls cannot be
+made without the store anyway. It is asked again after a while. A key
 that is gone from the store is replaced by another: `keys.json` then lists both, with the time
 since when, and what the first one signed still stands.
 """
@@ -10,6 +11,7 @@ since when, and what the first one signed still stands.
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -46,11 +48,10 @@ class SigningKey:
         audit: Path,
         lock: Path,
         now: Callable[[], datetime],
-        tell: Callable[[str], None],
     ) -> None:
         self._store, self._name = store, key_name(workspace)
         self._keys, self._lock_file = audit / "keys.json", lock
-        self._now, self._tell = now, tell
+        self._now = now
         self._lock = threading.Lock()
         self._signer: Signer | None = None
         self._asked: float | None = None
@@ -64,11 +65,8 @@ class SigningKey:
 
     def _ask(self) -> None:
         self._asked = time.monotonic()
-        try:
+        with contextlib.suppress(HsAgencyError, OSError, ValueError):
             self._signer = self._opened()
-        except (HsAgencyError, OSError, ValueError) as error:
-            why = getattr(error, "message", error)
-            self._tell(f"The audit log's register goes unsigned: its key cannot be had ({why}).")
 
     def _is_due(self) -> bool:
         if self._signer is not None:
