@@ -52,7 +52,7 @@ class Segment:
         self._broken: str | None = None
         self._inode = os.fstat(descriptor).st_ino
         self._end, self._next = end, end  # they differ while a record is being written
-        self._synced = end
+        self._synced = End(0, 0, "")  # a dead process may have left it unflushed
 
     @property
     def size(self) -> int:

@@ -196,13 +196,14 @@ class _Search:
                 self._avoided.append(path.stem)  # left as it is for the verifier to name
                 return None
             aside = self._set_aside(found, descriptor, path)
+            previous = None if found.end.seq else self._before(slot, number)
             undo.pop_all()
             return Taken(
                 segment=Segment(descriptor, path, found.end, sync=self._sync),
                 torn=aside,
                 first=found.first,
                 last=found.last,
-                previous=None if found.end.seq else self._before(slot, number),
+                previous=previous,
                 avoided=tuple(self._avoided),
             )
 
@@ -226,6 +227,7 @@ class _Search:
             return self._known.last_head(path.stem)
         try:
             end = _look(descriptor, path.name, None).end
+            self._sync(descriptor)  # whoever ended it may have died before that
         except ValueError:
             return self._known.last_head(path.stem)
         finally:

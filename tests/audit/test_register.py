@@ -38,6 +38,7 @@ from hsagency.audit.signing import key_name
 from hsagency.audit.writer import AuditWriter
 from hsagency.credentials import SecretName
 from hsagency.errors import UsageError
+from tests.audit.conftest import Disk
 from tests.audit.reading import AUTHOR, all_records, intent, journals, lines, register_lines
 from tests.support import assert_no_tokens, connected
 
@@ -170,6 +171,37 @@ def test_a_checkpoint_never_says_more_than_is_on_the_disk(audit: Path) -> None:
                 writer.settle()
     assert len(ahead) > 20
     assert not any(ahead)
+
+
+def safe_when_signed(audit: Path, number: int) -> list[dict[int, int]]:
+    """Write a record; return what of each file was on the disk when each line was signed."""
+    disk, states = Disk(), list[dict[int, int]]()
+
+    def signer() -> Signer:
+        states.append(dict(disk.safe))
+        return SIGNER
+
+    write(audit, number, signer=signer, sync=disk.sync, limit=1000)
+    return states
+
+
+def test_what_a_dead_process_left_is_flushed_before_it_is_registered(audit: Path) -> None:
+    """Killed after it had opened a segment, and after it had ended one, but before the line."""
+    write(audit, 1)
+    register(audit).unlink()
+    (first, *_) = safe_when_signed(audit, 2)
+    (path,) = journals(audit)
+    opened, *_ = register_lines(audit)
+    assert (opened["kind"], opened["records"]) == ("opened", 2)
+    assert first[path.stat().st_ino] >= opened["bytes"]
+
+    write(audit, 3, limit=1000)
+    for left in (journals(audit)[1], register(audit), audit / "acme-corp/heads/000.json"):
+        left.unlink()
+    first, *_ = safe_when_signed(audit, 4)
+    closed, *_ = register_lines(audit)
+    assert (closed["kind"], closed["segment"]) == ("closed", "000-000001")
+    assert first[path.stat().st_ino] == closed["bytes"] == path.stat().st_size
 
 
 def test_without_a_key_lines_go_unsigned_and_calls_go_on(audit: Path) -> None:
