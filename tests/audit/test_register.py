@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,10 @@ def safe_when_signed(audit: Path, number: int) -> list[dict[int, int]]:
     return states
 
 
-def test_what_a_dead_process_left_is_flushed_before_it_is_registered(audit: Path) -> None:
+@pytest.mark.parametrize("next_one", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_what_a_dead_process_left_is_flushed_before_it_is_registered(
+    audit: Path, next_one: Callable[[Path], object]
+) -> None:
     """Killed after it had opened a segment, and after it had ended one, but before the line."""
     write(audit, 1)
     register(audit).unlink()
@@ -196,8 +199,9 @@ def test_what_a_dead_process_left_is_flushed_before_it_is_registered(audit: Path
     assert first[path.stat().st_ino] >= opened["bytes"]
 
     write(audit, 3, limit=1000)
-    for left in (journals(audit)[1], register(audit), audit / "acme-corp/heads/000.json"):
-        left.unlink()
+    next_one(journals(audit)[1])
+    register(audit).unlink()
+    (audit / "acme-corp" / "heads" / "000.json").unlink()
     first, *_ = safe_when_signed(audit, 4)
     closed, *_ = register_lines(audit)
     assert (closed["kind"], closed["segment"]) == ("closed", "000-000001")
