@@ -118,8 +118,10 @@ def _demand_hublet(call: Call) -> None:
     The host of the right data centre takes it all the same. That a token which is dead too
     answers 401 is an assumption.
     """
-    token, hublet = call.credential.token, call.state.portal.hublet
-    if token.startswith((f"pat-{hublet}-", "C")):  # OAuth's name no data centre
+    credential, hublet = call.credential, call.state.portal.hublet
+    if credential.kind == "oauth":  # its tokens name no data centre
+        return
+    if credential.token.startswith(f"pat-{hublet}-"):
         return
     if not call.request.headers.get("host", "").lower().startswith(f"api-{hublet}."):
         raise unknown_here(call.state.portal.portal_id, correct=hublet)

@@ -28,15 +28,19 @@ class Bearer(httpx.BaseTransport):
         secret = self._credential()
         if not _is_sendable(secret):
             raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
+        stopped = None
         try:
             response = self._wire.handle_request(self._copy(request, secret))
-        except Stopped as stopped:
-            raise stopped.cause from None
+        except Stopped as error:
+            stopped = error.cause
         except BaseException as error:
             if isinstance(error, HsAgencyError):  # a body that comes from another of our calls
                 error.under_way = True
             _cut(error)
             raise
+        if stopped is not None:  # raised here, where no frame of the wire comes with it
+            _cut(stopped)
+            raise stopped.with_traceback(None)
         # A cookie kept for the next call would be one the guard has to refuse.
         if "set-cookie" in response.headers:
             del response.headers["set-cookie"]

@@ -122,12 +122,14 @@ class Wire(httpx.BaseTransport):
     def _wait_for_a_place(self, seconds: float | None) -> None:
         try:
             self._places.get_nowait()
+            return
         except Empty:
-            try:
-                self._places.get(timeout=seconds)
-            except Empty:
-                raise httpx.PoolTimeout(f"all {_MOST} connections are in use") from None
-            self._refuse_what_waited()
+            pass  # all are in use
+        try:
+            self._places.get(timeout=seconds)
+        except Empty:
+            raise httpx.PoolTimeout(f"all {_MOST} connections are in use") from None
+        self._refuse_what_waited()
 
     def _refuse_what_waited(self) -> None:
         """A call that waited was let through long ago: the fleet may have been halted since."""

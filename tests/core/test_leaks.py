@@ -20,8 +20,9 @@ import pytest
 
 from hsagency import onboarding
 from hsagency.client import PortalClient
-from hsagency.errors import BadToken, CallRefused, HsAgencyError
+from hsagency.errors import BadToken, CallRefused, ClientClosed, Halted, HsAgencyError
 from hsagency.secret import Secret
+from hsagency.transport.wire import Stopped
 from hsagency.verifier import FIRST_CONTACT, introspect
 from tests.support import (
     TOKEN,
@@ -267,7 +268,7 @@ def test_a_body_that_fails_under_way_tells_no_token(client: PortalClient) -> Non
     assert hides(told(caught.value))
 
 
-@pytest.mark.parametrize("odd", ["\r\nX-Injected: 1", "\u00e4", "\udc80", "\x00"])
+@pytest.mark.parametrize("odd", ["\r\nX-Injected: 1", "\u00e4", "\udc80", "\x00", " ", "\x7f"])
 def test_a_credential_that_no_header_holds_is_not_repeated_in_an_error(
     tmp_path: Path, server: Listener, odd: str
 ) -> None:
@@ -299,6 +300,22 @@ def test_no_frame_of_the_wire_is_left_in_an_error(tmp_path: Path, error: BaseExc
     ):
         client.get(PATH)
     assert hides(told(caught.value))
+
+
+@pytest.mark.parametrize("why", [Halted("The fleet is halted."), ClientClosed("Closed.")])
+def test_a_call_stopped_at_the_wire_left_nothing_behind_and_is_recorded_as_refused(
+    tmp_path: Path, why: HsAgencyError
+) -> None:
+    with (
+        lone_client(tmp_path, wire=Careless(Stopped(why))) as client,
+        pytest.raises(type(why)) as caught,
+    ):
+        client.get(PATH)
+    assert caught.value is why
+    assert why.under_way is False
+    assert hides(told(why))
+    assert (why.__context__, why.__cause__) == (None, None)  # their frames hold what was to go out
+    assert [one.get("outcome") for one in records(tmp_path, "acme-corp")] == [None, "refused"]
 
 
 class Failing:

@@ -18,11 +18,6 @@ FORMS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def ask(sandbox: Sandbox) -> Asking:
-    return Asking(sandbox)
-
-
 def inputs(*ids: object) -> dict[str, Any]:
     return {"inputs": [{"id": id_} for id_ in ids]}
 

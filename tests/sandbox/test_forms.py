@@ -16,11 +16,6 @@ OLD = "/marketing/v3/forms"
 BETAS = ("/marketing/forms/2026-09-beta", "/marketing/forms/2027-03-beta")
 
 
-@pytest.fixture
-def ask(sandbox: Sandbox) -> Asking:
-    return Asking(sandbox)
-
-
 def body(ask: Asking, name: str) -> dict[str, Any]:
     """Write a form like the first one, under another name."""
     first = ask("GET", OLD)[1]["results"][0]

@@ -15,11 +15,6 @@ from tests.sandbox.conftest import NOON
 CONTACTS, DATED = "/crm/v3/objects/contacts", "/crm/objects/2026-09/contacts"
 
 
-@pytest.fixture
-def ask(sandbox: Sandbox) -> Asking:
-    return Asking(sandbox)
-
-
 def merge(ask: Asking, into: object, merged: object, path: str = CONTACTS) -> int:
     body = {"primaryObjectId": into, "objectIdToMerge": merged}
     return ask("POST", f"{path}/merge", body)[0]

@@ -20,11 +20,6 @@ OLD, DATED = "/crm/v3/objects/contacts/search", "/crm/objects/2026-09/contacts/s
 DEALS = "/crm/v3/objects/deals"
 
 
-@pytest.fixture
-def ask(sandbox: Sandbox) -> Asking:
-    return Asking(sandbox)
-
-
 def where(*filters: tuple[Any, ...]) -> list[dict[str, Any]]:
     """Write one group of filters."""
     keys = ("propertyName", "operator", "value", "highValue")

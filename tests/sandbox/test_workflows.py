@@ -16,11 +16,6 @@ OLD, BETA = "/automation/v4/flows", "/automation/2026-09-beta/flows"
 MAPPINGS = "workflow-id-mappings/batch/read"
 
 
-@pytest.fixture
-def ask(sandbox: Sandbox) -> Asking:
-    return Asking(sandbox)
-
-
 def flow(**more: object) -> dict[str, Any]:
     """Write a workflow of two actions."""
     actions = [
