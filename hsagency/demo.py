@@ -225,7 +225,8 @@ def write_history(
     Write a period's invented calls into the logs of connected portals; return what they tell.
 
     Every record is of origin `simulated`, which charts and reports say. Portals of a sandbox
-    that are not connected are left out. Writing the same period twice doubles it.
+    that are not connected are left out. Writing the same period twice adds records but no
+    calls: each is known by its id.
     """
     connected = {one.portal_id: slug for slug, one in agency.connections().items()}
     fleet = [portal for portal in portals if portal.portal_id in connected]

@@ -25,8 +25,9 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     An httpx transport without a socket, for clients of either kind.
 
     It answers on HubSpot's hosts and on this machine's own; any other is a name that does not
-    resolve, and a request that names one in its Host header is refused as over a socket. It sleeps for a simulated latency, and raises `ReadTimeout` where the caller's own
-    time-out is shorter; the call took effect all the same, as it would have at HubSpot.
+    resolve, and a request that names one in its Host header is refused as over a socket. It
+    sleeps for a simulated latency, and raises `ReadTimeout` where the caller's own time-out is
+    shorter; the call took effect all the same, as it would have at HubSpot.
     """
 
     def __init__(self, handle: Callable[[Request], Reply]) -> None:

@@ -80,6 +80,14 @@ def test_history_is_written_for_connected_portals_only(tmp_path):
     assert set(calls["ts"].dt.date()) <= {week.first + timedelta(days=n) for n in range(7)}
 
 
+def test_a_history_that_is_written_twice_is_counted_once(tmp_path):
+    week = Period(date(2026, 10, 5), date(2026, 10, 11))
+    with connected(tmp_path / "w", portals=1) as there:
+        told = [write_history(there.agency, there.sandbox.portals, week) for _ in range(2)][-1]
+        calls = there.agency.calls().filter(pl.col("origin") == "simulated").collect()
+    assert calls.height == sum(1 for _ in told)
+
+
 def test_two_thousand_calls_stay_below_every_burst_limit(demo):
     made, _ = demo
     with Agency.open(made.workspace) as agency:
