@@ -227,6 +227,10 @@ def test_queries_do_not_fill_the_cache() -> None:
         ("/crm/v3/objects/contacts", "HAPIKEY="),
         ("/crm/v3/objects/contacts", "a=1&client%5Fsecret=1"),
         ("/oauth/v1/token", "refresh_token=x"),
+        ("/oauth/v1/token", "grant_type=a&Client_Assertion=x"),
+        ("/oauth/2026-09/token", "code_verifier=x"),
+        ("/oauth/2026-09/token/revoke", "token=x"),
+        ("/oauth/v2/private-apps/get/access-token-info", "tokenKey=x"),
     ],
 )
 def test_an_address_that_carries_a_secret_is_known(path: str, query: str) -> None:
