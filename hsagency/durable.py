@@ -16,6 +16,9 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+_STEP: Final = 1 << 16  # looked at at once when searching for the last line end
 
 
 def make_private_dir(path: Path) -> Path:
@@ -69,7 +72,7 @@ def locked(path: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)  # closing releases the lock
+        unlock_and_close(descriptor)
 
 
 def try_lock(descriptor: int) -> bool:
@@ -79,3 +82,39 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def unlock_and_close(descriptor: int) -> None:
+    """Close a file and let go of its lock, also where a forked child has a copy of it open."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def after_last_line_end(descriptor: int, size: int) -> bytes:
+    """Return what follows the last line end within the first `size` bytes of a file."""
+    tail = b""
+    while len(tail) < size:
+        step = min(size - len(tail), max(_STEP, len(tail)))
+        part = os.pread(descriptor, step, size - len(tail) - step)
+        tail = part + tail
+        if b"\n" in part:
+            return tail[tail.rfind(b"\n", 0, len(part)) + 1 :]
+    return tail
+
+
+def torn_file(path: Path, end: int) -> Path:
+    """Return the file beside that holds, or would hold, what was torn off at a place."""
+    return path.with_name(f"{path.name}.torn-at-{end}")
+
+
+def set_aside(torn: bytes, descriptor: int, path: Path, *, end: int) -> None:
+    """Move a torn last line into a file beside, whose name says where the line was."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(torn_file(path, end), flags, 0o600), "wb") as file:
+        file.write(torn)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_dir(path.parent)
+    os.ftruncate(descriptor, end)

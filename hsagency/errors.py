@@ -241,6 +241,10 @@ class AuditError(HsAgencyError):
     """The record could not be made durable, so the call was not sent."""
 
 
+class AuditWarning(UserWarning):
+    """The audit log goes on, but something about it needs a person."""
+
+
 class OnboardingError(HsAgencyError):
     """A plan no longer fits what is stored, or a client list cannot be read."""
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event
+from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient, host_url
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.errors import (
@@ -35,6 +35,7 @@ from hsagency.errors import (
 from hsagency.halt import Halt
 from hsagency.index import Index
 from hsagency.portals import (
+    AGENCY,
     ClientSlug,
     Connection,
     ConnectionStatus,
@@ -281,8 +282,12 @@ class Router:
         try:
             self._parts.halt.set(f"{reached}{whose}{instead}", at=self._parts.now())
         finally:  # neither a full disk nor a broken log keeps the other from being done
-            # A client's own log, which the client may read, names no other client.
-            self._note(connection, Event.HALT_SET, f"The fleet was halted: {reached}{instead}")
+            try:
+                # A client's own log, which the client may read, names no other client.
+                self._note(connection, Event.HALT_SET, f"The fleet was halted: {reached}{instead}")
+            finally:  # it is every client's halt: the agency's log has it beside its end
+                said = redact(f"The fleet was halted: {reached}{whose}{instead}")
+                self._parts.writer.append(AGENCY, {"event": Event.HALT_SET, "message": said})
         self._parts.index.update(
             connection.client_slug, generation=connection.generation, proof=None
         )

@@ -12,9 +12,16 @@ import secrets
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, UsageError, WorkspaceError
@@ -43,6 +50,27 @@ class ProofSettings(_Section):
     write_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 15
 
 
+class AuditSettings(_Section):
+    """How the audit log is kept."""
+
+    copy_: Annotated[str, Field(alias="copy", min_length=1)] = "state/heads"
+
+
+class ForwardSettings(_Section):
+    """Where the log is forwarded to, under a name."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    to: Literal["stdout", "logging", "sqlite"]
+    path: str = ""  # of the SQLite file, from the workspace
+    logger: str = "hsagency.calls"
+
+    @model_validator(mode="after")
+    def _with_its_path(self) -> Self:
+        if (self.to == "sqlite") != bool(self.path):
+            raise ValueError("sqlite needs a path, and nothing else has one")
+        return self
+
+
 class Settings(_Section):
     """What `hsagency.toml` says."""
 
@@ -51,6 +79,17 @@ class Settings(_Section):
     store: str
     agency: AgencySettings = AgencySettings()
     proof: ProofSettings = ProofSettings()
+    audit: AuditSettings = AuditSettings()
+    forward: tuple[ForwardSettings, ...] = ()
+
+    @field_validator("forward")
+    @classmethod
+    def _each_by_its_own_name(
+        cls, forward: tuple[ForwardSettings, ...]
+    ) -> tuple[ForwardSettings, ...]:
+        if len({one.name for one in forward}) < len(forward):
+            raise ValueError("two tables have the same name")
+        return forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +176,11 @@ class Workspace:
     def audit(self) -> Path:
         """Where the journals are."""
         return self.root / "audit"
+
+    @property
+    def heads(self) -> Path:
+        """Where the second copy of the registers is: another disk, or a folder in here."""
+        return self.root / Path(self.settings.audit.copy_).expanduser()
 
     @property
     def reports(self) -> Path:

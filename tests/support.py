@@ -20,8 +20,8 @@ import polars as pl
 
 from hsagency import onboarding
 from hsagency.agency import Agency
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Author
+from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient, host_url
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, Portal, PortalId
@@ -105,9 +105,10 @@ def _content(file: Path) -> bytes:
 
 
 def records(workspace: Path, slug: str) -> list[dict[str, Any]]:
-    """Return a client's records as they are on disk."""
+    """Return a client's records as they are on disk, but for those that begin and end segments."""
     files = sorted((workspace / "audit" / slug / "journal").glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    said = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    return [one for one in said if one["event"] not in ("audit.opened", "audit.closed")]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ changed, removed, inserted or reordered line breaks the chain from there on. The
 of a segment is chained to the segment's name.
 
 What it does not show: a cut tail, or a whole segment rewritten by somebody who can compute
-SHA-256. Those need an anchor kept elsewhere.
+SHA-256. Those are seen by the register (`register`), whose lines are signed and kept twice.
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ _TIME: Final = pl.Datetime("us", "UTC")
 _TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIME_LENGTH: Final = 27
 _CALL_EVENTS: Final = (Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED)
+# How segments follow one another is no news: whoever verifies the log reads that.
+_NOT_ACTIVITY: Final = ("call.", Event.AUDIT_OPENED, Event.AUDIT_CLOSED)
 
 CALLS: Final[Mapping[str, pl.DataType]] = {
     frame: _TIME if kind == "time" else _TYPES[kind]() for frame, kind in CALL_FIELDS.values()
@@ -269,7 +271,7 @@ def _events(content: bytes, slug: str) -> Iterator[dict[str, Any]]:
     for line in content.split(b"\n"):
         if line and b'"event":"call.' not in line[:200]:
             row, _ = _row(line, slug)  # one that is damaged is named by the frame of calls
-            if row is not None and not row["event"].startswith("call."):
+            if row is not None and not row["event"].startswith(_NOT_ACTIVITY):
                 record = orjson.loads(line)
                 yield {name: record.get(names.get(name, name)) for name in ACTIVITY}
 
@@ -283,11 +285,12 @@ def _joined(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Join starts with their ends; what stands alone (imported, simulated, refused) stays."""
     event = pl.col("event")
     started, finished, detail, refused = (_first(raw.filter(event == one)) for one in _CALL_EVENTS)
-    cause = detail.select("callId", "policyName")
+    said = detail.select("callId", "policyName", named="objectId")
     witnessed = (
         started.drop(*_ENDING, "policyName")
         .join(finished.select("callId", *_ENDING), on="callId", how="left")
-        .join(cause, on="callId", how="left")
+        .join(said, on="callId", how="left")
+        .with_columns(pl.coalesce("objectId", "named").alias("objectId"))
     )
     alone = _first(pl.concat([refused, finished])).join(started, on="callId", how="anti")
     return (

@@ -36,6 +36,13 @@ class Event(StrEnum):
     CONNECTION_VERIFIED = "connection.verified"
     CONNECTION_FAILED = "connection.failed"
     CONNECTION_CHANGED = "connection.changed"
+    AUDIT_OPENED = "audit.opened"
+    AUDIT_CLOSED = "audit.closed"
+    AUDIT_IDLE = "audit.idle"
+    AUDIT_CLOCK = "audit.clock"
+    AUDIT_WARNING = "audit.warning"
+    AUDIT_READ = "audit.read"
+    AUDIT_EXPORTED = "audit.exported"
     AUDIT_IMPORTED = "audit.imported"
     AUDIT_REPAIRED = "audit.repaired"
     HALT_SET = "halt.set"
@@ -109,6 +116,19 @@ CALL_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "sourceLine": ("source_line", "number"),
 }
 """The fields of a joined call, in the order in which frames and exports show them."""
+
+DETAIL_FIELDS: Final = (
+    "category",
+    "errorType",
+    "objectIds",
+    "objectIdCount",
+    "objectIdsDigest",
+    "objectIdsSource",
+    "objectIdsDropped",
+    "partsOk",
+    "partsFailed",
+)
+"""What only the detail of a call says; frames leave it out, what is forwarded has it."""
 
 TO_DISK: Final[Mapping[str, str]] = {frame: disk for disk, (frame, _) in CALL_FIELDS.items()}
 TO_FRAME: Final[Mapping[str, str]] = {disk: frame for disk, (frame, _) in CALL_FIELDS.items()}

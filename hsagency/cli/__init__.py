@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 
 from hsagency import __version__
-from hsagency.cli import audit, calls, connections, onboard, reporting, workshop
+from hsagency.cli import audit, calls, connections, onboard, reporting, status, workshop
 from hsagency.cli.common import program
 from hsagency.cli.tables import plain
 from hsagency.errors import (
@@ -58,6 +58,7 @@ for command in (
     *connections.COMMANDS,
     *calls.COMMANDS,
     *reporting.COMMANDS,
+    *status.COMMANDS,
     *audit.COMMANDS,
 ):
     cli.add_command(command)

@@ -1,24 +1,28 @@
-"""Commands about the audit log: tail, activity, import."""
+"""Commands about the audit log: tail, activity, verify, export, import."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from hsagency.cli.common import Shared, as_json, emit, emit_line, records, shared
+from hsagency.cli.common import Shared, as_json, emit, emit_line, records, shared, shown_path
 from hsagency.cli.tables import plain, show, show_story
+from hsagency.errors import AuditError, UsageError
+from hsagency.periods import Period, parse_day
 from hsagency.portals import ClientSlug
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
+    from hsagency.audit.standalone.verdict import Verdict
 
 
 @click.group()
 def audit() -> None:
     """
-    Read the audit log, or take in the logs of other scripts.
+    Read the audit log, check it, hand it out, or take in the logs of other scripts.
 
     \b
     Example:
@@ -127,6 +131,132 @@ def import_(common: Shared, *, file: Path, as_json: bool) -> None:
             click.echo(f"line {one.line} was left out: {one.cause}", err=True)
     if result.malformed:
         click.get_current_context().exit(1)
+
+
+@audit.command(name="verify", short_help="Say whether the log is as it was written.")
+@click.argument("slug", required=False)
+@click.option("--from", "first", metavar="DAY", help="First day, UTC, as 2026-10-01.")
+@click.option("--to", "last", metavar="DAY", help="Last day, included.")
+@click.option(
+    "--head", type=click.File("rb"), help="A HEAD.json that was kept, to compare SLUG's log with."
+)
+@click.option("--require-complete", is_flag=True, help="Exit with 4 also where records are lost.")
+@as_json
+@shared
+def verify(
+    common: Shared,
+    *,
+    slug: str | None,
+    first: str | None,
+    last: str | None,
+    head: BinaryIO | None,
+    require_complete: bool,
+    as_json: bool,
+) -> None:
+    """
+    Say whether the log of one client, or of all, is as it was written.
+
+    Integrity is one of intact, altered, missing, truncated, gap; the first place where it shows
+    is named. What is known to be lost is told apart. Needs neither a secret nor a network. With
+    days, segments that were closed before or opened after are left out.
+
+    Exit code 4 if a log is not intact, 3 if there is none, 1 if one could not be read.
+
+    \b
+    Examples:
+      hsagency audit verify
+      hsagency audit verify acme-corp --from 2026-10-01 --to 2026-10-31 --json
+      hsagency audit verify acme-corp --head HEAD.json
+    """
+    from hsagency.audit.standalone.verify import described
+
+    if head is not None and slug is None:
+        raise UsageError(
+            "A kept head is one client's, and none is named. Nothing was checked.",
+            hint="Name the client: hsagency audit verify SLUG --head HEAD.json",
+        )
+    since, until = parse_day(first) if first else None, parse_day(last) if last else None
+    kept = head.read() if head else None
+    verdicts, unread = [], {}
+    with common.agency() as agency:
+        for one in [slug] if slug else agency.logs():
+            try:
+                verdicts.append(agency.verdict(one, head=kept, first=since, last=until))
+            except AuditError as error:  # one log that cannot be read does not hide the others
+                unread[one] = error.message
+    shown = [one for one in verdicts if not one.empty]
+    if as_json:
+        errors = [{"clientSlug": one, "error": message} for one, message in unread.items()]
+        emit({"clients": [one.report() for one in shown], "errors": errors})
+    else:
+        for verdict in shown:
+            click.echo("\n".join(described(verdict)))
+    for one, message in unread.items():
+        common.say(f"{one}: {message}")
+    if any(one.completeness == "not comparable" for one in shown):
+        common.say("Not comparable: nothing is known to be lost; HubSpot's count is not asked yet.")
+    if not shown and not unread:
+        common.say("There is no audit log yet.")
+    click.get_current_context().exit(_code(shown, unread, require_complete=require_complete))
+
+
+def _code(verdicts: list[Verdict], unread: dict[str, str], *, require_complete: bool) -> int:
+    wanted = ("not comparable",) if require_complete else ("not comparable", "incomplete")
+    if any(one.integrity != "intact" or one.completeness not in wanted for one in verdicts):
+        return 4
+    if unread:
+        return 1
+    return 0 if verdicts else 3
+
+
+@audit.command(short_help="Write one client's evidence pack.")
+@click.argument("slug")
+@click.option("--from", "first", metavar="DAY", required=True, help="First day, UTC.")
+@click.option("--to", "last", metavar="DAY", required=True, help="Last day, included.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The zip file to make."
+)
+@as_json
+@shared
+def export(
+    common: Shared, *, slug: str, first: str, last: str, output: Path, as_json: bool
+) -> None:
+    """
+    Write one client's records of a period, with all that is needed to check them, into a zip.
+
+    Its verify.py needs nothing but Python. Segments are included whole, so there may be records
+    of days before and after. The export itself is recorded. A file that is there is not replaced.
+
+    The head that is printed is for the client to keep: a later log is compared with it.
+
+    Exit code 4 if the log is not intact; the pack is made all the same.
+
+    \b
+    Example:
+      hsagency audit export acme-corp --from 2026-10-01 --to 2026-10-31 -o acme-2026-10.zip
+    """
+    period = Period.of(first=first, last=last)
+    with common.agency() as agency:
+        pack = agency.export(slug, output, period=period)
+        _name(common, agency, slug, as_json=as_json)
+    integrity = pack.verdict.integrity
+    if as_json:
+        emit(
+            {
+                "file": str(pack.path),
+                "sha256": pack.digest,
+                "segments": pack.segments,
+                "head": json.loads(pack.head),
+                "log": pack.verdict.report(),
+            }
+        )
+    else:
+        click.echo(f"{shown_path(pack.path)}: {slug}, {period}, {pack.segments} segments")
+        click.echo(f"SHA-256 {pack.digest}; the log is {integrity}.")
+        click.echo(
+            f"The head for the client to keep (HEAD.json in the pack):\n{pack.head.decode()}"
+        )
+    click.get_current_context().exit(0 if integrity == "intact" else 4)
 
 
 def _name(common: Shared, agency: Agency, slug: str | None, *, as_json: bool) -> None:

@@ -51,6 +51,7 @@ class Shared:
         # polars, loaded just now, restarts what Ctrl-C should interrupt: a prompt, a long wait.
         signal.siginterrupt(signal.SIGINT, True)
         agency = Agency.open(self.workspace)
+        agency.writer.tell = functools.partial(click.echo, err=True)
         kept = agency.workspace.settings.store
         if self.store is not None and self.store != kept:
             raise UsageError(

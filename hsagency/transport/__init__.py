@@ -2,7 +2,7 @@
 The path of one call: guard, record, credential, wire; one class each.
 
     Guard       refuses what must not leave, and records the refusal
-    Recorder    makes the intent durable, sends, records the outcome
+    Recorder    makes the intent durable, sends, records the outcome (answers: and object ids)
     Bearer      puts the credential on a copy of the request, to the pinned host
     Wire        sends it to that host, over connections that stay open
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final, NoReturn, cast
 
 import httpx
 import orjson
 
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Event, Outcome, outcome_of
+from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import plain_word
+from hsagency.transport import answers
 from hsagency.transport.binding import Binding, reason_of, what
+from hsagency.transport.clock import ClockCheck
 
 
 class Recorder(httpx.BaseTransport):
@@ -26,10 +29,13 @@ class Recorder(httpx.BaseTransport):
     ) -> None:
         self._inner, self._binding = inner, binding
         self._writer, self._halt = writer, halt
+        slug, portal_id = binding.client_slug, binding.portal_id
+        self._clock = ClockCheck(writer, slug=slug, portal_id=portal_id)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request between two records."""
-        call = self._binding.describe(request, what(request))
+        touched = what(request)
+        call = self._binding.describe(request, touched)
         self._append({"event": Event.STARTED, **call}, durable=True)  # raises: nothing is sent
         started = time.perf_counter_ns()
         try:
@@ -41,7 +47,9 @@ class Recorder(httpx.BaseTransport):
             raise
         try:
             self._append(_ended(call, started, response=response), durable=False)
+            self._clock.look(response.headers)
             self._explain(call, response)
+            answers.observe(request, response, touched, note=partial(self._note, call))
         except AuditError as error:
             response.close()
             _outcome_lost(error)
@@ -73,8 +81,11 @@ class Recorder(httpx.BaseTransport):
             return
         found = _cause(_peek(response))
         if found:
-            detail = {"event": Event.DETAIL, "callId": call["callId"], **found}
-            self._append(detail, durable=False)
+            self._note(call, found)
+
+    def _note(self, call: Mapping[str, object], found: Mapping[str, object]) -> None:
+        detail = {"event": Event.DETAIL, "callId": call["callId"], **found}
+        self._append(detail, durable=False)
 
 
 _MOST: Final = 1 << 16  # bytes looked at, packed and unpacked; an error of HubSpot's is smaller

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from hsagency.audit.journal import AuditWriter
+from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
@@ -78,7 +78,10 @@ def forge(order: dict[str, Any]) -> None:
 def call_until_killed(order: dict[str, Any], first: int) -> None:
     """Call with two threads; write down, unbuffered, every call whose answer was handed out."""
     said = os.open(order["answered"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    client = client_of(order, AuditWriter(Path(order["audit"]), author=AUTHOR))
+    writer = AuditWriter(
+        Path(order["audit"]), author=AUTHOR, limit=order["limit"], copy=Path(order["copy"])
+    )
+    client = client_of(order, writer)
 
     def work(number: int) -> None:
         while True:
@@ -98,6 +101,26 @@ def append(order: dict[str, Any]) -> None:
         sys.stdin.readline()
         for number in range(1, order["count"]):
             writer.append("acme-corp", intent(order["first"] + number), durable=number % 20 == 0)
+    say(done=True)
+
+
+def crowd(order: dict[str, Any]) -> None:
+    """Append from many threads, through segments of a chosen size."""
+    with AuditWriter(Path(order["audit"]), author=AUTHOR, limit=order["limit"]) as writer:
+        writer.append("acme-corp", intent(order["first"] + 99_999))
+        say(ready=True)
+        sys.stdin.readline()
+
+        def work(thread: int) -> None:
+            for number in range(order["count"]):
+                one = order["first"] + 1000 * thread + number
+                writer.append("acme-corp", intent(one), durable=number % 2 == 0)
+
+        threads = [threading.Thread(target=work, args=(one,)) for one in range(order["threads"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     say(done=True)
 
 
@@ -286,9 +309,24 @@ def import_until_killed(order: dict[str, Any]) -> None:
     import_file(Mortal(Path(order["audit"]), author=AUTHOR), Path(order["file"]))
 
 
+def forward(order: dict[str, Any]) -> None:
+    """Forward into a file until killed, slowly enough to be killed in the middle of it."""
+    from hsagency.audit.forwarding import open_forwarder
+    from hsagency.settings import Settings, Workspace
+
+    said = {"schema": 1, "workspace": "w", "store": "age:credentials"}
+    workspace = Workspace(Path(order["root"]), Settings.model_validate(said))
+    with Path(order["out"]).open("ab", buffering=0) as out:
+
+        def write(record: Any) -> None:
+            out.write(json.dumps(record).encode() + b"\n")
+
+        open_forwarder(workspace, "one", write).follow()
+
+
 if __name__ == "__main__":
     ORDERS = (
         *(forge, append, run_out_of_space, lose_permission),
-        *(fork, storm, import_until_killed),
+        *(fork, storm, crowd, import_until_killed, forward),
     )
     {one.__name__: one for one in ORDERS}[sys.argv[1]](json.loads(sys.stdin.readline()))

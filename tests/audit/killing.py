@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hsagency.audit import lake
+from hsagency.audit.writer import LIMIT
 from hsagency.sandbox import Sandbox, serve
 from tests.audit.reading import CONTACTS, broken_chains, journals, records
 
@@ -70,16 +71,22 @@ class Aftermath:
     files: int
 
 
-def kill_many(folder: Path, *, kills: int, longest: float = 0.03, seed: int = 0) -> Aftermath:
+def kill_many(
+    folder: Path, *, kills: int, longest: float = 0.03, seed: int = 0, limit: int = LIMIT
+) -> Aftermath:
     """Start a process, let it call for a moment, kill it; as often as asked; then look."""
     audit, answered = folder / "audit", folder / "answered"
     answered.touch()
+    copy = folder / "copy"
+    copy.mkdir()
     sandbox, chance = Sandbox(portals=1), random.Random(seed)
     portal = sandbox.portals[0]
     with serve(sandbox) as server:
         order = {
             "audit": str(audit),
             "answered": str(answered),
+            "limit": limit,
+            "copy": str(copy),
             "url": server.url,
             "token": portal.token,
             "portal": portal.portal_id,

@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.audit import lake
 from hsagency.audit.importing import ImportResult, Malformed, import_file, malformed_lines
-from hsagency.audit.journal import AuditWriter
+from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, UsageError
 from tests.audit.killing import child
 from tests.audit.reading import AUTHOR, broken_chains, digests, events, journals, records
@@ -103,7 +104,8 @@ def test_what_is_kept_says_where_it_comes_from(writer: AuditWriter, audit: Path,
         "actor": "hubspot-agency-router/2.0.0",
         **dict.fromkeys(("user", "host", "run_id", "purpose")),
     }
-    noted = lake.read(audit, ["_agency", "acme-corp"]).activity["message"].to_list()
+    activity = lake.read(audit, ["_agency", "acme-corp"]).activity
+    noted = activity.filter(pl.col("event") == "audit.imported")["message"].to_list()
     assert noted == [f"Imported 1 records from log.jsonl (SHA-256 {result.digest[:16]}...)."] * 2
 
 

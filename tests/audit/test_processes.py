@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from hsagency.audit import lake
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import outcome_of
+from hsagency.audit.register import first_break
+from hsagency.audit.writer import AuditWriter
 from tests.audit.killing import child, hear, hear_all, kill_many, tell
 from tests.audit.reading import (
     AUTHOR,
+    assert_follows,
     broken_chains,
     ending,
     events,
@@ -23,6 +26,7 @@ from tests.audit.reading import (
     journals,
     lines,
     records,
+    register_lines,
 )
 
 OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
@@ -61,6 +65,34 @@ def test_processes_killed_in_the_middle_of_calls_lose_nothing(tmp_path: Path) ->
     assert not broken_chains(tmp_path / "audit")
 
 
+def test_processes_killed_while_segments_turn_lose_nothing_and_leave_a_true_register(
+    tmp_path: Path, validator: jsonschema.Draft202012Validator
+) -> None:
+    """Between any two of the steps from one segment to the next, a few calls apart."""
+    after = kill_many(tmp_path, kills=50, longest=0.05, seed=1, limit=4000)
+    audit = tmp_path / "audit"
+    assert len(after.answered) >= 25
+    assert set(after.seen) <= set(after.intents)
+    assert len(set(after.intents)) == len(after.intents)
+    for number, status in after.answered.items():
+        assert after.outcomes[number] == outcome_of(status)
+    assert (after.broken, after.damage) == ([], ())
+    assert after.files > 20
+    told: list[str] = []
+    with AuditWriter(audit, author=AUTHOR, copy=tmp_path / "copy", tell=told.append) as writer:
+        writer.append("acme-corp", intent(1))
+    assert_follows(audit, validator)
+    # What a dead process left open was closed, and registered, by those that came after it.
+    *ended, _ = [path.stem for path in journals(audit)]
+    said = [(line["kind"], line["segment"]) for line in register_lines(audit)]
+    assert len(set(said)) == len(said)
+    assert {segment for kind, segment in said if kind == "closed"} == set(ended)
+    register = (audit / "acme-corp" / "heads.jsonl").read_bytes()
+    assert first_break("acme-corp", register.splitlines(keepends=True)) is None
+    assert register.startswith((tmp_path / "copy" / "acme-corp.jsonl").read_bytes())
+    assert not [one for one in told if "lacked lines" not in one]
+
+
 def test_four_processes_write_beside_each_other_and_a_reader_reads_meanwhile(audit: Path) -> None:
     with ExitStack() as stack:
         order = {"audit": str(audit), "count": 200}
@@ -81,14 +113,14 @@ def test_four_processes_write_beside_each_other_and_a_reader_reads_meanwhile(aud
         assert seen == sorted(seen)
         for one in children:
             assert hear(one) == {"done": True}
-    assert [len(lines(path)) for path in journals(audit)] == [200] * 4
+    assert [len(lines(path)) for path in journals(audit)] == [201] * 4
     expected = {1000 * number + one for number in range(4) for one in range(200)}
     assert {int(one["callId"], 16) for one in records(audit)} == expected
     assert not broken_chains(audit)
     with AuditWriter(audit, author=AUTHOR) as writer:  # the slots are free again
         writer.append("acme-corp", intent(9999))
     assert len(journals(audit)) == 4
-    assert len(lines(journals(audit)[0])) == 201
+    assert len(lines(journals(audit)[0])) == 202
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -174,5 +206,5 @@ def test_a_line_on_its_way_is_not_reported_as_torn(audit: Path) -> None:
             file.write(b'{"schema":1,')  # as a reader may catch a writer that is alive
         assert lake.read(audit, ["acme-corp"]).damage == ()
     (damage,) = lake.read(audit, ["acme-corp"]).damage
-    assert (damage.client_slug, damage.file, damage.line) == ("acme-corp", path.name, 3)
+    assert (damage.client_slug, damage.file, damage.line) == ("acme-corp", path.name, 4)
     assert damage.cause == "torn last line"

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hsagency.audit.journal import AuditWriter
 from hsagency.audit.record import Author
+from hsagency.audit.writer import AuditWriter
 from tests.benchmarks.measuring import line
 
 SECONDS = 3.0

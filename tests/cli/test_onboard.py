@@ -75,7 +75,9 @@ def test_a_dry_run_says_so_and_stores_nothing(empty: Fleet, good: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "3 new. Nothing was stored (dry run)."
     assert empty.agency.slugs() == []
-    assert not (empty.root / "credentials").exists()
+    # What the log is signed with is kept, and nothing of a client's.
+    kept = (empty.root / "credentials").rglob("*.age")
+    assert {path.parent.name for path in kept} == {"_agency"}
 
 
 def test_json_is_one_document_and_nothing_else(empty: Fleet, mixed: Path) -> None:

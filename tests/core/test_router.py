@@ -435,8 +435,9 @@ def test_an_answer_of_another_portal_halts_the_fleet_everywhere(
     assert "The fleet is halted" in done.stdout
     assert "hsagency resume" in done.stdout
     assert fleet.slugs[0] in done.stdout
-    events = [one["event"] for one in records(fleet.agency.workspace.root, slug)]
-    assert "halt.set" in events
+    for log in (slug, "_agency"):
+        events = [one["event"] for one in records(fleet.agency.workspace.root, log)]
+        assert "halt.set" in events
 
 
 def test_a_person_resumes_with_a_reason_that_is_recorded(fleet: Connected, slug: str) -> None:

@@ -73,7 +73,8 @@ def test_another_plans_digest_is_refused(empty: Fleet) -> None:
     with pytest.raises(OnboardingError, match="not the plan that was shown"):
         onboarding.apply(empty.agency, one, digest=two.digest)
     assert empty.agency.slugs() == []
-    assert not (empty.root / "credentials").exists()
+    # What judging signs the log with is kept, and nothing of a client's.
+    assert {path.parent.name for path in (empty.root / "credentials").rglob("*.age")} == {"_agency"}
 
 
 def test_the_digest_names_what_would_be_stored_not_only_the_rows(empty: Fleet) -> None:

@@ -108,7 +108,9 @@ def test_a_kill_while_hubspot_is_asked_leaves_nothing_but_records(tmp_path: Path
         with running_cli(args, stdin=content) as process:
             killed(process, asked, pause=0)
         assert one.agency.slugs() == []
-        assert not (one.root / "credentials").exists()
+        # What the log is signed with is kept, and nothing of a client's.
+        kept = (one.root / "credentials").rglob("*.age")
+        assert {path.parent.name for path in kept} <= {"_agency"}
         started = one.agency.calls("_agency").collect()
         assert "unknown" in started["outcome"].to_list()
 

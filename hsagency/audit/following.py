@@ -1,0 +1,398 @@
+"""
+A journal as a stream: from a cursor on, one item a call, in the order in which they began.
+
+The segments of one slot are one stream, because one process at a time writes there. An item
+is a call with its records joined, or an event, or an *amendment*: a record about a call that
+was handed over before that record was written. Reading changes nothing and keeps nothing:
+what it returns depends on the files, the cursor and the time alone.
+
+A call is ready when its outcome is there, and the detail that may follow had two seconds to
+come. Without an outcome it is ready, as `unknown`, when its process is gone or two minutes
+have passed. Until then what began later waits too: that is what makes it an order. Between
+two processes that write for one client at the same time there is only the clock.
+
+Only whole lines are read. Those that are no records are passed over and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from hsagency.audit.record import CALL_FIELDS, DETAIL_FIELDS, SCHEMA, Event, Origin, Outcome
+from hsagency.durable import try_lock
+from hsagency.errors import AuditError, NewerSchema
+
+PATIENCE: Final = timedelta(minutes=2)
+"""How long a call without an outcome holds up those after it."""
+
+SETTLING: Final = timedelta(seconds=2)
+"""How long a call with an outcome waits for the detail that may follow."""
+
+_SEGMENT: Final = re.compile(r"(\d{3})-(\d{6})\.jsonl", re.ASCII)
+_CALLS: Final = frozenset({Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED})
+_ENDING: Final = (
+    *("statusCode", "outcome", "durationMs", "rateLimitRemaining", "rateLimitDaily"),
+    *("correlationId", "error", "reason"),
+)
+_DETAIL: Final = ("policyName", "objectId", *DETAIL_FIELDS)
+
+
+class Position(NamedTuple):
+    """A place in a slot's stream: the number of a segment, and bytes from its beginning."""
+
+    segment: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """
+    Where a reader stands in one slot's stream.
+
+    Everything before `at` is behind it. `told` are calls that are behind it, of which records
+    after `at` were handed over too: up to where.
+    """
+
+    at: Position = field(default_factory=Position)
+    told: Mapping[str, Position] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing to hand over: a joined call, an event or an amendment."""
+
+    record: dict[str, Any]
+    at: Position  # of its first record
+    told: Position  # of the last record that went into it
+    ts: str
+    run: str | None = None  # of the process that makes the call; nothing if it is complete
+    ended: str | None = None  # when its outcome was recorded
+    detailed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What lies behind a cursor, as far as it was read."""
+
+    items: tuple[Item, ...]
+    ready: int  # how many of them, from the first on, can be handed over
+    end: Position  # where reading stopped
+    damaged: tuple[Position, ...]
+    told: Mapping[str, Position]
+
+    def cursor(self, taken: int) -> Cursor:
+        """Return where a reader stands who has taken so many of the items."""
+        at = self.items[taken].at if taken < len(self.items) else self.end
+        told = {**self.told, **{_call(one): one.told for one in self.items[:taken]}}
+        return Cursor(at, {call: upto for call, upto in told.items() if call and upto >= at})
+
+    def damaged_before(self, at: Position) -> int:
+        """Return how many damaged lines lie before a place."""
+        return sum(one < at for one in self.damaged)
+
+
+def slots(folder: Path) -> dict[str, dict[int, Path]]:
+    """Return the segments of a journal by slot and number."""
+    found: dict[str, dict[int, Path]] = {}
+    try:
+        names = sorted(path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    for path in names:
+        slot, number = path.stem.split("-")
+        found.setdefault(slot, {})[int(number)] = path
+    return found
+
+
+def read(
+    segments: Mapping[int, Path], cursor: Cursor, *, slug: str, now: datetime, most: int
+) -> Window:
+    """
+    Read one slot from a cursor on, until `most` items are ready or there is no more.
+
+    Raises `AuditError` where the journal no longer holds what follows the cursor, and
+    `NewerSchema` where a later version wrote it.
+    """
+    tape = _Tape(segments, cursor.at)
+    joining = _Joining(cursor, slug)
+    for at, line in tape:
+        joining.add(at, line)
+        if joining.ready() >= most:
+            break
+    else:
+        if not joining.items:
+            tape.refuse_gap(slug)
+        joining.passes(now)
+        if joining.ready() < len(joining.items) and _is_abandoned(tape):
+            for at, line in tape:  # what it wrote last
+                joining.add(at, line)
+            joining.abandon()
+    return Window(
+        tuple(joining.items), joining.ready(), tape.at, tuple(joining.damaged), cursor.told
+    )
+
+
+def backlog(segments: Mapping[int, Path], cursor: Cursor) -> tuple[int, str | None]:
+    """Return how many items lie behind a cursor, and the time of the first, parsing one line."""
+    count, first = 0, None
+    for _, line in _Tape(segments, cursor.at):
+        if not _begins_something(line):
+            continue
+        count += 1
+        if first is None:
+            record = _parse(line)
+            first = record["ts"] if record else None
+    return count, first
+
+
+def is_written(path: Path | None) -> bool:
+    """Say whether a process holds a segment; one that dies lets go of it."""
+    if path is None:
+        return False
+    try:
+        with path.open("rb") as file:
+            return not try_lock(file.fileno())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _is_abandoned(tape: _Tape) -> bool:
+    """Say whether no process writes here; one that goes on in another segment does."""
+    last = tape.last
+    if last is None or is_written(last):
+        return False
+    return list(slots(last.parent)[last.name[:3]].values())[-1] == last
+
+
+class _Tape:
+    """The whole lines of one slot from a place on, through its segments up to a gap."""
+
+    def __init__(self, segments: Mapping[int, Path], at: Position) -> None:
+        self._segments, self.at = segments, at
+        self.last = segments[max(segments)] if segments else None
+        later = sorted(number for number in segments if number >= at.segment)
+        first = at.segment or (later[0] if later else 0)  # of what was never read, what there is
+        self._numbers = [one for place, one in enumerate(later) if one == first + place]
+        self.gap = first + len(self._numbers) if len(self._numbers) < len(later) else None
+        if not later and at.offset:
+            self.gap = first
+
+    def __iter__(self) -> Iterator[tuple[Position, bytes]]:
+        for number in self._numbers:
+            if number > self.at.segment:
+                self.at = Position(number)
+            if number == self.at.segment:
+                yield from self._lines(number)
+
+    def refuse_gap(self, slug: str) -> None:
+        """Raise if what follows is gone, with all that precedes it taken."""
+        if self.gap is not None:
+            raise AuditError(
+                f"Segment {self.gap:06} of {slug} is gone before it was forwarded.",
+                hint="Bring it back. hsagency audit verify says what else is missing.",
+            )
+
+    def _lines(self, number: int) -> Iterator[tuple[Position, bytes]]:
+        path = self._segments[number]
+        try:
+            with path.open("rb") as file:
+                if file.seek(0, 2) < self.at.offset:
+                    raise AuditError(
+                        f"The journal {path} is shorter than it was. Nothing of it was forwarded.",
+                        hint="Keep the folder as it is: hsagency audit verify says what happened.",
+                    )
+                file.seek(self.at.offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return  # on its way, or torn: the next writer sets it aside
+                    at, self.at = self.at, Position(number, self.at.offset + len(line))
+                    yield at, line
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
+class _Joining:
+    """Joins the records of calls as they come."""
+
+    def __init__(self, cursor: Cursor, slug: str) -> None:
+        self.items: list[Item] = []
+        self.damaged: list[Position] = []
+        self._told, self._slug = cursor.told, slug
+        self._open: dict[str, Item] = {}
+        self._run: str | None = None  # of the process that wrote last
+        self._closed = False
+        self._latest = ""
+        self._ready = 0
+
+    def add(self, at: Position, line: bytes) -> None:
+        """Take in one line."""
+        record = _parse(line, slug=self._slug)
+        if record is None:
+            self.damaged.append(at)
+            return
+        event = record["event"]
+        self._closed = event == Event.AUDIT_CLOSED
+        self._latest = max(self._latest, record["ts"])
+        if record.get("origin", Origin.WITNESSED) == Origin.WITNESSED and "runId" in record:
+            self._run = record["runId"]
+        if event == Event.STARTED:
+            self._begin(record, at)
+        elif event == Event.DETAIL or (event == Event.FINISHED and "origin" not in record):
+            self._go_on(record, at)
+        elif event in _CALLS:
+            self.items.append(Item(joined(record), at, at, record["ts"]))
+        else:
+            self.items.append(Item(record, at, at, record["ts"]))
+
+    def passes(self, now: datetime) -> None:
+        """Take note of the time where no later record tells it."""
+        text = now.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._latest = max(self._latest, text)
+
+    def abandon(self) -> None:
+        """Take note that the process which wrote last is gone, unless it is changing segments."""
+        if self._closed:
+            return
+        self._run = None
+        for one in self._open.values():
+            one.run = None
+
+    def ready(self) -> int:
+        """Return how many items, from the first on, can be handed over."""
+        while self._ready < len(self.items) and self._is_ready(self.items[self._ready]):
+            self._ready += 1
+        return self._ready
+
+    def _begin(self, record: dict[str, Any], at: Position) -> None:
+        call = record["callId"]
+        if call not in self._open:  # a line that was copied tells nothing new
+            item = Item(joined(record), at, at, record["ts"], run=record.get("runId"))
+            self._open[call] = item
+            self.items.append(item)
+
+    def _go_on(self, record: dict[str, Any], at: Position) -> None:
+        item = self._open.get(record["callId"])
+        if item is not None:
+            self._merge(item, record)
+            item.told = at
+        elif self._told.get(record["callId"], Position()) < at:
+            self.items.append(Item(record, at, at, record["ts"]))
+
+    def _merge(self, item: Item, record: dict[str, Any]) -> None:
+        """Add to a call what a record says; what was said first stays."""
+        if record["event"] == Event.FINISHED and item.ended is None:
+            item.ended = record["ts"]
+            item.record = _in_order({**item.record, **_some(record, _ENDING)})
+        elif record["event"] == Event.DETAIL and not item.detailed:
+            item.detailed = True
+            item.record = _in_order({**_some(record, _DETAIL), **item.record})
+
+    def _is_ready(self, item: Item) -> bool:
+        if item.run is None or item.run != self._run:
+            return True
+        if item.ended is None:
+            return _later(item.ts, PATIENCE) <= self._latest
+        if item.detailed or not _may_be_detailed(item.record):
+            return True
+        return _later(item.ended, SETTLING) <= self._latest
+
+
+def joined(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first record of a call in the names and the order of joined calls."""
+    return _in_order({"outcome": Outcome.UNKNOWN.value, "origin": "witnessed", **record})
+
+
+def _in_order(record: Mapping[str, Any]) -> dict[str, Any]:
+    return _some(record, (*CALL_FIELDS, *DETAIL_FIELDS))
+
+
+def _some(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: record[name] for name in names if name in record}
+
+
+def _call(item: Item) -> str:
+    """Return which call an item is, or is about; nothing for an event."""
+    return str(item.record.get("callId", ""))
+
+
+def _may_be_detailed(record: Mapping[str, Any]) -> bool:
+    status = record.get("statusCode", 0)
+    changing = record.get("operationClass") in ("write", "delete")
+    return bool(status >= 400 or (changing and status >= 200))
+
+
+def _later(ts: str, by: timedelta) -> str:
+    """Return a time of a record, moved; as records write it, which sorts."""
+    moved = datetime.fromisoformat(ts) + by
+    return moved.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _begins_something(line: bytes) -> bool:
+    head = line[:200]
+    if b'"event":"call.detail"' in head:
+        return False
+    return b'"event":"call.finished"' not in head or b'"origin":"' in line
+
+
+def _parse(line: bytes, *, slug: str | None = None) -> dict[str, Any] | None:
+    """Return a line as a record, or nothing if it is none of this client's."""
+    try:
+        record = orjson.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or not _is_sound(record):
+        return None
+    if record["schema"] > SCHEMA:
+        raise NewerSchema(
+            f"The journal has records of schema {record['schema']}; this hsagency reads up to "
+            f"{SCHEMA}. Nothing after them was forwarded.",
+            hint="Use the later hsagency that wrote them.",
+        )
+    return record if slug in (None, record["clientSlug"]) else None
+
+
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Say whether every field that is looked at is there, and of its kind."""
+    if not all(_fits(record.get(name), kind) for name, kind in _KINDS.items()):
+        return False
+    if not all(record.get(name) for name in ("schema", "event", "ts", "clientSlug", "hash")):
+        return False
+    try:
+        datetime.strptime(record["ts"], "%Y-%m-%dT%H:%M:%S.%fZ")  # noqa: DTZ007  (it says UTC)
+    except ValueError:
+        return False
+    event = record["event"]
+    named = event in _CALLS and record.get("callId") is not None
+    return len(record["ts"]) == _TIME_LENGTH and (named or not event.startswith("call."))
+
+
+def _fits(value: object, kind: str) -> bool:
+    if kind == "number" and value is not None:
+        return type(value) is int and -(2**63) <= value < 2**63
+    return value is None or isinstance(value, str)
+
+
+_TIME_LENGTH: Final = 27
+_KINDS: Final = {
+    **{name: kind for name, (_, kind) in CALL_FIELDS.items()},
+    "schema": "number",
+    "event": "text",
+    "hash": "text",
+    "message": "text",
+}
+
+
+def _unreadable(path: Path, error: OSError) -> AuditError:
+    return AuditError(
+        f"The audit log {path} cannot be read ({error.strerror}).",
+        hint="A log that cannot be read is not an empty one: restore access to it.",
+    )

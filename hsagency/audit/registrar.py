@@ -1,0 +1,198 @@
+"""
+The registrar: keeps the register of one client while segments are written.
+
+A line is on the disk, in the register and in its second copy, before what comes after it
+counts. An error of the register itself stops the writing. One of the second copy does not: it
+guards against somebody who can change this disk, so its loss is told at once, and when it is
+back it is brought up to date. A folder for it outside the workspace must be there already: a
+disk that is not mounted is not replaced by a folder where it would be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from hsagency.audit.register import (
+    Head,
+    Kind,
+    Line,
+    Signer,
+    digest,
+    encode_line,
+    genesis,
+    parse_line,
+    read_lines,
+)
+from hsagency.durable import (
+    make_private_dir,
+    set_aside,
+    sync_dir,
+    sync_file,
+    unlock_and_close,
+)
+
+_NAMED: Final = re.compile(rb'"kind":"(\w+)","segment":"(\d{3})-(\d{6})"')
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Registrar:
+    """
+    Writes the register of one client and its second copy.
+
+    `folder` is `audit/<slug>`, `copy` the file of the second copy. Errors of the register are
+    raised as `OSError`; those of the second copy are returned as words.
+    """
+
+    def __init__(
+        self, folder: Path, *, copy: Path | None, signer: Callable[[], Signer | None]
+    ) -> None:
+        self._slug = folder.name
+        self._path = folder / "heads.jsonl"
+        self._checkpoints = folder / "heads"
+        self.copy = copy
+        self._signer = signer
+
+    def newest(self) -> dict[int, int]:
+        """Return the highest segment number that the register names, by slot."""
+        found: dict[int, int] = {}
+        for _, slot, number in self._named():
+            found[int(slot)] = max(int(number), found.get(int(slot), 0))
+        return found
+
+    def names(self, segment: str, kind: Kind) -> bool:
+        """Say whether there is a line of a kind about a segment."""
+        slot, _, number = segment.partition("-")
+        return (kind.encode(), slot.encode(), number.encode()) in self._named()
+
+    def last_head(self, segment: str) -> Head | None:
+        """Return the farthest that a segment is known to have come, whoever signed that."""
+        name = segment.encode()  # among many lines the few are found without parsing all
+        lines = [*read_lines(self._path)[0], *read_lines(self._checkpoint_path(segment))[0][:1]]
+        said = [_parsed(line) for line in lines if name in line]
+        heads = [one.head for one in said if one is not None and one.head.segment == segment]
+        return max(heads, key=lambda one: one.records, default=None)
+
+    def last_time(self) -> str:
+        """Return the time of the last line or checkpoint that can be read; none is empty."""
+        lines = read_lines(self._path)[0][-1:]
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._checkpoints.iterdir():
+                lines += read_lines(path)[0][:1]
+        return max((one.ts for one in map(_parsed, lines) if one is not None), default="")
+
+    def add(self, head: Head, *, kind: Kind, ts: str) -> str:
+        """Write one line, in both copies; return what is wrong with the second one, or nothing."""
+        make_private_dir(self._path.parent)
+        descriptor = os.open(self._path, _FLAGS, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            before = _whole(descriptor, self._path)
+            last = before.rstrip(b"\n").rpartition(b"\n")[2]
+            line = encode_line(
+                head,
+                kind=kind,
+                slug=self._slug,
+                ts=ts,
+                signer=self._signer(),
+                seq=before.count(b"\n") + 1,
+                previous=digest(last) if last else genesis(self._slug),
+            )
+            _append(descriptor, line, at=len(before))
+            if not before:
+                sync_dir(self._path.parent)
+            return self._add_to_copy(before, line)
+        finally:
+            unlock_and_close(descriptor)
+
+    def checkpoint(self, head: Head, *, ts: str) -> None:
+        """Replace the checkpoint of a slot; only whoever holds the slot may."""
+        line = encode_line(
+            head, kind=Kind.CHECKPOINT, slug=self._slug, ts=ts, signer=self._signer()
+        )
+        path = self._checkpoint_path(head.segment)
+        beside = path.with_name(f".{path.name}.new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(beside, flags, 0o600)
+        except FileNotFoundError:
+            make_private_dir(path.parent)
+            descriptor = os.open(beside, flags, 0o600)
+        try:
+            _write(descriptor, line)
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        beside.replace(path)
+
+    def _checkpoint_path(self, segment: str) -> Path:
+        return self._checkpoints / f"{segment[:3]}.json"
+
+    def _named(self) -> list[tuple[bytes, bytes, bytes]]:
+        try:
+            return _NAMED.findall(self._path.read_bytes())
+        except FileNotFoundError:
+            return []
+
+    def _add_to_copy(self, before: bytes, line: bytes) -> str:
+        if self.copy is None:
+            return ""
+        try:
+            new = not self.copy.exists()
+            if self.copy.is_relative_to(self._path.parents[2]):
+                with contextlib.suppress(FileExistsError):
+                    self.copy.parent.mkdir(mode=0o700)  # itself alone: see hsagency.halt
+            descriptor = os.open(self.copy, _FLAGS, 0o600)
+            try:
+                there = _whole(descriptor, self.copy)
+                behind = before.startswith(there)
+                _append(descriptor, before[len(there) :] + line if behind else line, at=len(there))
+            finally:
+                os.close(descriptor)
+            if new:
+                sync_dir(self.copy.parent)
+        except OSError as error:
+            return f"cannot be written ({error.strerror})"
+        if not behind:
+            return "is not a copy of the register"
+        lacked = before[len(there) :].count(b"\n")
+        # One line may be what a crash came before; a whole file is not.
+        lost = lacked > 1 or (lacked and new)
+        return "lacked lines, which were written again" if lost else ""
+
+
+def _parsed(line: bytes) -> Line | None:
+    try:
+        return parse_line(line)
+    except ValueError:
+        return None
+
+
+def _whole(descriptor: int, path: Path) -> bytes:
+    """Return the whole lines of an open register; what is torn after them is set aside."""
+    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        set_aside(content[len(whole) :], descriptor, path, end=len(whole))
+    return whole
+
+
+def _append(descriptor: int, content: bytes, *, at: int) -> None:
+    """Add lines durably, or leave nothing of them behind."""
+    try:
+        _write(descriptor, content)
+    except OSError:
+        os.ftruncate(descriptor, at)
+        raise
+    sync_file(descriptor)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    if os.write(descriptor, content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

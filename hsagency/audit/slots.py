@@ -1,0 +1,235 @@
+"""
+Which segment of a journal a process takes: the newest of the first free slot.
+
+Promised:
+
+(1) Processes never share a file: each takes a free slot under a lock that dies with it.
+(2) A torn last line, left by a power cut, is set aside beside the segment, and the caller is
+    told of it; it never makes the rest unreadable.
+(3) A segment that ends before the place that the register or its checkpoint names, or in a
+    line that is none of ours, is left as it is for the verifier to name, and another slot is
+    taken.
+(4) A name that the register knows is never given again, whatever became of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
+
+from hsagency.audit import chain
+from hsagency.audit.record import Event
+from hsagency.audit.register import Head
+from hsagency.audit.segment import CURES, OWN, End, Segment, Sync
+from hsagency.durable import (
+    after_last_line_end,
+    make_private_dir,
+    set_aside,
+    sync_dir,
+    sync_file,
+    torn_file,
+    try_lock,
+)
+from hsagency.errors import AuditError
+
+_SLOTS: Final = 1000  # processes that can write for one client at once
+_LONGEST: Final = 1 << 16  # of a first line: of a longer one the time is not looked for
+
+
+class Known(Protocol):
+    """What the register knows of a journal; see `hsagency.audit.registrar`."""
+
+    def newest(self) -> dict[int, int]:
+        """Return the highest segment number that it names, by slot."""
+
+    def last_head(self, segment: str) -> Head | None:
+        """Return the farthest that a segment is known to have come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A segment that was taken up, and what was found in its slot."""
+
+    segment: Segment
+    torn: int  # bytes of a torn last line that were set aside
+    first: Mapping[str, Any]  # its first record and its last, as far as they can be read
+    last: Mapping[str, Any]
+    previous: Head | None  # if it is empty: how far the one before it in the slot had come
+    avoided: tuple[str, ...]  # damaged segments, whose slots were passed by
+
+
+class _Found(NamedTuple):
+    end: End
+    torn: bytes
+    first: Mapping[str, Any]
+    last: Mapping[str, Any]
+
+
+_SEGMENT: Final = re.compile(r"(\d{3})-(\d{6})\.jsonl")
+
+
+def newest_segments(folder: Path) -> dict[int, int]:
+    """Return the highest segment number of each slot that has files."""
+    found: dict[int, int] = {}
+    for one in folder.iterdir():
+        match = _SEGMENT.fullmatch(one.name)
+        if match:
+            slot, number = int(match[1]), int(match[2])
+            found[slot] = max(number, found.get(slot, 0))
+    return found
+
+
+def last_records(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the last record of every slot, as far as it can be read."""
+    for slot, number in newest_segments(folder).items():
+        descriptor = os.open(_path(folder, slot, number), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            size -= len(after_last_line_end(descriptor, size))
+            yield _record(after_last_line_end(descriptor, size - 1))
+        finally:
+            os.close(descriptor)
+
+
+def _path(folder: Path, slot: int, number: int) -> Path:
+    return folder / f"{slot:03}-{number:06}.jsonl"
+
+
+def _record(line: bytes) -> Mapping[str, Any]:
+    try:
+        said = orjson.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _look(descriptor: int, name: str, known: Head | None) -> _Found:
+    """Return what is in a segment; raises `ValueError` if it is damaged."""
+    size = os.fstat(descriptor).st_size
+    torn = after_last_line_end(descriptor, size)
+    size -= len(torn)
+    if known is not None and _hash_at(descriptor, known.bytes, size) != known.hash:
+        raise ValueError
+    if size == 0:
+        return _Found(End(0, 0, chain.genesis(name)), torn, {}, {})
+    line = after_last_line_end(descriptor, size - 1)
+    last, digest = _record(line), chain.hash_of(line + b"\n")
+    if digest is None or type(last.get("seq")) is not int:
+        raise ValueError
+    first = _record(os.pread(descriptor, _LONGEST, 0).partition(b"\n")[0])
+    closed = last.get("event") == Event.AUDIT_CLOSED
+    return _Found(End(size, last["seq"], digest, closed), torn, first, last)
+
+
+def _hash_at(descriptor: int, end: int, size: int) -> str | None:
+    """Return the hash of the record that ends at a place, if one does."""
+    if not 0 < end <= size:
+        return None
+    return chain.hash_of(after_last_line_end(descriptor, end - 1) + b"\n")
+
+
+def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken:
+    """
+    Take the first free slot of a journal: its newest segment, or the next if that is closed.
+
+    Raises `AuditError` if there is none, or if it cannot be written.
+    """
+    try:
+        make_private_dir(folder)
+        search = _Search(folder, known, sync)
+        for slot in range(_SLOTS):
+            taken = search.take(slot)
+            if taken is not None:
+                # Another process may have made the folders a moment ago, and not flushed them.
+                for one in (folder, folder.parent, folder.parent.parent):
+                    sync_dir(one)
+                return taken
+    except OSError as error:
+        raise AuditError(
+            f"The audit log in {folder} cannot be opened ({error.strerror}).",
+            hint=CURES.get(error.errno or 0, OWN),
+        ) from error
+    raise AuditError(
+        f"All {_SLOTS} writer slots in {folder} are taken or damaged.",
+        hint="Close other programs that use this workspace.",
+    )
+
+
+class _Search:
+    """One search for a slot."""
+
+    def __init__(self, folder: Path, known: Known, sync: Sync) -> None:
+        self._folder, self._known, self._sync = folder, known, sync
+        self._named = known.newest()
+        self._avoided: list[str] = []
+
+    def take(self, slot: int) -> Taken | None:
+        """Take a slot, or nothing if another process has it or it is damaged."""
+        newest, named = newest_segments(self._folder).get(slot, 0), self._named.get(slot, 0)
+        # What the register names and is gone, sealed or stolen, does not get its name again.
+        taken = self._open(slot, newest) if newest and newest >= named else None
+        if taken is None or not taken.segment.closed:
+            return taken if newest and newest >= named else self._open(slot, named + 1)
+        taken.segment.close()
+        following = self._open(slot, newest + 1)
+        return following and replace(following, torn=following.torn + taken.torn)
+
+    def _open(self, slot: int, number: int) -> Taken | None:
+        path = _path(self._folder, slot, number)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o600)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, descriptor)
+            # Whoever had it a moment ago may have gone on to the next one.
+            if not try_lock(descriptor) or newest_segments(self._folder)[slot] != number:
+                return None
+            try:
+                found = _look(descriptor, path.name, self._known.last_head(path.stem))
+            except ValueError:
+                self._avoided.append(path.stem)  # left as it is for the verifier to name
+                return None
+            aside = self._set_aside(found, descriptor, path)
+            previous = None if found.end.seq else self._before(slot, number)
+            undo.pop_all()
+            return Taken(
+                segment=Segment(descriptor, path, found.end, sync=self._sync),
+                torn=aside,
+                first=found.first,
+                last=found.last,
+                previous=previous,
+                avoided=tuple(self._avoided),
+            )
+
+    def _set_aside(self, found: _Found, descriptor: int, path: Path) -> int:
+        """
+        Return how many torn bytes are beside, put there now or by somebody who then crashed.
+
+        While nothing follows where they were, nobody has recorded the repair yet.
+        """
+        beside = torn_file(path, found.end.size)
+        if not found.torn:
+            return beside.stat().st_size if beside.exists() else 0
+        set_aside(found.torn, descriptor, path, end=found.end.size)
+        return len(found.torn)
+
+    def _before(self, slot: int, number: int) -> Head | None:
+        path = _path(self._folder, slot, number - 1)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self._known.last_head(path.stem)
+        try:
+            end = _look(descriptor, path.name, None).end
+            self._sync(descriptor)  # whoever ended it may have died before that
+        except ValueError:
+            return self._known.last_head(path.stem)
+        finally:
+            os.close(descriptor)
+        return Head(path.stem, end.seq, end.size, end.hash) if end.seq else None

@@ -1,0 +1,213 @@
+"""
+The object ids that an answer names, seen while the caller reads it.
+
+What is created or changed in the wrong portal can only be found again by its ids, and those
+of new objects are in the answer alone. Nothing is read ahead, held back or changed for them:
+the body is watched on its way to the caller, up to a size, and an answer that the caller does
+not read to its end, or that is larger, leaves no ids. That none are recorded does therefore
+not say that there were none. Only numbers and UUIDs are written down (other ids may be
+personal data or names); what is dropped is counted.
+
+A batch that archives is answered without a body. There the ids are those of the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, cast
+
+import httpx
+import orjson
+
+from hsagency.errors import AuditError
+from hsagency.routes import OperationClass, Touched
+
+Note = Callable[[Mapping[str, object]], None]
+
+MOST_IDS: Final = 100
+"""How many ids a record lists; of more, it has the count and a digest."""
+
+MOST_BYTES: Final = 4 << 20
+"""How much of a body is looked at, packed and unpacked."""
+
+_ID: Final = re.compile(
+    r"[0-9]{1,20}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII
+)
+_CHANGING: Final = frozenset({OperationClass.WRITE, OperationClass.DELETE})
+_FAMILIES: Final = frozenset({"records", "config"})
+_PACKINGS: Final = ("", "identity", "gzip", "deflate")
+
+
+def observe(request: httpx.Request, response: httpx.Response, call: Touched, *, note: Note) -> None:
+    """
+    Have the ids that an answer names noted, now or once the caller has read it.
+
+    Never raises, delays or changes anything: what cannot be noted is not, and an audit log
+    that cannot be written refuses the next call.
+    """
+    if call.operation_class not in _CHANGING or call.family not in _FAMILIES:
+        return
+    if response.status_code == 204:
+        _note(note, _archived(request, call))
+    elif 200 <= response.status_code < 300 and _may_name_ids(response.headers):
+        stream = cast("httpx.SyncByteStream", response.stream)
+        response.stream = _Observed(stream, response=response, call=call, note=note)
+
+
+class _Observed(httpx.SyncByteStream):
+    """A body on its way to the caller; what has passed is looked at when it ends."""
+
+    def __init__(
+        self, stream: httpx.SyncByteStream, *, response: httpx.Response, call: Touched, note: Note
+    ) -> None:
+        self._stream, self._call, self._note = stream, call, note
+        self._status = response.status_code
+        self._packed = response.headers.get("content-encoding", "").strip().lower() not in (
+            "",
+            "identity",
+        )
+        self._kept: list[bytes] | None = []
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            self._keep(part)
+            yield part
+        self._look()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        try:
+            self._stream.close()
+        finally:
+            self._look()  # a caller may stop at the last byte rather than at the end
+
+    def _keep(self, part: bytes) -> None:
+        if self._kept is None:
+            return
+        self._size += len(part)
+        if self._size > MOST_BYTES:
+            self._kept = None
+        else:
+            self._kept.append(part)
+
+    def _look(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept:
+            body = b"".join(kept)
+            known = self._call.object_id
+            _note(
+                self._note,
+                named(_unpacked(body) if self._packed else body, status=self._status, known=known),
+            )
+
+
+def named(body: bytes, *, status: int, known: str | None = None) -> dict[str, object]:
+    """
+    Return what a body says of ids, as fields of a record; half a body says nothing.
+
+    `known` is the id in the path, which needs no second record. Of a batch in which a part
+    failed (207), how many parts did and did not is said as well.
+
+    >>> named(b'{"id": "51", "properties": {}}', status=201)["objectIds"]
+    ['51']
+    """
+    try:
+        answer = orjson.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(answer, dict):
+        return {}
+    results = answer.get("results")
+    given = _given(results) if isinstance(results, list) else _given([answer])
+    fields = _fields(given, source="answer")
+    if status == 207:
+        return {**fields, **_parts(answer)}
+    return {} if known is not None and fields.get("objectIds") == [known] else fields
+
+
+def digest(ids: Iterable[str]) -> str:
+    """Return the SHA-256 of ids in the order of their characters, one a line."""
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(ids)).encode()).hexdigest()
+
+
+def _given(parts: Iterable[object]) -> list[object]:
+    ids = [part.get("id") for part in parts if isinstance(part, dict)]
+    return [one for one in ids if one is not None]
+
+
+def _fields(given: list[object], *, source: str) -> dict[str, object]:
+    """Return ids as fields: some of them, how many, a digest of all, and how many were dropped."""
+    texts = [str(one) if type(one) is int else one for one in given]
+    safe = [one for one in texts if isinstance(one, str) and _ID.fullmatch(one)]
+    ids = list(dict.fromkeys(safe))
+    fields: dict[str, object] = {}
+    if ids:
+        fields = {
+            "objectId": ids[0] if len(ids) == 1 else None,
+            "objectIds": ids[:MOST_IDS],
+            "objectIdCount": len(ids),
+            "objectIdsDigest": digest(ids),
+            "objectIdsSource": source,
+        }
+    if len(safe) < len(given):
+        fields["objectIdsDropped"] = len(given) - len(safe)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _parts(answer: Mapping[str, object]) -> dict[str, object]:
+    results, errors, count = (answer.get(name) for name in ("results", "errors", "numErrors"))
+    failed = len(errors) if isinstance(errors, list) else None
+    if type(count) is int and 0 <= count < 1 << 53:
+        failed = count
+    parts = {"partsOk": len(results) if isinstance(results, list) else None, "partsFailed": failed}
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _archived(request: httpx.Request, call: Touched) -> dict[str, object]:
+    """Return the ids that a batch was to archive, where the whole request is at hand."""
+    if not call.template.endswith("/batch/archive"):
+        return {}
+    body = _at_hand(request)
+    # Looked up by a property, a number may be a telephone number.
+    if body is None or len(body) > MOST_BYTES or b"idProperty" in body + request.url.query:
+        return {}
+    try:
+        inputs = orjson.loads(body)["inputs"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return _fields(_given(inputs), source="request") if isinstance(inputs, list) else {}
+
+
+def _at_hand(request: httpx.Request) -> bytes | None:
+    """Return the body of a request, unless the caller streams it."""
+    try:
+        return request.content
+    except httpx.RequestNotRead:
+        return None
+
+
+def _may_name_ids(headers: httpx.Headers) -> bool:
+    length = headers.get("content-length", "")
+    fits = not (length.isascii() and length.isdigit()) or int(length[:18]) <= MOST_BYTES
+    packing = headers.get("content-encoding", "").strip().lower()
+    return fits and packing in _PACKINGS and "json" in headers.get("content-type", "")
+
+
+def _unpacked(raw: bytes) -> bytes:
+    """Unpack no more than is looked at, whatever a few bytes claim to hold."""
+    try:
+        body = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, MOST_BYTES + 1)
+    except zlib.error:
+        return b""  # the caller is told when reading it
+    return body if len(body) <= MOST_BYTES else b""
+
+
+def _note(note: Note, fields: Mapping[str, object]) -> None:
+    if fields:
+        with contextlib.suppress(AuditError):
+            note(fields)

@@ -1,0 +1,151 @@
+"""`hsagency status` shows what stops calls and what is behind; `audit forward` catches up."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from hsagency.audit.record import timestamp
+from hsagency.audit.writer import utc_now
+from tests.commands import run_cli, running_cli
+from tests.fleets import Fleet
+
+CONTACTS = "/crm/objects/2026-09/contacts"
+
+
+def configure(fleet: Fleet, *tables: str) -> None:
+    path = fleet.root / "hsagency.toml"
+    path.write_text(path.read_text("utf-8") + "\n".join(tables), "utf-8")
+
+
+SQLITE = '[[forward]]\nname = "archive"\nto = "sqlite"\npath = "state/calls.sqlite"\n'
+STDOUT = '[[forward]]\nname = "lines"\nto = "stdout"\n'
+LOGGING = '[[forward]]\nname = "logs"\nto = "logging"\n'
+
+
+def call(fleet: Fleet, slug: str = "acme-corp") -> None:
+    with fleet.agency.client(slug) as client:
+        client.get(CONTACTS)
+
+
+def status(fleet: Fleet) -> dict[str, object]:
+    document: dict[str, object] = json.loads(run_cli(["status", "--json"], cwd=fleet.root).stdout)
+    return document
+
+
+def test_status_shows_the_halt_the_disk_and_the_clients(full: Fleet) -> None:
+    done = run_cli(["status"], cwd=full.root)
+    assert done.returncode == 0, done.stderr
+    assert "halt        no: calls may be made\n" in done.stdout
+    assert "clients     3 connected;" in done.stdout
+    assert "torn tails  none" in done.stdout
+    full.agency.halt.set("two portals were mixed up", at=utc_now())
+    assert "HALTED: two portals were mixed up" in run_cli(["status"], cwd=full.root).stdout
+    found = status(full)
+    assert (found["schema"], found["halted"]) == (1, "two portals were mixed up")
+    assert (found["connections"], found["forwarders"]) == ({"connected": 3}, [])
+    assert isinstance(found["freeBytes"], int)
+
+
+def test_a_sqlite_table_is_filled_and_the_lag_is_shown(full: Fleet) -> None:
+    configure(full, SQLITE)
+    call(full)
+    (before,) = status(full)["forwarders"]  # type: ignore[misc]
+    assert before["behindRecords"] >= 2
+    assert before["behindSeconds"] > 0
+    assert (before["name"], before["to"], before["durable"]) == ("archive", "sqlite", True)
+    assert "records behind, the first for" in run_cli(["status"], cwd=full.root).stdout
+    done = run_cli(["audit", "forward", "archive"], cwd=full.root)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith(" records forwarded.\n")
+    with sqlite3.connect(full.root / "state" / "calls.sqlite") as database:
+        (count,) = database.execute(
+            "SELECT count(*) FROM calls WHERE client_slug = 'acme-corp' AND path = ?", [CONTACTS]
+        ).fetchone()
+    database.close()
+    assert count == 1
+    assert "archive (sqlite): up to date" in run_cli(["status"], cwd=full.root).stdout
+
+
+def test_standard_output_gets_one_line_a_call_with_the_names_of_exports(full: Fleet) -> None:
+    configure(full, STDOUT)
+    call(full)
+    done = run_cli(["audit", "forward", "--quiet"], cwd=full.root)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    tail = run_cli(["audit", "tail", "acme-corp", "--json"], cwd=full.root).stdout
+    shown = [json.loads(line) for line in tail.splitlines()]
+    calls = [one for one in lines if "event" not in one and one["clientSlug"] == "acme-corp"]
+    assert calls == shown
+    assert run_cli(["audit", "forward", "lines", "--quiet"], cwd=full.root).stdout.count("\n") <= 2
+
+
+def test_it_follows_until_interrupted(full: Fleet) -> None:
+    configure(full, STDOUT)
+    with running_cli(["audit", "forward", "lines", "--follow"], cwd=full.root) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())
+        since = timestamp(utc_now())
+        call(full)
+        while True:
+            record = json.loads(process.stdout.readline())
+            if record.get("path") == CONTACTS:
+                break
+        assert record["ts"] > since
+        busy = run_cli(["audit", "forward", "lines"], cwd=full.root)
+        assert busy.returncode == 2
+        assert "forwards as lines already" in busy.stderr
+        process.stdout.close()  # whoever read it is gone
+        call(full)
+        assert process.wait(60) == 1
+
+
+def test_what_is_not_configured_is_said(full: Fleet) -> None:
+    none = run_cli(["audit", "forward"], cwd=full.root)
+    assert none.returncode == 2
+    assert "no [[forward]] table" in none.stderr
+    configure(full, SQLITE, STDOUT)
+    other = run_cli(["audit", "forward", "other"], cwd=full.root)
+    assert other.returncode == 2
+    assert "(there: archive, lines)" in other.stderr
+    both = run_cli(["audit", "forward", "--follow"], cwd=full.root)
+    assert both.returncode == 2
+    assert "One is followed at a time" in both.stderr
+
+
+def test_a_destination_that_fails_has_1_and_stands_in_the_status(full: Fleet) -> None:
+    configure(full, LOGGING, SQLITE)
+    done = run_cli(["audit", "forward"], cwd=full.root)
+    assert done.returncode == 1
+    assert "logs: No handler takes" in done.stderr
+    assert "archive: " in done.stderr  # the other one had its turn
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert "No handler takes" in shown
+    assert "(since 20" in shown
+    errors = {one["name"]: one["error"] for one in status(full)["forwarders"]}  # type: ignore[attr-defined]
+    assert errors["archive"] is None
+    assert "No handler takes" in errors["logs"]
+
+
+def test_settings_that_make_no_sense_are_refused(empty: Fleet, tmp_path: Path) -> None:
+    for table, words in (
+        ('[[forward]]\nname = "a"\nto = "sqlite"\n', "sqlite needs a path"),
+        ('[[forward]]\nname = "A b"\nto = "stdout"\n', "forward.0.name"),
+        ('[[forward]]\nname = "a"\nto = "kafka"\n', "forward.0.to"),
+        (STDOUT + STDOUT, "same name"),
+    ):
+        path = empty.root / "hsagency.toml"
+        before = path.read_text("utf-8")
+        configure(empty, table)
+        done = run_cli(["status"], cwd=empty.root)
+        path.write_text(before, "utf-8")
+        assert done.returncode == 2
+        assert words in done.stderr
+
+
+def test_a_torn_tail_is_counted(full: Fleet) -> None:
+    call(full)
+    journal = full.root / "audit" / "acme-corp" / "journal"
+    (journal / "000-000001.jsonl.torn-at-17").write_bytes(b"half")
+    assert status(full)["tornTails"] == 1
