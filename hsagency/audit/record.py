@@ -45,6 +45,10 @@ class Event(StrEnum):
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_IMPORTED = "audit.imported"
     AUDIT_REPAIRED = "audit.repaired"
+    AUDIT_MERGED = "audit.merged"
+    AUDIT_RETIRED = "audit.retired"
+    AUDIT_ERASED = "audit.erased"
+    AUDIT_USAGE = "audit.usage"
     HALT_SET = "halt.set"
     HALT_CLEARED = "halt.cleared"
 
