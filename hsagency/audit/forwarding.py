@@ -315,7 +315,7 @@ def _configured(workspace: Workspace, name: str) -> Destination:
     named = ", ".join(one.name for one in workspace.settings.forward) or "none"
     raise UsageError(
         f"No [[forward]] table of hsagency.toml is named {redact(name[:40])!r} (there: {named}).",
-        hint="Add one, or give a function: agency.forward(name, function).",
+        hint="Add one, or give a function: agency.audit.forward(name, function).",
     )
 
 

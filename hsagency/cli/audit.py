@@ -54,7 +54,7 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
     from hsagency.audit.lake import joined_records
 
     with common.agency() as agency:
-        reading = agency.reading(slug)
+        reading = agency.audit.read(slug)
         calls = reading.calls.collect().tail(last)
         _name(common, agency, slug, as_json=as_json)
     if as_json:
@@ -179,9 +179,9 @@ def verify(
     kept = head.read() if head else None
     verdicts, unread = [], {}
     with common.agency() as agency:
-        for one in [slug] if slug else agency.logs():
+        for one in [slug] if slug else agency.audit.slugs():
             try:
-                verdicts.append(agency.verdict(one, head=kept, first=since, last=until))
+                verdicts.append(agency.audit.verify(one, head=kept, first=since, last=until))
             except AuditError as error:  # one log that cannot be read does not hide the others
                 unread[one] = error.message
     shown = [one for one in verdicts if not one.empty]
@@ -237,7 +237,7 @@ def export(
     """
     period = Period.of(first=first, last=last)
     with common.agency() as agency:
-        pack = agency.export(slug, output, period=period)
+        pack = agency.audit.export(slug, output, period=period)
         _name(common, agency, slug, as_json=as_json)
     integrity = pack.verdict.integrity
     if as_json:

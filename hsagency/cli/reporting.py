@@ -65,7 +65,7 @@ def report(
     period = Period.of(month=month, first=first, last=last)
     wanted = _formats(formats)
     with common.agency() as agency:
-        chosen = agency.recorded() if everyone else list(dict.fromkeys(slugs))
+        chosen = agency.audit.recorded() if everyone else list(dict.fromkeys(slugs))
         if not chosen:
             raise NothingToReport(
                 "No client has an audit log yet. Nothing was made.",

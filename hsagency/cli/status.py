@@ -33,7 +33,7 @@ def status(common: Shared, *, as_json: bool) -> None:
     """
     with common.agency() as agency:
         found = _found(agency)
-        standings = agency.forwarders()
+        standings = agency.audit.forwarders()
     if as_json:
         emit({**found, "forwarders": [_document(one) for one in standings]})
         return
@@ -80,7 +80,7 @@ def forward(common: Shared, *, name: str | None, follow: bool) -> None:
             )
         failed = []
         for one in names:
-            with agency.forwarder(one) as forwarder:
+            with agency.audit.forwarder(one) as forwarder:
                 failed += _run(common, forwarder, follow=follow)
     if failed:
         raise HsAgencyError(
@@ -113,7 +113,7 @@ def _found(agency: Agency) -> dict[str, Any]:
         "halted": agency.halt.reason(),
         "freeBytes": shutil.disk_usage(workspace.root).free,
         "connections": dict(sorted(states.items())),
-        "clientsRecorded": len(agency.recorded()),
+        "clientsRecorded": len(agency.audit.recorded()),
         "tornTails": sum(1 for _ in workspace.audit.glob("*/journal/*.torn-at-*")),
     }
 

@@ -25,7 +25,7 @@ def fleet_csv(agency: Agency, period: Period) -> Path:
     Calls that judged a key before it was stored belong to no connection and are not in it; the
     text counts them. Raises `NothingToReport` if no client has a record in the period.
     """
-    reading = lake.read(agency.workspace.audit, agency.recorded())
+    reading = lake.read(agency.workspace.audit, agency.audit.recorded())
     counted = summary(within(reading.calls, period))
     if not counted.height:
         raise NothingToReport(
@@ -39,7 +39,7 @@ def fleet_csv(agency: Agency, period: Period) -> Path:
 
 
 def _readme(agency: Agency, reading: lake.Reading, period: Period, counted: pl.DataFrame) -> str:
-    rested_on = evidence(reading, period, judging=agency.reading(AGENCY))
+    rested_on = evidence(reading, period, judging=agency.audit.read(AGENCY))
     name = agency.workspace.settings.agency.name
     lines = [
         "INTERNAL: compliance.csv names every client. Do not send it to any of them.",

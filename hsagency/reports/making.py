@@ -101,7 +101,7 @@ def find_notebook(workspace: Workspace, kind: Kind) -> Path:
 def known_portals(agency: Agency) -> dict[str, list[int]]:
     """Return the portal ids of every client that the workspace knows, connected or recorded."""
     known = {str(slug): [int(one.portal_id)] for slug, one in agency.connections().items()}
-    for slug in agency.recorded():
+    for slug in agency.audit.recorded():
         if slug not in known:
             ids = agency.calls(slug).select(pl.col("portal_id").drop_nulls().unique().sort())
             known[slug] = ids.collect()["portal_id"].to_list()

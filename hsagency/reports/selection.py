@@ -93,7 +93,7 @@ def choose(
         daily_limit=limit if same and isinstance(limit, int) else None,
         period=period,
         reading=reading,
-        judging=judged(agency.reading(AGENCY), slug),
+        judging=judged(agency.audit.read(AGENCY), slug),
         calls=calls,
         why=" ".join(why),
     )
@@ -106,7 +106,7 @@ def named(slug: str, account_name: str, portal_ids: tuple[int, ...]) -> str:
 
 
 def _first_client(agency: Agency) -> str:
-    for found in (agency.recorded(), agency.slugs()):
+    for found in (agency.audit.recorded(), agency.slugs()):
         if found:
             return str(found[0])
     raise NothingToReport(
@@ -118,7 +118,7 @@ def _first_client(agency: Agency) -> str:
 def _whole_log(agency: Agency, slug: str) -> Reading:
     """Damage has no date, so the period is cut out later."""
     try:
-        return agency.reading(parse_slug(slug))
+        return agency.audit.read(parse_slug(slug))
     except UnknownClient as error:
         # A page may reach a client, who must not learn who the others are.
         raise UnknownClient(

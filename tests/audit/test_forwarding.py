@@ -325,12 +325,12 @@ def test_a_destination_that_hangs_does_not_hold_up_a_call(tmp_path: Path) -> Non
             assert let_go.wait(60)
             taken.append(record)
 
-        forwarder = agency.forward("slow", hang)
+        forwarder = agency.audit.forward("slow", hang)
         assert entered.wait(60)
         client = agency.client(slug)
         for _ in range(20):
             assert client.get(CONTACTS).status_code == 200
-        (standing,) = agency.forwarders()
+        (standing,) = agency.audit.forwarders()
         assert (standing.to, standing.error) == ("python", None)
         assert (standing.behind_records or 0) >= 20
         let_go.set()

@@ -340,16 +340,16 @@ def test_an_agency_exports_one_client_alone_and_records_that(tmp_path: Path) -> 
         own, *others = fleet.sandbox.portals
         today = Period.of(first="2020-01-01", last="2099-12-31")
         path = tmp_path / "pack.zip"
-        pack = fleet.agency.export(own.client_slug, path, period=today)
+        pack = fleet.agency.audit.export(own.client_slug, path, period=today)
         assert pack.verdict.integrity == "intact"
         with pytest.raises(UsageError):
-            fleet.agency.export(own.client_slug, path, period=today)
+            fleet.agency.audit.export(own.client_slug, path, period=today)
         audit = fleet.agency.workspace.audit
         assert events(audit, own.client_slug).count("audit.exported") == 1
         for other in others:
             assert "audit.exported" not in events(audit, other.client_slug)
         with pytest.raises(UnknownClient):
-            fleet.agency.export("no-such-client", tmp_path / "x.zip", period=today)
+            fleet.agency.audit.export("no-such-client", tmp_path / "x.zip", period=today)
         tokens = tokens_of(fleet.sandbox)
     everything = b"\n".join([path.read_bytes(), *contents(path).values()])
     assert own.client_slug.encode() in everything
@@ -368,12 +368,12 @@ def test_an_agency_exports_one_client_alone_and_records_that(tmp_path: Path) -> 
 def test_the_agency_judges_its_own_logs(tmp_path: Path) -> None:
     with connected(tmp_path / "workspace") as fleet:
         slug = fleet.slugs[0]
-        assert fleet.agency.logs() == ["_agency", slug]
-        assert fleet.agency.verdict(slug).integrity == "intact"
-        assert fleet.agency.verdict("_agency").integrity == "intact"
+        assert fleet.agency.audit.slugs() == ["_agency", slug]
+        assert fleet.agency.audit.verify(slug).integrity == "intact"
+        assert fleet.agency.audit.verify("_agency").integrity == "intact"
         with pytest.raises(UnknownClient):
-            fleet.agency.verdict("no-such-client")
+            fleet.agency.audit.verify("no-such-client")
         root = fleet.agency.workspace.root
     (root / "audit" / slug).rename(root / "audit" / "taken")
     with Agency.open(root) as agency:
-        assert agency.verdict(slug).integrity == "missing"
+        assert agency.audit.verify(slug).integrity == "missing"

@@ -317,7 +317,7 @@ def signed(agency: Agency) -> dict[str, list[Signed]]:
     keys = read_keys(audit / "keys.json")
     return {
         slug: [check_signature(one, keys) for one in read_lines(audit / slug / "heads.jsonl")[0]]
-        for slug in (*agency.recorded(), "_agency")
+        for slug in (*agency.audit.recorded(), "_agency")
     }
 
 
@@ -414,7 +414,7 @@ def readings(home: Path, slug: str) -> list[dict[str, Any]]:
 
 def test_reading_a_client_is_a_record_in_its_own_chain(agency: Agency, home: Path) -> None:
     (slug,) = agency.slugs()
-    agency.reading(slug)
+    agency.audit.read(slug)
     agency.calls(slug, since="2026-05-01", until="2026-06-01")
     agency.activity(slug)
     assert len(readings(home, slug)) == 3
@@ -461,6 +461,6 @@ def test_a_log_that_cannot_be_written_is_still_read_and_that_is_told_once(
 
 def test_an_export_is_a_record_before_it_is_handed_out(agency: Agency, home: Path) -> None:
     (slug,) = agency.slugs()
-    agency.note_export(slug, "Exported.", since=None, until=None)
+    agency.audit.note_export(slug, "Exported.", since=None, until=None)
     assert all_records(home / "audit", slug)[-1]["event"] == "audit.exported"
     assert register_lines(home / "audit", slug)

@@ -94,7 +94,7 @@ def test_an_index_that_changed_meanwhile_is_a_conflict_and_nothing_is_stored(ful
     with pytest.raises(Conflict, match=r"nothing was stored: .* connected as by-another-name"):
         onboarding.apply(full.agency, plan, digest=plan.digest)
     assert bytes_of(full) == before
-    assert spare.client_slug not in full.agency.recorded()
+    assert spare.client_slug not in full.agency.audit.recorded()
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_a_secret_that_cannot_be_stored_refuses_its_row_and_no_other(
     assert result.refused[0].hint
     assert empty.agency.slugs() == sorted(others)
     assert everything_fits(empty.agency)
-    assert first not in empty.agency.recorded()
+    assert first not in empty.agency.audit.recorded()
     store.forgets = store.refuses = ""
     assert empty.onboard().complete
     assert len(empty.agency.slugs()) == 3

@@ -422,7 +422,7 @@ def test_the_calls_of_refused_rows_are_on_record_too(empty: Fleet) -> None:
     (call,) = empty.agency.calls("_agency").collect().rows(named=True)
     assert (call["client_slug"], call["candidate_slug"]) == ("_agency", portal.client_slug)
     assert (call["status_code"], call["purpose"]) == (401, "onboarding")
-    assert empty.agency.recorded() == []
+    assert empty.agency.audit.recorded() == []
 
 
 def test_a_dry_run_writes_nothing_but_records(full: Fleet) -> None:

@@ -186,11 +186,11 @@ def test_a_page_that_would_name_another_client_or_the_machine_is_not_saved(
     add_cell(
         "03-quota.ipynb",
         "import altair, polars\n"
-        "names = polars.DataFrame({'n': agency.recorded()})\n"
+        "names = polars.DataFrame({'n': agency.audit.recorded()})\n"
         "chart = altair.Chart(names).mark_point().encode(x='n:N')\n"
         "{'acme-corp': chart, 'beta-inc': 'portal 12345678', 'gamma-llc': agency}[client]",
     )
-    results = reports.report(agency, "quota", agency.recorded(), may, processes=1)
+    results = reports.report(agency, "quota", agency.audit.recorded(), may, processes=1)
     assert set(statuses(results).values()) == {"failed"}
     assert "the client beta-inc" in results[0].error
     assert "portal 12345678 of the client acme-corp" in results[1].error
@@ -310,7 +310,7 @@ def test_an_interrupted_run_leaves_no_process_and_no_file(
         # A job in the background may have been told to ignore interrupts.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"agency = Agency.open({str(agency.workspace.root)!r})\n"
-        "reports.report(agency, 'quota', agency.recorded(), Period.of(month='2026-05'))\n"
+        "reports.report(agency, 'quota', agency.audit.recorded(), Period.of(month='2026-05'))\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
         while not (mark.exists() and mark.read_text()):
