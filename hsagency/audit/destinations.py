@@ -181,6 +181,7 @@ class SqliteTable:
                 undo.callback(database.close)
                 database.execute("PRAGMA synchronous = FULL")
                 database.executescript(_TABLES)
+                _widen(database)
                 undo.pop_all()
             self._connection = database
         return self._connection
@@ -207,6 +208,14 @@ class SqliteTable:
 
 
 _OF_THE_LINE: Final = frozenset({"schema", "seq", "event", "ts", "hash"})
+
+
+def _widen(database: sqlite3.Connection) -> None:
+    """Add the columns that a table of an earlier version lacks."""
+    there = {row[1] for row in database.execute("PRAGMA table_info(calls)")}
+    for name, kind in _COLUMNS.items():
+        if name not in there:
+            database.execute(f"ALTER TABLE calls ADD COLUMN {name} {kind}")
 
 
 def _row(record: Record) -> dict[str, object]:

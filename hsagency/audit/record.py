@@ -98,6 +98,7 @@ CALL_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "operationClass": ("operation_class", "text"),
     "objectType": ("object_type", "text"),
     "objectId": ("object_id", "text"),
+    "identifiers": ("identifiers", "text"),
     "statusCode": ("status_code", "number"),
     "outcome": ("outcome", "text"),
     "durationMs": ("duration_ms", "number"),
