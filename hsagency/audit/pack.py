@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from hsagency.audit.standalone.evidence import Evidence, in_folder
 from hsagency.audit.standalone.heads import MOMENT, REGISTER, read_keys
+from hsagency.audit.standalone.retired import Retired, in_words
 from hsagency.audit.standalone.segments import Segment
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, is_outside, stated
 from hsagency.audit.standalone.verify import MANIFEST
@@ -36,7 +37,7 @@ from hsagency.errors import AuditError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import AGENCY
 
-_PARTS: Final = ("ed25519", "evidence", "heads", "segments", "verdict")
+_PARTS: Final = ("ed25519", "evidence", "heads", "retired", "segments", "verdict")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip knows: the same log, the same bytes
 _STEP: Final = 1 << 20
 
@@ -125,7 +126,8 @@ def _fill(file: BinaryIO, log: Log, period: Period, verdict: Verdict) -> tuple[b
     first, last = period.first.isoformat(), period.last.isoformat()
     slots = {name[8:11] for name in chosen}
     stated_there = {name: one for name, one in found.heads.items() if name[6:9] in slots}
-    small = dict(_documents(log.slug, head, first=first, last=last))
+    retired = [one for one in verdict.retired if one.first <= last and one.last >= first]
+    small = dict(_documents(log.slug, head, retired, first=first, last=last))
     small |= {REGISTER: found.heads[REGISTER], "keys.json": found.keys, **stated_there}
     digests: dict[str, str] = {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as pack:
@@ -215,11 +217,14 @@ def _head(slug: str, register: bytes, verdict: Verdict) -> bytes:
     )
 
 
-def _documents(slug: str, head: bytes, *, first: str, last: str) -> Iterator[tuple[str, bytes]]:
+def _documents(
+    slug: str, head: bytes, retired: list[Retired], *, first: str, last: str
+) -> Iterator[tuple[str, bytes]]:
     """Yield what a reader needs beside the records."""
     ours = files("hsagency.audit.standalone")
     readme = ours.joinpath("README.txt").read_text("utf-8")
-    for name, value in {"SLUG": slug, "FROM": first, "TO": last}.items():
+    said = {"SLUG": slug, "FROM": first, "TO": last, "RETIRED": _removed(retired)}
+    for name, value in said.items():
         readme = readme.replace(f"@{name}@", value)
     yield "README.txt", readme.encode()
     yield "HEAD.json", head
@@ -228,6 +233,17 @@ def _documents(slug: str, head: bytes, *, first: str, last: str) -> Iterator[tup
     yield "record.schema.json", schema.read_bytes()
     yield "test-vectors.json", ours.joinpath("test-vectors.json").read_bytes()
     yield "verify.py", one_file().encode()
+
+
+def _removed(retired: list[Retired]) -> str:
+    """Return what the README says of records of the period that are gone for good."""
+    if not retired:
+        return ""
+    said = "".join(f"    {one}\n" for one in in_words(retired))
+    return (
+        "Some records of this period are not in here: the agency does not keep them any longer.\n"
+        f"Signed lines of heads.jsonl say so.\n\n{said}\n"
+    )
 
 
 def one_file() -> str:

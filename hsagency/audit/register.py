@@ -1,7 +1,8 @@
 """
 The register of a client's segments: signed lines that say how far each one had come.
 
-    audit/<slug>/heads.jsonl        one line when a segment is opened, closed or found idle
+    audit/<slug>/heads.jsonl        one line when a segment is opened, closed, found idle, or
+                                    removed under retention (`retired`)
     audit/<slug>/heads/SSS.json     the running checkpoint of slot SSS, one line, replaced
     audit/keys.json                 the public keys that sign
     state/heads/<slug>.jsonl        the second copy of heads.jsonl (`[audit] copy`)
@@ -50,6 +51,7 @@ class Kind(StrEnum):
     CLOSED = "closed"
     IDLE = "idle"
     CHECKPOINT = "checkpoint"
+    RETIRED = "retired"
 
 
 class Signed(StrEnum):

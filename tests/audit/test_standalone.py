@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hsagency.audit.pack import one_file
 from hsagency.audit.standalone.ed25519 import ORDER, P, decode, verifies
 from hsagency.audit.standalone.evidence import in_folder
-from hsagency.audit.standalone.heads import read_keys, statement
+from hsagency.audit.standalone.heads import read_keys, read_register, statement
 from hsagency.audit.standalone.segments import follow, genesis
 from hsagency.audit.standalone.verdict import judge
 from hsagency.audit.verifying import verify
@@ -138,7 +138,10 @@ def test_the_verifier_holds_the_shipped_vectors() -> None:
         _, head = statement(line, "", said["register"]["clientSlug"], keys, verifies)
         assert (head.records, head.hash) == (3, records[-1]["hash"])
         signed.append(head.signed)
-    assert signed == [True, False, True]
+    assert signed == [True, False, False, True, True]
+    register = "".join(one["line"] for one in said["register"]["lines"]).encode()
+    heads, wrong = read_register(register, said["register"]["clientSlug"], keys, verifies)
+    assert ([head.kind for head in heads], wrong) == (["idle", "idle", "closed", "retired"], [])
 
 
 def test_the_specification_names_every_word_of_the_vectors_and_no_client() -> None:

@@ -39,9 +39,10 @@ def vectors() -> dict[str, Any]:
         hashed, size = following, size + len(line)
     head = Head("000-000001", len(steps), size, hashed)
     lines: list[bytes] = []
-    for number, one in enumerate((signer, None), start=1):
+    written = ((Kind.IDLE, signer), (Kind.IDLE, None), (Kind.CLOSED, None), (Kind.RETIRED, signer))
+    for number, (kind, one) in enumerate(written, start=1):
         previous = register.digest(lines[-1]) if lines else register.genesis(SLUG)
-        place = {"kind": Kind.IDLE, "slug": SLUG, "ts": AT, "signer": one}
+        place = {"kind": kind, "slug": SLUG, "ts": AT, "signer": one}
         lines.append(encode_line(head, seq=number, previous=previous, **place))
     checkpoint = encode_line(head, kind=Kind.CHECKPOINT, slug=SLUG, ts=AT, signer=signer)
     return {

@@ -20,7 +20,7 @@ class Head(NamedTuple):
     records: int
     size: int
     hash: str
-    kind: str  # opened, closed, idle, checkpoint, or kept
+    kind: str  # opened, closed, idle, retired, checkpoint, or kept
     ts: str
     signed: bool
     source: str
@@ -34,7 +34,7 @@ SIGNATURE = re.compile(rb',"signature":"([A-Za-z0-9+/]{86}==)"\}\Z')
 SEGMENT = re.compile(r"[0-9]{3}-[0-9]{6}\Z")
 HASH = re.compile(r"[0-9a-f]{64}\Z")
 MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{15}Z\Z")
-KINDS = ("opened", "closed", "idle", "checkpoint")
+KINDS = ("opened", "closed", "idle", "checkpoint", "retired")
 
 
 def statement(
@@ -87,7 +87,8 @@ def read_register(
         verdict, cause, seq = ALTERED, "", expected
         try:
             said, head = statement(line, f"{REGISTER}, line {number}", slug, keys, check)
-            heads.append(head)
+            cause = unfounded(head, heads)
+            heads += [] if cause else [head]
             seq = said["seq"] if type(said.get("seq")) is int else 0
             if seq > expected:
                 verdict, cause = GAP, f"lines {expected} to {seq - 1} of the register are not there"
@@ -99,6 +100,18 @@ def read_register(
             wrong.append(Finding(verdict, REGISTER, number, byte, cause))
         previous, expected, byte = hashlib.sha256(line).hexdigest(), seq + 1, byte + len(line) + 1
     return heads, wrong
+
+
+def unfounded(head: Head, before: list[Head]) -> str:
+    """Say why a line must not excuse that a segment is not there any more, if it claims that."""
+    if head.kind != "retired":
+        return ""
+    if not head.signed:
+        return "it says that a segment was removed, and is not signed, so anybody could say that"
+    ends = [one for one in before if (one.kind, one.segment) == ("closed", head.segment)]
+    if not any(one[1:4] == head[1:4] for one in ends):
+        return "it says that a segment was removed, and no line before says that it was closed so"
+    return ""
 
 
 def read_keys(content: bytes) -> dict[str, bytes]:

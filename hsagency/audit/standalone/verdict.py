@@ -30,6 +30,13 @@ from hsagency.audit.standalone.heads import (
     read_register,
     statement,
 )
+from hsagency.audit.standalone.retired import (
+    Retired,
+    as_json,
+    contradicted,
+    removed,
+    retirement,
+)
 from hsagency.audit.standalone.segments import Pending, Segment, genesis, scan
 
 CHECKPOINT = re.compile(r"heads/[0-9]{3}\.json\Z")
@@ -51,6 +58,7 @@ class Verdict:
     signed: int = 0
     outside: int = 0  # segments that were left out, since they lie outside of the period
     unregistered: list[str] = field(default_factory=list)
+    retired: list[Retired] = field(default_factory=list)  # and not there any more
 
     @property
     def integrity(self) -> str:
@@ -82,11 +90,13 @@ class Verdict:
             "segments": len(self.segments),
             "segmentsOutsidePeriod": self.outside,
             "segmentsNotRegistered": len(self.unregistered),
+            "segmentsRetired": len(self.retired),
             "records": sum(one.records for one in self.segments),
             "recordsUnderSignedHeads": sum(one.signed for one in self.segments),
             "calls": sum(one.calls for one in self.segments),
             "signedHeads": self.signed,
             "unsignedHeads": self.heads - self.signed,
+            "retired": [as_json(one) for one in self.retired],
             "findings": [one._asdict() for one in self.findings],
             "lost": self.lost,
             "notes": self.notes,
@@ -131,7 +141,10 @@ def judge(
         if name in outside:
             before = None
             continue
+        gone = len(verdict.retired)
         before = examine(evidence, name, heads.get(name, []), before, pending, verdict)
+        if len(verdict.retired) > gone:
+            pending = {}  # nobody knows any more which of its calls ended
         newest = name == max(one for one in known if one[:3] == name[:3])
         if before is not None:
             left_open(before, pending if newest else {}, verdict, live)
@@ -161,6 +174,7 @@ def stated(
             if head.kind != "checkpoint" or head.segment[:3] != name[6:9]:
                 cause = "it is not the checkpoint of this slot"
                 verdict.findings.append(Finding(ALTERED, name, 1, 0, cause))
+                continue
             heads.append(head)
     verdict.signed = sum(head.signed for head in heads)
     found: dict[str, list[Head]] = {}
@@ -202,19 +216,37 @@ def examine(
     file, segment = f"journal/{name}.jsonl", Segment(name, genesis(name))
     heads = sorted(heads, key=lambda head: head.records)
     registered = any(head.kind != "kept" for head in heads)
+    retired = retirement(heads)
     try:
         with evidence.open(file) as content:
             found = scan(content, segment, heads[:], verdict.slug, pending)
     except FileNotFoundError:
+        if retired is not None:
+            return passed_over(retired, heads, before, verdict)
         cause = f"it had {heads[-1].records} records at {heads[-1].ts} ({heads[-1].source})"
         verdict.findings.append(Finding(MISSING, file, None, None, cause))
         return None
+    if retired is not None:
+        what = f"{name} was to be removed under retention on {retired.ts[:10]}"
+        verdict.notes.append(f"{what}; it is still there, and was checked.")
     verdict.segments.append(segment)
     others = [unlinked(segment, before), None if registered else unregistered(segment, verdict)]
     for one in [found] if found else others:
         if one is not None and one not in verdict.findings:
             verdict.findings.append(one)
     return None if found else segment
+
+
+def passed_over(
+    retired: Head, heads: list[Head], before: Segment | None, verdict: Verdict
+) -> Segment | None:
+    """Note a segment that was removed under retention; return it as far as it is known."""
+    found = contradicted(retired, heads)
+    if found is not None:
+        verdict.findings.append(found)
+        return None
+    verdict.retired.append(removed(retired, heads))
+    return Segment(retired.segment, retired.hash, records=retired.records, size=retired.size)
 
 
 def unlinked(segment: Segment, before: Segment | None) -> Finding | None:

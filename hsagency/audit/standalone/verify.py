@@ -39,6 +39,7 @@ from hsagency.audit.standalone.evidence import (
     in_zip,
 )
 from hsagency.audit.standalone.heads import read_keys
+from hsagency.audit.standalone.retired import in_words
 from hsagency.audit.standalone.verdict import Verdict, judge, read_kept
 
 MANIFEST = "MANIFEST.json"
@@ -103,6 +104,7 @@ def described(verdict: Verdict) -> list[str]:
         f"  heads     {said['signedHeads']} signed, {said['unsignedHeads']} unsigned; "
         f"{said['recordsUnderSignedHeads']} records are under a signed head",
     ]
+    lines += [f"  {one}" for one in in_words(verdict.retired)]
     lines += [f"  {one}" for one in verdict.findings[:5]]
     if len(verdict.findings) > 5:
         lines.append(f"  and {len(verdict.findings) - 5} more")
