@@ -57,8 +57,13 @@ ACTIVITY: Final[Mapping[str, pl.DataType]] = {
     "user": pl.String(),
     "host": pl.String(),
     "run_id": pl.String(),
+    "details": pl.String(),
 }
-"""Columns and types of the frame of what happened to connections and to the log itself."""
+"""
+Columns and types of the frame of what happened to connections and to the log itself.
+
+`details` is a JSON object of whatever else the record says, null where that is nothing.
+"""
 
 # What only the end of a call knows.
 _ENDING: Final = (
@@ -273,7 +278,14 @@ def _events(content: bytes, slug: str) -> Iterator[dict[str, Any]]:
             row, _ = _row(line, slug)  # one that is damaged is named by the frame of calls
             if row is not None and not row["event"].startswith(_NOT_ACTIVITY):
                 record = orjson.loads(line)
-                yield {name: record.get(names.get(name, name)) for name in ACTIVITY}
+                event = {name: record.get(names.get(name, name)) for name in ACTIVITY}
+                yield {**event, "details": _details(record, names)}
+
+
+def _details(record: dict[str, Any], names: Mapping[str, str]) -> str | None:
+    shown = {"schema", "seq", "hash", *(names.get(name, name) for name in ACTIVITY)}
+    rest = {name: value for name, value in record.items() if name not in shown}
+    return orjson.dumps(rest).decode() if rest else None
 
 
 def _activity(events: list[dict[str, Any]]) -> pl.DataFrame:
