@@ -56,6 +56,27 @@ class AuditSettings(_Section):
     copy_: Annotated[str, Field(alias="copy", min_length=1)] = "state/heads"
 
 
+Months = Annotated[int, Field(strict=True, ge=1, le=1200)] | Literal["forever"]
+
+
+class RetentionSettings(_Section):
+    """For how many months the audit log is kept: by default, and of single clients."""
+
+    months: Months = "forever"
+    clients: dict[Annotated[str, Field(pattern=r"^_?[a-z][a-z0-9-]*$")], Months] = {}
+
+    def of(self, slug: str) -> int | None:
+        """Return for how many months a client's log is kept; nothing is for ever."""
+        months = self.clients.get(slug, self.months)
+        return None if months == "forever" else months
+
+
+class CompletenessSettings(_Section):
+    """What is known of who else calls a portal."""
+
+    only_us: tuple[str, ...] = ()  # portals, by slug, that no other app may use
+
+
 class ForwardSettings(_Section):
     """Where the log is forwarded to, under a name."""
 
@@ -80,6 +101,8 @@ class Settings(_Section):
     agency: AgencySettings = AgencySettings()
     proof: ProofSettings = ProofSettings()
     audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
+    completeness: CompletenessSettings = CompletenessSettings()
     forward: tuple[ForwardSettings, ...] = ()
 
     @field_validator("forward")

@@ -131,6 +131,11 @@ class AuditWriter:
             self._noted.add(what)
             return first
 
+    def registrar(self, slug: str) -> Registrar:
+        """Return what writes a client's register, for lines about other than open segments."""
+        copy = self._copy / f"{slug}.jsonl" if self._copy is not None else None
+        return Registrar(self.folder / slug, copy=copy, signer=self._signer)
+
     def flush(self) -> None:
         """Wait until every record written so far is on the disk."""
         for journal in list(self._journals.values()):
@@ -173,11 +178,10 @@ class AuditWriter:
 
     def _journal(self, slug: str) -> Journal:
         folder = self.folder / slug
-        copy = self._copy / f"{slug}.jsonl" if self._copy is not None else None
         return Journal(
             slug,
             folder / "journal",
-            registrar=Registrar(folder, copy=copy, signer=self._signer),
+            registrar=self.registrar(slug),
             author=self._author_fields,
             now=self.now,
             sync=self._sync,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any, Dict, NamedTuple
+from typing import Any, NamedTuple
 
 from hsagency.audit.standalone.evidence import ALTERED, Finding
-from hsagency.audit.standalone.heads import REGISTER, Head
+from hsagency.audit.standalone.heads import Head
 
 
 class Retired(NamedTuple):
@@ -40,7 +40,7 @@ def contradicted(line: Head, heads: list[Head]) -> Finding | None:
     return None
 
 
-def as_json(one: Retired) -> Dict[str, Any]:
+def as_json(one: Retired) -> dict[str, Any]:
     """Return a removed segment as JSON shows it."""
     days = {"removedOn": one.on, "from": one.first, "to": one.last}
     return {"segment": one.segment, "records": one.records, **days}
