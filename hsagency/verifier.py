@@ -94,6 +94,8 @@ class _Usage(_Answer):
     usage_limit: int | None = None
     current_usage: int | None = None
     fetch_status: str = ""
+    collected_at: object = None
+    resets_at: object = None
 
 
 class _UsageAnswer(_Answer):
@@ -129,10 +131,17 @@ class Introspection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyUsage:
-    """The daily limit and use that HubSpot's usage endpoint reports for private apps."""
+    """
+    The daily limit and use that HubSpot's usage endpoint reports for legacy private apps.
+
+    `collected_at` is when HubSpot counted, and absent where it did not say so readably.
+    """
 
     limit: int
     used: int
+    fetch_status: str = ""
+    collected_at: datetime | None = None
+    resets_at: datetime | None = None
 
 
 def verify(sender: Sender, *, expected: Expected, who: str = HUBSPOT) -> Identity:
@@ -198,8 +207,23 @@ def daily_usage(sender: Sender) -> DailyUsage | None:
     for row in answer.results:
         trusted = row.fetch_status in ("SUCCESS", "CACHED")
         if trusted and row.usage_limit is not None and row.current_usage is not None:
-            return DailyUsage(limit=row.usage_limit, used=row.current_usage)
+            return DailyUsage(
+                limit=row.usage_limit,
+                used=row.current_usage,
+                fetch_status=row.fetch_status,
+                collected_at=_moment(row.collected_at),
+                resets_at=_moment(row.resets_at),
+            )
     return None
+
+
+def _moment(value: object) -> datetime | None:
+    """Return a time with its zone, or nothing for what is none."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def answerer(api_base: str) -> str:

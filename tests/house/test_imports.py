@@ -19,7 +19,7 @@ LAYERS = (
     {"reports"},
     {"onboarding"},
     {"agency"},
-    {"router", "quota", "compliance", "charts"},
+    {"router", "quota", "compliance", "completeness", "charts"},
     {"client"},
     {"transport"},
     {"verifier", "credentials", "audit", "routes", "halt"},
