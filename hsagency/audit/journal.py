@@ -218,8 +218,9 @@ class Journal:
 
     def _silence(self) -> str:
         """Return since when nothing was recorded, if that is more than a day."""
-        times = [_time_of(one) for one in last_records(self._folder)]
-        last = max([*times, self._registrar.last_time()])
+        registered = self._registrar.last_time()  # what is sealed was registered before
+        times = [_time_of(one) for one in last_records(self._folder, sealed=not registered)]
+        last = max([*times, registered])
         try:
             silence = self._now() - datetime.fromisoformat(last)
         except (ValueError, TypeError):

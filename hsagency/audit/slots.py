@@ -9,7 +9,8 @@ Promised:
 (3) A segment that ends before the place that the register or its checkpoint names, or in a
     line that is none of ours, is left as it is for the verifier to name, and another slot is
     taken.
-(4) A name that the register knows is never given again, whatever became of the file.
+(4) A name that the register or the evidence knows is never given again, whatever became of
+    the file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from hsagency.audit import chain
+from hsagency.audit import chain, evidence
 from hsagency.audit.record import Event
 from hsagency.audit.register import Head
 from hsagency.audit.segment import CURES, OWN, End, Segment, Sync
@@ -73,23 +74,40 @@ class _Found(NamedTuple):
 
 
 _SEGMENT: Final = re.compile(r"(\d{3})-(\d{6})\.jsonl")
+_SEALED: Final = re.compile(r"(\d{3})-(\d{6})\.jsonl\.zst")
 
 
-def newest_segments(folder: Path) -> dict[int, int]:
+def newest_segments(folder: Path, *, form: re.Pattern[str] = _SEGMENT) -> dict[int, int]:
     """Return the highest segment number of each slot that has files."""
     found: dict[int, int] = {}
     for one in folder.iterdir():
-        match = _SEGMENT.fullmatch(one.name)
+        match = form.fullmatch(one.name)
         if match:
             slot, number = int(match[1]), int(match[2])
             found[slot] = max(number, found.get(slot, 0))
     return found
 
 
-def last_records(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the last record of every slot, as far as it can be read."""
-    for slot, number in newest_segments(folder).items():
-        descriptor = os.open(_path(folder, slot, number), os.O_RDONLY | os.O_CLOEXEC)
+def newest_sealed(folder: Path) -> dict[int, int]:
+    """Return the highest segment number of each slot that is in the evidence of a journal."""
+    with contextlib.suppress(FileNotFoundError):
+        return newest_segments(folder.parent / "evidence", form=_SEALED)
+    return {}
+
+
+def last_records(folder: Path, *, sealed: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield the last record of every slot, of what is sealed too if asked, if it can be read."""
+    written, packed = newest_segments(folder), newest_sealed(folder) if sealed else {}
+    for slot, number in packed.items():
+        if number > written.get(slot, 0):
+            yield _record(
+                _sealed_end(evidence.evidence_file(folder.parent, _name(slot, number)))[1]
+            )
+    for slot, number in written.items():
+        try:
+            descriptor = os.open(_path(folder, slot, number), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # sealed meanwhile
         try:
             size = os.fstat(descriptor).st_size
             size -= len(after_last_line_end(descriptor, size))
@@ -99,7 +117,11 @@ def last_records(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _path(folder: Path, slot: int, number: int) -> Path:
-    return folder / f"{slot:03}-{number:06}.jsonl"
+    return folder / f"{_name(slot, number)}.jsonl"
+
+
+def _name(slot: int, number: int) -> str:
+    return f"{slot:03}-{number:06}"
 
 
 def _record(line: bytes) -> Mapping[str, Any]:
@@ -133,6 +155,18 @@ def _hash_at(descriptor: int, end: int, size: int) -> str | None:
     if not 0 < end <= size:
         return None
     return chain.hash_of(after_last_line_end(descriptor, end - 1) + b"\n")
+
+
+def _sealed_end(path: Path) -> tuple[int, bytes]:
+    """Return how long sealed evidence is when unpacked, and its last line; damaged has none."""
+    size, tail = 0, b""
+    try:
+        with evidence.open_segment(path) as file:
+            for line in file:
+                size, tail = size + len(line), line
+    except AuditError:
+        return 0, b""
+    return size, tail
 
 
 def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken:
@@ -172,23 +206,35 @@ class _Search:
 
     def take(self, slot: int) -> Taken | None:
         """Take a slot, or nothing if another process has it or it is damaged."""
-        newest, named = newest_segments(self._folder).get(slot, 0), self._named.get(slot, 0)
-        # What the register names and is gone, sealed or stolen, does not get its name again.
-        taken = self._open(slot, newest) if newest and newest >= named else None
+        newest = newest_segments(self._folder).get(slot, 0)
+        sealed = newest_sealed(self._folder).get(slot, 0)
+        named = self._named.get(slot, 0)
+        # What is sealed, or what the register names and is gone, does not get its name again.
+        if newest <= sealed or newest < named:
+            return self._open(slot, max(named, sealed) + 1, new=True)
+        try:
+            taken = self._open(slot, newest, new=False)
+        except FileNotFoundError:  # sealed meanwhile
+            return self._open(slot, newest + 1, new=True)
         if taken is None or not taken.segment.closed:
-            return taken if newest and newest >= named else self._open(slot, named + 1)
+            return taken
         taken.segment.close()
-        following = self._open(slot, newest + 1)
+        following = self._open(slot, newest + 1, new=True)
         return following and replace(following, torn=following.torn + taken.torn)
 
-    def _open(self, slot: int, number: int) -> Taken | None:
+    def _open(self, slot: int, number: int, *, new: bool) -> Taken | None:
         path = _path(self._folder, slot, number)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o600)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags | os.O_CREAT if new else flags, 0o600)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, descriptor)
             # Whoever had it a moment ago may have gone on to the next one.
-            if not try_lock(descriptor) or newest_segments(self._folder)[slot] != number:
+            if not try_lock(descriptor) or newest_segments(self._folder).get(slot) != number:
+                return None
+            if newest_sealed(self._folder).get(slot, 0) >= number:
+                # Another process wrote it, and it was sealed, since this looked for a number.
+                if os.fstat(descriptor).st_size == 0:
+                    path.unlink()
                 return None
             try:
                 found = _look(descriptor, path.name, self._known.last_head(path.stem))
@@ -224,7 +270,7 @@ class _Search:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return self._known.last_head(path.stem)
+            return self._sealed_before(path.stem) or self._known.last_head(path.stem)
         try:
             end = _look(descriptor, path.name, None).end
             self._sync(descriptor)  # whoever ended it may have died before that
@@ -233,3 +279,11 @@ class _Search:
         finally:
             os.close(descriptor)
         return Head(path.stem, end.seq, end.size, end.hash) if end.seq else None
+
+    def _sealed_before(self, name: str) -> Head | None:
+        path = evidence.evidence_file(self._folder.parent, name)
+        if not path.exists():
+            return None
+        size, line = _sealed_end(path)
+        seq, digest = _record(line).get("seq"), chain.hash_of(line)
+        return Head(name, seq, size, digest) if type(seq) is int and digest is not None else None
