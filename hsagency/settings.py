@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -56,7 +57,13 @@ class AuditSettings(_Section):
     copy_: Annotated[str, Field(alias="copy", min_length=1)] = "state/heads"
 
 
-Months = Annotated[int, Field(strict=True, ge=1, le=1200)] | Literal["forever"]
+def _months(given: object) -> object:
+    if given == "forever" or (type(given) is int and 1 <= given <= 1200):
+        return given
+    raise ValueError('write a number of months from 1 to 1200, or "forever"')
+
+
+Months = Annotated[int | Literal["forever"], BeforeValidator(_months)]
 
 
 class RetentionSettings(_Section):

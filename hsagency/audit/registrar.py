@@ -13,9 +13,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +24,12 @@ from hsagency.audit.register import (
     Head,
     Kind,
     Line,
+    Signed,
     Signer,
+    check_signature,
     digest,
     encode_line,
+    first_break,
     genesis,
     parse_line,
     read_lines,
@@ -89,11 +93,7 @@ class Registrar:
 
     def add(self, head: Head, *, kind: Kind, ts: str) -> str:
         """Write one line, in both copies; return what is wrong with the second one, or nothing."""
-        make_private_dir(self._path.parent)
-        descriptor = os.open(self._path, _FLAGS, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            before = _whole(descriptor, self._path)
+        with self._held() as (descriptor, before):
             last = before.rstrip(b"\n").rpartition(b"\n")[2]
             line = encode_line(
                 head,
@@ -108,8 +108,41 @@ class Registrar:
             if not before:
                 sync_dir(self._path.parent)
             return self._add_to_copy(before, line)
-        finally:
-            unlock_and_close(descriptor)
+
+    def catch_up(self) -> int:
+        """
+        Bring the second copy up to date; return how many lines it lacked.
+
+        Raises `ValueError` if it is not a copy of the register, and `OSError`.
+        """
+        if self.copy is None or not read_lines(self._path)[0]:
+            return 0
+        with self._held() as (_, before), self._held_copy(self.copy) as (descriptor, there):
+            if not before.startswith(there):
+                raise ValueError
+            _append(descriptor, before[len(there) :], at=len(there))
+            return before[len(there) :].count(b"\n")
+
+    def restore(self, keys: Mapping[str, bytes]) -> int:
+        """
+        Put back the lines that the register lost and its second copy has; return how many.
+
+        A line that is not well signed is not put back, nor is any after it.
+        """
+        theirs = read_lines(self.copy)[0] if self.copy else []
+        if not theirs or first_break(self._slug, theirs) is not None:
+            return 0
+        with self._held() as (descriptor, before):
+            if not b"".join(theirs).startswith(before):
+                return 0
+            lost = theirs[before.count(b"\n") :]
+            signed = itertools.takewhile(
+                lambda one: check_signature(one, keys) is Signed.GOOD, lost
+            )
+            put_back = list(signed)
+            _append(descriptor, b"".join(put_back), at=len(before))
+            sync_dir(self._path.parent)
+            return len(put_back)
 
     def checkpoint(self, head: Head, *, ts: str) -> None:
         """Replace the checkpoint of a slot; only whoever holds the slot may."""
@@ -140,23 +173,40 @@ class Registrar:
         except FileNotFoundError:
             return []
 
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[tuple[int, bytes]]:
+        """Open the register for this process alone; yield its whole lines too."""
+        make_private_dir(self._path.parent)
+        descriptor = os.open(self._path, _FLAGS, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor, _whole(descriptor, self._path)
+        finally:
+            unlock_and_close(descriptor)
+
+    @contextlib.contextmanager
+    def _held_copy(self, copy: Path) -> Iterator[tuple[int, bytes]]:
+        """Open the second copy, while the register is held; yield its whole lines too."""
+        new = not copy.exists()
+        if copy.is_relative_to(self._path.parents[2]):
+            with contextlib.suppress(FileExistsError):
+                copy.parent.mkdir(mode=0o700)  # itself alone: see hsagency.halt
+        descriptor = os.open(copy, _FLAGS, 0o600)
+        try:
+            yield descriptor, _whole(descriptor, copy)
+        finally:
+            os.close(descriptor)
+        if new:
+            sync_dir(copy.parent)
+
     def _add_to_copy(self, before: bytes, line: bytes) -> str:
         if self.copy is None:
             return ""
         try:
             new = not self.copy.exists()
-            if self.copy.is_relative_to(self._path.parents[2]):
-                with contextlib.suppress(FileExistsError):
-                    self.copy.parent.mkdir(mode=0o700)  # itself alone: see hsagency.halt
-            descriptor = os.open(self.copy, _FLAGS, 0o600)
-            try:
-                there = _whole(descriptor, self.copy)
+            with self._held_copy(self.copy) as (descriptor, there):
                 behind = before.startswith(there)
                 _append(descriptor, before[len(there) :] + line if behind else line, at=len(there))
-            finally:
-                os.close(descriptor)
-            if new:
-                sync_dir(self.copy.parent)
         except OSError as error:
             return f"cannot be written ({error.strerror})"
         if not behind:
