@@ -59,6 +59,8 @@ class Verdict:
     outside: int = 0  # segments that were left out, since they lie outside of the period
     unregistered: list[str] = field(default_factory=list)
     retired: list[Retired] = field(default_factory=list)  # and not there any more
+    lineage: str = ""  # the key of another machine, whose log of this client was merged
+    merged: list[Verdict] = field(default_factory=list)  # on such logs, each for itself
 
     @property
     def integrity(self) -> str:
@@ -100,6 +102,7 @@ class Verdict:
             "findings": [one._asdict() for one in self.findings],
             "lost": self.lost,
             "notes": self.notes,
+            "merged": [{"key": one.lineage, **one.report()} for one in self.merged],
         }
 
 
@@ -111,6 +114,7 @@ def judge(
     first: str = "",
     last: str = "",
     kept: dict[str, Any] | None = None,
+    brought: dict[str, Head] | None = None,
     check: Check = verifies,
     live: Callable[[str], bool] = lambda segment: False,
 ) -> Verdict:
@@ -118,7 +122,8 @@ def judge(
     Return the verdict on one client's log.
 
     `first` and `last` are days, if there are any; segments that were closed before or opened after are left out.
-    `kept` is what a HEAD.json says. `live` says whether a program holds a segment open.
+    `kept` is what a HEAD.json says. `brought` is, for a log from another machine, how much of
+    which segments was merged. `live` says whether a program holds a segment open.
     """
     verdict = Verdict(slug, first, last)
     heads = stated(evidence, keys, check, verdict)
@@ -131,6 +136,8 @@ def judge(
             heads.setdefault(name, []).append(one)
     files = [JOURNAL.match(name) for name in evidence.names]
     present = {file[0][8:18] for file in files if file and not file[1]}
+    if brought is not None:
+        outside |= not_brought(heads, brought, present, outside, verdict)
     known = sorted({*present, *heads})
     verdict.findings += gaps(known)
     before: Segment | None = None
@@ -181,6 +188,30 @@ def stated(
     for head in heads:
         found.setdefault(head.segment, []).append(head)
     return found
+
+
+def not_brought(
+    heads: dict[str, list[Head]],
+    brought: dict[str, Head],
+    present: set[str],
+    outside: set[str],
+    verdict: Verdict,
+) -> set[str]:
+    """
+    Hold a log from another machine to what was merged of it; return what was not.
+
+    Its register may name more segments, and know how those went on that were still open.
+    """
+    for name, last in brought.items():
+        before = [one for one in heads.get(name, []) if one.records < last.records]
+        heads[name] = [one for one in before if one.kind != "retired"] + [last]
+    for name in sorted(present - {*brought}):
+        cause = "no merge on record brought it here"
+        verdict.findings.append(Finding(ALTERED, f"journal/{name}.jsonl", None, None, cause))
+    elsewhere = {*heads} - {*brought} - outside
+    if elsewhere:
+        verdict.notes.append(f"Segments that were not brought here: {len(elsewhere)}.")
+    return elsewhere | (present - {*brought})
 
 
 def is_outside(said: list[Head], first: str, last: str) -> bool:

@@ -96,8 +96,9 @@ def described(verdict: Verdict) -> list[str]:
     """Return a verdict as lines for a person."""
     said = verdict.report()
     asked, found = said["requested"], said["found"]
+    whose = f"merged from key {verdict.lineage}" if verdict.lineage else verdict.slug
     lines = [
-        f"{verdict.slug}: {verdict.integrity}; completeness: {verdict.completeness}",
+        f"{whose}: {verdict.integrity}; completeness: {verdict.completeness}",
         f"  requested {asked['from'] or 'the first day'} to {asked['to'] or 'the last'}",
         f"  found     {found['from']} to {found['to']}" if found["from"] else "  found     nothing",
         f"  counted   {said['segments']} segments, {said['records']} records, {said['calls']} calls",
@@ -108,9 +109,9 @@ def described(verdict: Verdict) -> list[str]:
     lines += [f"  {one}" for one in verdict.findings[:5]]
     if len(verdict.findings) > 5:
         lines.append(f"  and {len(verdict.findings) - 5} more")
-    return (
-        lines + [f"  lost: {one}" for one in verdict.lost] + [f"  {one}" for one in verdict.notes]
-    )
+    lines += [f"  lost: {one}" for one in verdict.lost]
+    lines += [f"  {one}" for one in verdict.notes]
+    return lines + [f"  {line}" for one in verdict.merged for line in described(one)]
 
 
 def main() -> int:
