@@ -27,6 +27,7 @@ Everything that hsagency raises on purpose.
         Halted                     the fleet is halted until an operator resumes it
         ClientClosed               this handle is closed, or belongs to another process
       AuditError                   the record could not be made durable, so nothing was sent
+        EvidenceRefused            a log from elsewhere does not prove what it should (exit code 4)
       OnboardingError              a plan that no longer fits, or a list that cannot be read
       ReportError                  a notebook or a document could not be made
         NothingToReport            no records in the selection (exit code 3)
@@ -239,6 +240,10 @@ class ClientClosed(CallRefused):
 
 class AuditError(HsAgencyError):
     """The record could not be made durable, so the call was not sent."""
+
+
+class EvidenceRefused(AuditError):
+    """A log from elsewhere does not prove what it should; nothing of it was taken."""
 
 
 class AuditWarning(UserWarning):

@@ -24,6 +24,7 @@ from hsagency.cli.common import program
 from hsagency.cli.tables import plain
 from hsagency.errors import (
     CredentialRejected,
+    EvidenceRefused,
     HsAgencyError,
     MissingScopes,
     NothingToReport,
@@ -140,5 +141,6 @@ def _code(error: Exception) -> int:
         return 2
     if isinstance(error, NothingToReport):
         return 3
-    found = PortalMismatch | CredentialRejected | MissingScopes | PortalForbidden
+    checks = PortalMismatch | CredentialRejected | MissingScopes | PortalForbidden
+    found = checks | EvidenceRefused
     return 4 if isinstance(error, found) else 1

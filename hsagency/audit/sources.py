@@ -1,0 +1,279 @@
+"""
+Evidence from elsewhere: a pack, or a folder of another machine, read as if it meant us ill.
+
+Promised: only the files that a log consists of are opened, by names that cannot lead anywhere
+else; a link, a second file of the same name, a name that leads out of the pack, or more than
+there is room for, and all of it is refused. Nothing is unpacked to disk here.
+
+Not promised: that what it says is true. That is for `merging` to find out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+from hsagency.audit.evidence import evidence_file, open_segment, segments
+from hsagency.audit.standalone.evidence import Evidence
+from hsagency.audit.standalone.heads import REGISTER
+from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL
+from hsagency.audit.standalone.verify import MANIFEST, read_manifest
+from hsagency.errors import EvidenceRefused, UsageError
+from hsagency.portals import AGENCY, BadSlug, parse_slug
+
+KEYS: Final = "keys.json"
+
+_SAFE: Final = re.compile(r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[\w.-][\w./-]{0,199}", re.ASCII)
+_SEGMENT: Final = 1 << 30  # bytes; ours are closed at 64 MB, those of the first version were not
+_SMALL: Final = 64 << 20
+_FILES: Final = 200_000
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_NEITHER: Final = "Name an evidence pack (hsagency audit export), or the other machine's workspace."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    One client's evidence as it came.
+
+    `first` and `last` are the days that a pack covers, `files` what its manifest lists, and
+    `digest` is the SHA-256 of a zip file; a folder has none of them.
+    """
+
+    path: Path
+    slug: str
+    evidence: Evidence
+    keys: bytes
+    first: str = ""
+    last: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+@contextlib.contextmanager
+def open_source(path: Path, *, client: str | None, room: int | None = None) -> Iterator[Source]:
+    """
+    Open a pack or a folder; `client` chooses among those of a workspace, `room` is in bytes.
+
+    Raises `UsageError` for what is no evidence of one client, and `EvidenceRefused` for what
+    should not be touched.
+    """
+    try:
+        if path.is_dir():
+            yield _folder(path.resolve(), client)
+            return
+        with path.open("rb") as file, zipfile.ZipFile(file) as pack:
+            space = shutil.disk_usage(Path.cwd()).free if room is None else room
+            yield _pack(path, file, pack, client, space)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, RecursionError):
+            raise
+        _refuse(path, f"is not a pack that can be unpacked ({error})")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}). Nothing was merged.", hint=_NEITHER
+        ) from error
+
+
+def _pack(
+    path: Path, file: BinaryIO, pack: zipfile.ZipFile, client: str | None, room: int
+) -> Source:
+    names = _checked(path, pack.infolist(), room)
+
+    def member(name: str) -> Any:
+        if name not in names:
+            raise FileNotFoundError(name)
+        return pack.open(name)
+
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _exported(path, Evidence(sorted(names), member), client, digest=digest)
+
+
+def _checked(path: Path, members: list[zipfile.ZipInfo], room: int) -> set[str]:
+    """Return the names in a zip; raises if one of them is not what a pack has."""
+    if len(members) > _FILES:
+        _refuse(path, f"holds {len(members)} files, more than any pack")
+    seen: set[str] = set()
+    for one in members:
+        name = one.orig_filename
+        if not _SAFE.fullmatch(name) or name != one.filename:
+            _refuse(path, f"holds a file whose name leads elsewhere: {name[:80]!r}")
+        if name.casefold() in seen:
+            _refuse(path, f"holds two files of the same name: {name!r}")
+        if stat.S_ISLNK(one.external_attr >> 16):
+            _refuse(path, f"holds a link instead of a file: {name!r}")
+        if one.flag_bits & 1 or one.compress_type not in _METHODS:
+            _refuse(path, f"holds a file that is encrypted or packed in another way: {name!r}")
+        if one.file_size > (_SEGMENT if JOURNAL.match(name) else _SMALL):
+            _refuse(path, f"holds a file that is too large: {name!r}, {one.file_size} bytes")
+        seen.add(name.casefold())
+    whole = sum(one.file_size for one in members)
+    if whole > room:
+        _refuse(path, f"would need {whole} bytes, and the disk has room for {room}")
+    return {one.filename for one in members}
+
+
+def _exported(path: Path, evidence: Evidence, client: str | None, *, digest: str = "") -> Source:
+    """Return a pack, in a zip or unpacked, by what its manifest says."""
+    try:
+        said = read_manifest(evidence)
+    except ValueError:
+        raise UsageError(
+            f"{path} is not an evidence pack: it has no {MANIFEST} that can be read. "
+            "Nothing was merged.",
+            hint=_NEITHER,
+        ) from None
+    return Source(
+        path=path,
+        slug=_slug(path, said["clientSlug"], client),
+        evidence=evidence,
+        keys=evidence.read(KEYS) or b"",
+        first=said["from"],
+        last=said["to"],
+        files=said["files"],
+        digest=digest,
+    )
+
+
+def _slug(path: Path, text: str, client: str | None) -> str:
+    try:
+        slug = AGENCY if text == AGENCY else parse_slug(text)
+    except BadSlug:
+        _refuse(path, f"names a client that cannot be one: {text[:80]!r}")
+    if slug == AGENCY:
+        raise UsageError(
+            f"{path} is an agency's own log, not a client's. Nothing was merged.",
+            hint="Merge one client's log.",
+        )
+    if client is not None and client != slug:
+        raise UsageError(
+            f"{path} is a log of {slug}, not of {client}. Nothing was merged.",
+            hint="Leave --client out, or name another file.",
+        )
+    return slug
+
+
+def _folder(path: Path, client: str | None) -> Source:
+    """Return the log in a workspace, in one client's folder, or in a pack that was unpacked."""
+    if (path / MANIFEST).is_file():
+        _refuse_links(path, [path, path / "journal", path / "heads"])
+        return _exported(path, _unpacked(path), client)
+    for audit in (path / "audit", path):
+        logs = sorted(one.name for one in audit.iterdir() if _is_log(one)) if audit.is_dir() else []
+        logs = [one for one in logs if one != AGENCY]
+        if logs:
+            return _log(audit / _chosen(path, logs, client), client)
+    if _is_log(path):
+        return _log(path, client)
+    raise UsageError(f"There is no audit log in {path}. Nothing was merged.", hint=_NEITHER)
+
+
+def _chosen(path: Path, logs: list[str], client: str | None) -> str:
+    if client is None and len(logs) == 1:
+        return logs[0]
+    if client in logs:
+        return str(client)
+    listed = ", ".join(logs[:20]) + (", ..." if len(logs) > 20 else "")
+    if client is None:
+        raise UsageError(
+            f"{path} has the logs of several clients: {listed}. Nothing was merged.",
+            hint="Say whose: --client SLUG",
+        )
+    raise UsageError(
+        f"{path} has no log of {client}. Nothing was merged.", hint=f"It has: {listed}"
+    )
+
+
+def _is_log(folder: Path) -> bool:
+    return (folder / REGISTER).is_file() or (folder / "journal").is_dir()
+
+
+def _log(folder: Path, client: str | None) -> Source:
+    _refuse_links(folder, [folder, *(folder / one for one in ("journal", "evidence", "heads"))])
+    keys = folder.parent / KEYS
+    _refuse_links(folder, [], keys)
+    return Source(
+        path=folder,
+        slug=_slug(folder, folder.name, client),
+        evidence=in_log(folder),
+        keys=keys.read_bytes() if keys.is_file() else b"",
+    )
+
+
+def in_log(*folders: Path) -> Evidence:
+    """
+    Return the log that lies in a folder, sealed or not, under the names of its journal.
+
+    Of several folders, the first that has a file counts: what is on its way from one to the
+    next is seen once.
+    """
+    names: set[str] = set()
+    for folder in folders:
+        names |= {f"journal/{name}.jsonl" for name in segments(folder)}
+        others = [folder / REGISTER, *_inside(folder / "heads"), *_inside(folder / "journal")]
+        names |= {one.relative_to(folder).as_posix() for one in others if one.is_file()}
+
+    def member(name: str) -> Any:
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                return open_segment(_path(folder, name))
+        raise FileNotFoundError(name)
+
+    return Evidence(sorted(names), member)
+
+
+def _path(folder: Path, name: str) -> Path:
+    """Return the file of a name; of a segment, the sealed one where there is no other."""
+    path = folder / name
+    found = JOURNAL.match(name)
+    if found is None or found[1] or path.exists():
+        return path
+    return evidence_file(folder, path.stem)
+
+
+def _unpacked(folder: Path) -> Evidence:
+    found = [folder, folder / "journal", folder / "heads"]
+    files = [one for inside in found for one in _inside(inside) if one.is_file()]
+    names = sorted(one.relative_to(folder).as_posix() for one in files)
+    return Evidence(names, lambda name: (folder / name).open("rb"))
+
+
+def _refuse_links(path: Path, folders: Iterable[Path], *more: Path) -> None:
+    """Raise unless everything in some folders is a plain file or a folder."""
+    for one in [*(inside for folder in folders for inside in [folder, *_inside(folder)]), *more]:
+        try:
+            mode = one.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            _refuse(path, f"holds a link, or what is no file: {one.name!r}")
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def taken(name: str) -> bool:
+    """Say whether a file is one that a log consists of."""
+    found = JOURNAL.match(name)
+    return name == REGISTER or bool(CHECKPOINT.match(name)) or bool(found and not found[1])
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise EvidenceRefused(
+        f"{path} {why}. Nothing was merged.",
+        hint="Have the evidence exported again on the machine it comes from.",
+    )
