@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import os
 import re
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
@@ -81,8 +81,12 @@ def segments(folder: Path) -> dict[str, Path]:
     """
     # The journal first: what is sealed in between is seen twice, which is once, and not never.
     written = _named(folder / "journal", _JOURNAL)
-    found = {**_named(folder / "evidence", _EVIDENCE), **written}
-    return dict(sorted(found.items()))
+    return dict(sorted({**sealed(folder), **written}.items()))
+
+
+def sealed(folder: Path) -> dict[str, Path]:
+    """Return the segments of a log that are in the evidence, by name, sorted."""
+    return _named(folder / "evidence", _EVIDENCE)
 
 
 def lineages(folder: Path) -> list[Path]:
@@ -96,7 +100,7 @@ def is_log(folder: Path) -> bool:
     return any(one.name in ("journal", "evidence", "merged") for one in _inside(folder))
 
 
-def open_segment(path: Path) -> BinaryIO:
+def open_segment(path: Path) -> BufferedReader:
     """
     Open a segment's file, of either kind, for the bytes as they were written.
 
@@ -176,7 +180,7 @@ def _finished(folder: Path, name: str) -> Iterator[BinaryIO | None]:
 def _named(folder: Path, ending: str) -> dict[str, Path]:
     return {
         name: one
-        for one in _inside(folder)
+        for one in sorted(_inside(folder))
         if one.name.endswith(ending) and NAME.fullmatch(name := one.name.removesuffix(ending))
     }
 
@@ -194,13 +198,13 @@ def _inside(folder: Path) -> list[Path]:
         ) from error
 
 
-def _unpacked(path: Path) -> BinaryIO:
+def _unpacked(path: Path) -> BufferedReader:
     from hsagency.audit.compressed import Damage, Unpacked
 
     def error(damage: Damage) -> DamagedEvidence:
         return DamagedEvidence(path, str(damage), cut=damage.cut)
 
-    return io.BufferedReader(Unpacked(path.open("rb"), error=error), _STEP)
+    return BufferedReader(Unpacked(path.open("rb"), error=error), _STEP)
 
 
 def _write(source: BinaryIO, target: Path) -> None:

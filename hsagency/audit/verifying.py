@@ -4,7 +4,8 @@ Verdicts on the audit log: whether it is as it was written, and what is known to
 Promised: a record, a line of the register or a whole segment that was changed, removed, added,
 moved or cut is named with the first place where it shows; a log that nobody touched is not
 accused, also while it is being written, after a crash, and where an earlier version wrote it;
-whatever a file holds, there is a verdict. Neither a secret nor a network is needed, and memory
+whatever a file holds, there is a verdict; a segment that was sealed is judged as if it were
+still in the journal. Neither a secret nor a network is needed, and memory
 does not grow with the log. The rules are those of the verifier that clients get
 (`audit/standalone`); here the second copy of the register is compared as well.
 
@@ -20,19 +21,18 @@ of calls: a log of which nothing is known to be lost is *not comparable*, not *c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from hsagency.audit.gathered import Gathered
 from hsagency.audit.standalone.evidence import (
     ALTERED,
     MISSING,
     TRUNCATED,
     Evidence,
     Finding,
-    in_folder,
 )
 from hsagency.audit.standalone.heads import REGISTER, read_keys
 from hsagency.audit.standalone.verdict import Verdict, judge, read_kept
@@ -70,7 +70,7 @@ def log_of(workspace: Workspace, slug: str) -> Log:
 
 def logs(workspace: Workspace) -> list[str]:
     """Return whose logs there are, or were: a second copy outlives the log itself."""
-    parts = {"journal", REGISTER}
+    parts = {"journal", "evidence", "merged", REGISTER}
     found = {one.name for one in _inside(workspace.audit) if parts & {p.name for p in _inside(one)}}
     copies = {one.stem for one in _inside(workspace.heads) if one.suffix == ".jsonl"}
     return sorted(found | copies)
@@ -117,8 +117,9 @@ def _look(
     log: Log, *, first: date | None, last: date | None, kept: dict[str, Any] | None
 ) -> Verdict:
     copy = _copy(log)  # before the register, which is always the first to grow
+    gathered = Gathered(log.folder)
     verdict = judge(
-        in_folder(log.folder),
+        gathered.evidence,
         log.slug,
         read_keys(log.public_keys()),
         first="" if first is None else first.isoformat(),
@@ -127,7 +128,8 @@ def _look(
         check=check_signature,
         live=lambda segment: is_live(log.folder / "journal" / f"{segment}.jsonl"),
     )
-    _compare(in_folder(log.folder), copy, verdict)
+    gathered.complete(verdict)
+    _compare(gathered.evidence, copy, verdict)
     return verdict
 
 
@@ -165,7 +167,7 @@ def _compare(evidence: Evidence, copy: bytes | None, verdict: Verdict) -> None:
 
 def _state(log: Log) -> list[tuple[str, int, int]]:
     """Return what tells whether a log changed while it was read."""
-    paths: Iterable[Path] = [log.folder / name for name in in_folder(log.folder).names]
+    paths = Gathered(log.folder).files()
     paths = [*paths, log.copy] if log.copy else paths
     seen = []
     for path in paths:
@@ -178,9 +180,12 @@ def _state(log: Log) -> list[tuple[str, int, int]]:
 
 
 def is_live(path: Path) -> bool:
-    """Say whether a writer holds a segment; a writer that dies lets go of it."""
-    with path.open("rb") as file:
-        return not try_lock(file.fileno())
+    """Say whether a writer holds a segment; one that dies lets go of it, and none what is sealed."""
+    try:
+        with path.open("rb") as file:
+            return not try_lock(file.fileno())
+    except FileNotFoundError:
+        return False
 
 
 def check_signature(public: bytes, signature: bytes, message: bytes) -> bool:
