@@ -63,6 +63,10 @@ class Registrar:
         self.copy = copy
         self._signer = signer
 
+    def signs(self) -> bool:
+        """Say whether a line written now would be signed."""
+        return self._signer() is not None
+
     def newest(self) -> dict[int, int]:
         """Return the highest segment number that the register names, by slot."""
         found: dict[int, int] = {}
