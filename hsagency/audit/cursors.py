@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import orjson
 
-from hsagency.audit.following import Cursor, Position
+from hsagency.audit.evidence import is_log
+from hsagency.audit.following import Cursor
+from hsagency.audit.tape import Position
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import AuditError, CorruptFile, NewerSchema
 from hsagency.settings import Workspace
@@ -118,9 +120,9 @@ def _cursors(clients: Mapping[str, Any]) -> Cursors:
 
 
 def recorded(audit: Path) -> list[str]:
-    """Return everybody who has a journal, the agency's own too."""
+    """Return everybody who has a log, sealed or not, the agency's own too."""
     try:
-        return sorted(one.name for one in audit.iterdir() if (one / "journal").is_dir())
+        return sorted(one.name for one in audit.iterdir() if is_log(one))
     except OSError as error:
         raise AuditError(
             f"The audit log {audit} cannot be read ({error.strerror}).",

@@ -16,18 +16,17 @@ Only whole lines are read. Those that are no records are passed over and counted
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from hsagency.audit.record import CALL_FIELDS, DETAIL_FIELDS, SCHEMA, Event, Origin, Outcome
-from hsagency.durable import try_lock
-from hsagency.errors import AuditError, NewerSchema
+from hsagency.audit.tape import Position, Tape, is_written, slots
+from hsagency.errors import NewerSchema
 
 PATIENCE: Final = timedelta(minutes=2)
 """How long a call without an outcome holds up those after it."""
@@ -35,20 +34,12 @@ PATIENCE: Final = timedelta(minutes=2)
 SETTLING: Final = timedelta(seconds=2)
 """How long a call with an outcome waits for the detail that may follow."""
 
-_SEGMENT: Final = re.compile(r"(\d{3})-(\d{6})\.jsonl", re.ASCII)
 _CALLS: Final = frozenset({Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED})
 _ENDING: Final = (
     *("statusCode", "outcome", "durationMs", "rateLimitRemaining", "rateLimitDaily"),
     *("correlationId", "error", "reason"),
 )
 _DETAIL: Final = ("policyName", "objectId", *DETAIL_FIELDS)
-
-
-class Position(NamedTuple):
-    """A place in a slot's stream: the number of a segment, and bytes from its beginning."""
-
-    segment: int = 0
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +89,6 @@ class Window:
         return sum(one < at for one in self.damaged)
 
 
-def slots(folder: Path) -> dict[str, dict[int, Path]]:
-    """Return the segments of a journal by slot and number."""
-    found: dict[str, dict[int, Path]] = {}
-    try:
-        names = sorted(path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    for path in names:
-        slot, number = path.stem.split("-")
-        found.setdefault(slot, {})[int(number)] = path
-    return found
-
-
 def read(
     segments: Mapping[int, Path], cursor: Cursor, *, slug: str, now: datetime, most: int
 ) -> Window:
@@ -122,7 +98,7 @@ def read(
     Raises `AuditError` where the journal no longer holds what follows the cursor, and
     `NewerSchema` where a later version wrote it.
     """
-    tape = _Tape(segments, cursor.at)
+    tape = Tape(segments, cursor.at)
     joining = _Joining(cursor, slug)
     for at, line in tape:
         joining.add(at, line)
@@ -144,7 +120,7 @@ def read(
 def backlog(segments: Mapping[int, Path], cursor: Cursor) -> tuple[int, str | None]:
     """Return how many items lie behind a cursor, and the time of the first, parsing one line."""
     count, first = 0, None
-    for _, line in _Tape(segments, cursor.at):
+    for _, line in Tape(segments, cursor.at):
         if not _begins_something(line):
             continue
         count += 1
@@ -154,70 +130,12 @@ def backlog(segments: Mapping[int, Path], cursor: Cursor) -> tuple[int, str | No
     return count, first
 
 
-def is_written(path: Path | None) -> bool:
-    """Say whether a process holds a segment; one that dies lets go of it."""
-    if path is None:
-        return False
-    try:
-        with path.open("rb") as file:
-            return not try_lock(file.fileno())
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _is_abandoned(tape: _Tape) -> bool:
+def _is_abandoned(tape: Tape) -> bool:
     """Say whether no process writes here; one that goes on in another segment does."""
     last = tape.last
     if last is None or is_written(last):
         return False
-    return list(slots(last.parent)[last.name[:3]].values())[-1] == last
-
-
-class _Tape:
-    """The whole lines of one slot from a place on, through its segments up to a gap."""
-
-    def __init__(self, segments: Mapping[int, Path], at: Position) -> None:
-        self._segments, self.at = segments, at
-        self.last = segments[max(segments)] if segments else None
-        later = sorted(number for number in segments if number >= at.segment)
-        first = at.segment or (later[0] if later else 0)  # of what was never read, what there is
-        self._numbers = [one for place, one in enumerate(later) if one == first + place]
-        self.gap = first + len(self._numbers) if len(self._numbers) < len(later) else None
-        if not later and at.offset:
-            self.gap = first
-
-    def __iter__(self) -> Iterator[tuple[Position, bytes]]:
-        for number in self._numbers:
-            if number > self.at.segment:
-                self.at = Position(number)
-            if number == self.at.segment:
-                yield from self._lines(number)
-
-    def refuse_gap(self, slug: str) -> None:
-        """Raise if what follows is gone, with all that precedes it taken."""
-        if self.gap is not None:
-            raise AuditError(
-                f"Segment {self.gap:06} of {slug} is gone before it was forwarded.",
-                hint="Bring it back. hsagency audit verify says what else is missing.",
-            )
-
-    def _lines(self, number: int) -> Iterator[tuple[Position, bytes]]:
-        path = self._segments[number]
-        try:
-            with path.open("rb") as file:
-                if file.seek(0, 2) < self.at.offset:
-                    raise AuditError(
-                        f"The journal {path} is shorter than it was. Nothing of it was forwarded.",
-                        hint="Keep the folder as it is: hsagency audit verify says what happened.",
-                    )
-                file.seek(self.at.offset)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        return  # on its way, or torn: the next writer sets it aside
-                    at, self.at = self.at, Position(number, self.at.offset + len(line))
-                    yield at, line
-        except OSError as error:
-            raise _unreadable(path, error) from error
+    return max(slots(last.parent.parent).get(last.name[:3], {}), default=0) == int(last.name[4:10])
 
 
 class _Joining:
@@ -389,10 +307,3 @@ _KINDS: Final = {
     "hash": "text",
     "message": "text",
 }
-
-
-def _unreadable(path: Path, error: OSError) -> AuditError:
-    return AuditError(
-        f"The audit log {path} cannot be read ({error.strerror}).",
-        hint="A log that cannot be read is not an empty one: restore access to it.",
-    )

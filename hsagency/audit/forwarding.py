@@ -41,6 +41,7 @@ from hsagency.audit.destinations import (
 )
 from hsagency.audit.following import Cursor, Window
 from hsagency.audit.record import timestamp
+from hsagency.audit.tape import slots
 from hsagency.durable import make_private_dir, try_lock
 from hsagency.errors import AuditError, HsAgencyError, UsageError
 from hsagency.portals import redact
@@ -217,7 +218,7 @@ class Forwarder:
 
     def _windows(self, slug: str) -> dict[str, Window]:
         held = self._state.cursors.get(slug, {})
-        found = following.slots(self._audit / slug / "journal")
+        found = slots(self._audit / slug)
         for slot in held.keys() - found.keys():
             found[slot] = {}  # its files are gone: reading says so
         return {
@@ -357,7 +358,7 @@ def _behind(audit: Path, cursors: Cursors) -> tuple[int, str | None]:
     found = [
         following.backlog(segments, cursors.get(slug, {}).get(slot, Cursor()))
         for slug in recorded(audit)
-        for slot, segments in following.slots(audit / slug / "journal").items()
+        for slot, segments in slots(audit / slug).items()
     ]
     times = [first for _, first in found if first is not None]
     return sum(count for count, _ in found), min(times, default=None)

@@ -150,7 +150,11 @@ def _difference(written: BinaryIO, packed: BufferedReader) -> tuple[int, int] | 
             return line, byte
         mine = written.read(len(part) or 1)
         if mine != part:
-            unlike = (place for place, (one, other) in enumerate(zip(mine, part)) if one != other)
+            unlike = (
+                place
+                for place, (one, other) in enumerate(zip(mine, part, strict=False))
+                if one != other
+            )
             same = next(unlike, min(len(mine), len(part)))
             return line + mine.count(b"\n", 0, same), byte + same
         line, byte = line + part.count(b"\n"), byte + len(part)

@@ -14,6 +14,7 @@ import polars as pl
 
 from hsagency.audit import lake
 from hsagency.audit.destinations import Destination, Record
+from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
 from hsagency.audit.pack import Pack, export
 from hsagency.audit.record import Event, timestamp
@@ -193,8 +194,8 @@ class AuditLog:
 
 def _has_log(folder: Path, slug: str) -> bool:
     try:
-        return (folder / slug / "journal").is_dir()
-    except OSError:
+        return is_log(folder / slug)
+    except AuditError:
         return False
 
 

@@ -12,6 +12,7 @@ out as it is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -25,7 +26,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from hsagency.audit.standalone.evidence import Evidence, in_folder
+from hsagency.audit.evidence import DamagedEvidence, journal_file, open_segment
+from hsagency.audit.gathered import Gathered
+from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import MOMENT, REGISTER, read_keys
 from hsagency.audit.standalone.retired import Retired, in_words
 from hsagency.audit.standalone.segments import Segment
@@ -78,14 +81,19 @@ def export(log: Log, path: Path, *, period: Period, announce: Callable[[], None]
     announce()
     try:
         for segment in verdict.segments:  # a head that is kept claims nothing that may yet be lost
-            with (log.folder / "journal" / f"{segment.name}.jsonl").open("rb") as file:
-                sync_file(file.fileno())
+            with contextlib.suppress(FileNotFoundError):  # what is sealed was flushed before
+                _sync(journal_file(log.folder, segment.name))
         return _written(log, path, period, verdict)
     except OSError as error:
         raise AuditError(
             f"The evidence pack {path} cannot be written ({error.strerror}).",
             hint="Name a new file in a folder that this user may write to, on a disk with room.",
         ) from error
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        sync_file(file.fileno())
 
 
 def refuse_to_replace(path: Path) -> None:
@@ -151,7 +159,7 @@ class _Snapshot(NamedTuple):
 
 def _snapshot(log: Log) -> _Snapshot:
     """Read what states something, in the order in which none is ahead of what comes after."""
-    evidence = in_folder(log.folder)
+    evidence = Gathered(log.folder).evidence
     names = [name for name in evidence.names if JOURNAL.match(name)]
     begun = {name for name in names if _begins(log.folder / name)}
     checkpoints = [name for name in evidence.names if CHECKPOINT.match(name)]
@@ -162,8 +170,11 @@ def _snapshot(log: Log) -> _Snapshot:
 
 def _begins(path: Path) -> bool:
     """Say whether a segment has so few records that it may not be in the register yet."""
-    with path.open("rb") as file:
-        return len(list(itertools.islice(file, 4))) < 4
+    try:
+        with path.open("rb") as file:
+            return len(list(itertools.islice(file, 4))) < 4
+    except FileNotFoundError:
+        return False  # it was sealed, so it is
 
 
 def _chosen(found: _Snapshot, log: Log, period: Period, verdict: Verdict) -> list[str]:
@@ -269,13 +280,25 @@ def _alone(source: str) -> str:
 
 
 def _content(path: Path) -> Iterator[bytes]:
-    """Yield a file; of a segment that is being written, its whole lines."""
-    with path.open("rb") as file:
+    """Yield a file as it was written; of a segment that is being written, its whole lines."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield from _sealed(path)
+        return
+    with file:
         size = os.fstat(file.fileno()).st_size
         if path.suffix == ".jsonl" and is_live(path):
             size -= len(after_last_line_end(file.fileno(), size))
         while size > 0 and (part := file.read(min(_STEP, size))):
             size -= len(part)
+            yield part
+
+
+def _sealed(path: Path) -> Iterator[bytes]:
+    """Yield a segment from its evidence, as far as that can be read: its verdict says the rest."""
+    with open_segment(path) as file, contextlib.suppress(DamagedEvidence):
+        while part := file.read1(_STEP):
             yield part
 
 

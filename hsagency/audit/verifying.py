@@ -5,9 +5,9 @@ Promised: a record, a line of the register or a whole segment that was changed, 
 moved or cut is named with the first place where it shows; a log that nobody touched is not
 accused, also while it is being written, after a crash, and where an earlier version wrote it;
 whatever a file holds, there is a verdict; a segment that was sealed is judged as if it were
-still in the journal. Neither a secret nor a network is needed, and memory
-does not grow with the log. The rules are those of the verifier that clients get
-(`audit/standalone`); here the second copy of the register is compared as well.
+still in the journal. Neither a secret nor a network is needed, and memory does not grow with
+the log. The rules are those of the verifier that clients get (`audit/standalone`); here the
+second copy of the register is compared as well.
 
 What cannot be seen: what was never recorded. What is cut off or added after the last signed
 head, normally written in the last second before a program stopped, or since an older
