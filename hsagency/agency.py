@@ -12,6 +12,7 @@ import pwd
 import secrets
 import socket
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
@@ -22,14 +23,16 @@ from hsagency import __version__
 from hsagency.audit.log import AuditLog, When
 from hsagency.audit.record import Author, Event
 from hsagency.audit.signing import SigningKey
+from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.writer import AuditWriter, utc_now
 from hsagency.client import PortalClient
+from hsagency.completeness.gathering import Comparison, as_day, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.halt import Halt
 from hsagency.portals import AGENCY, ClientSlug, Connection, redact
 from hsagency.router import Parts, Router
 from hsagency.settings import Workspace
-from hsagency.verifier import Identity
+from hsagency.verifier import DailyUsage, Identity, daily_usage
 
 PORTALS: Final[Mapping[str, pl.DataType]] = {
     "client_slug": pl.String(),
@@ -151,6 +154,50 @@ class Agency:
     ) -> pl.DataFrame:
         """Return what happened to connections and the log (columns: `audit.lake.ACTIVITY`)."""
         return self.audit.activity(slug, since=since, until=until)
+
+    def completeness(
+        self, slug: str, *, since: str | date | None = None, until: str | date | None = None
+    ) -> pl.DataFrame:
+        """
+        Compare a client's log with HubSpot's counts (columns: `completeness.DAYS`).
+
+        Days are the portal's; `since` is included and `until` is not. Like verifying, it hands
+        out no record, and needs neither a secret nor the network. Raises `UnknownClient` for a
+        slug that is neither connected nor recorded.
+        """
+        return self.compare(slug, since=since, until=until).days
+
+    def compare(
+        self,
+        slug: str,
+        *,
+        since: str | date | None = None,
+        until: str | date | None = None,
+        verdict: Verdict | None = None,
+    ) -> Comparison:
+        """Do what `completeness` does, with more to tell; `verdict` is the log's if it is known."""
+        first, after = as_day(since), as_day(until)
+        return compare(
+            self.workspace,
+            slug,
+            connection=self.connections().get(ClientSlug(slug)),
+            verify=lambda begin, end: verdict or self.audit.verify(slug, first=begin, last=end),
+            since=first,
+            until=after,
+        )
+
+    def ask_usage(self, slug: str) -> DailyUsage | None:
+        """
+        Ask HubSpot's daily usage endpoint now, and store what it counted in the client's log.
+
+        Nothing where HubSpot did not tell, or not when it counted. Raises as `client` does.
+        """
+        connection = self.connection(slug)
+        usage = daily_usage(self.client(slug, purpose="completeness"))
+        if usage is None or usage.collected_at is None:
+            return None
+        self.writer.append(slug, usage_record(connection, usage))
+        return usage
 
     def close(self) -> None:
         """Close every client, stop what forwards the audit log, and let go of it."""
