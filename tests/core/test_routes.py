@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hsagency import routes
-from hsagency.data import table
 from hsagency.portals import ConnectionType
-from hsagency.routes import OperationClass, refusal, secret_in_url, touched
+from hsagency.routes import (
+    OperationClass,
+    identifying,
+    names_somebody,
+    refusal,
+    secret_in_url,
+    touched,
+)
+from tests.core.path_families import MOVED, PERSONAL, SECRET, UUID, VERBS, Row
 from tests.support import TOKEN
 
 ROWS = [
-    (*row.split(" "), does, family["name"])
-    for family in table("routes")["family"]
-    for row, does in family["rows"]
+    (method, "/" + "/".join(segments), does, family)
+    for (method, segments), (does, family) in routes.rows().items()
 ]
 VERSIONS = ("v3", "v4", "2026-03", "2026-09", "2026-09-beta")
-FILLED = {"{type}": "contacts", "{other}": "companies", "{name}": "zqx_name", "{id}": "4711"}
+FILLED = {
+    "{type}": "contacts",
+    "{other}": "companies",
+    "{id}": "4711",
+    "{label}": "279",
+    "{email}": "zqx@example.com",
+    "{subscriber}": "zqx@example.com",
+    "{actor}": "E-zqx",
+    "{name}": "zqx_name",
+    "{path}": "zqx/page.html",
+    "{token}": "zqx",
+}
 
 
 def filled(path: str, **changes: str) -> str:
@@ -99,7 +116,8 @@ def test_an_object_type_has_one_name(given: str, name: str) -> None:
 
 WORDS = routes._words()
 SAFE = re.compile(
-    r"v\d{1,2}|20\d\d-\d\d(-beta)?|\d{1,20}|[0-2]-\d{1,9}|p\d*_[a-z0-9_]+|\{[a-z]*\}",
+    r"v\d{1,2}|20\d\d-\d\d(-beta)?|\d{1,20}|[0-2]-\d{1,9}|p\d*_[a-z0-9_]+|\{[a-z]*\}"
+    r"|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     re.ASCII,
 )
 
@@ -184,7 +202,7 @@ def test_a_record_id_is_kept() -> None:
     ("method", "path"),
     [
         *(("GET", "/"), ("GET", "/crm"), ("GET", ""), ("HEAD", "/crm/v3/objects/contacts")),
-        *(("OPTIONS", "/crm/v3/objects/contacts"), ("GET", "/crm/v3/objects/contacts/")),
+        *(("OPTIONS", "/crm/v3/objects/contacts"), ("GET", "//crm/v3/objects/contacts")),
         *(("POST", "/crm/v3/objects/contacts/1/search"), ("get", "/crm/v3/objects/contacts")),
         *(("GET", "/CRM/v3/objects/contacts"), ("DELETE", "/crm/v3/objects/contacts")),
         *(("POST", "/crm/v3/objects/contacts/search;x"), ("GET", "/crm/v3/objects/contacts/1/2")),
@@ -240,3 +258,101 @@ def test_an_address_that_carries_a_secret_is_known(path: str, query: str) -> Non
 def test_an_ordinary_address_carries_none() -> None:
     assert not secret_in_url("/crm/v3/objects/contacts", "limit=10&after=code")
     assert not secret_in_url("/oauth/2026-09/token/introspect", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "template", "does", "kind"), [*MOVED, *VERBS, *PERSONAL]
+)
+def test_every_family_has_its_template_class_and_type(
+    method: str, path: str, query: str, template: str, does: str, kind: str | None
+) -> None:
+    call = touched(method, path, query)
+    assert (call.template, call.operation_class, call.object_type) == (template, does, kind)
+
+
+@pytest.mark.parametrize("row", PERSONAL)
+def test_what_names_a_person_is_left_out_and_told_for_hashing_only(row: Row) -> None:
+    method, path, query, *_ = row
+    call = touched(method, path, query)
+    private = [one for one in identifying(method, path, query) if one]
+    assert len(private) == 1
+    assert private[0] not in repr(call)
+    assert private[0] in unquote(f"{path}?{query}")
+    assert call.hides or names_somebody(query)
+    assert call.object_id is None or call.object_id in ("7", "8")
+
+
+@pytest.mark.parametrize(("method", "path", "query", "template"), SECRET)
+def test_nothing_of_a_secret_in_an_address_is_kept_in_any_form(
+    method: str, path: str, query: str, template: str
+) -> None:
+    assert secret_in_url(path, query)
+    assert touched(method, path, query).template == template
+    assert identifying(method, path, query) == []
+
+
+def test_a_uuid_is_an_id_unless_a_property_is_named() -> None:
+    path = f"/marketing/v3/forms/{UUID}"
+    assert touched("GET", path).object_id == UUID
+    assert not touched("GET", path).hides
+    assert identifying("GET", path) == []
+    assert touched("GET", path, "idproperty=x").template == "/marketing/v3/forms/{id}"
+    assert identifying("GET", path, "idProperty=x") == [UUID]
+
+
+def test_of_an_unknown_path_known_words_stay_alone() -> None:
+    path = f"/crm/v3/objects/contacts/4711/zqx/{UUID}/search"
+    call = touched("POST", path)
+    assert call.operation_class is OperationClass.UNCLASSIFIED
+    assert call.template == "/crm/v3/objects/contacts/{}/{}/{}/search"
+    assert identifying("POST", path) == ["4711", "zqx", UUID]
+
+
+def test_an_ordinary_call_names_nobody() -> None:
+    for path, query in [
+        ("/crm/objects/2026-09/contacts", "limit=10&after=20&properties=email,phone"),
+        ("/crm/v3/objects/contacts/4711", "associations=deals"),
+        ("/crm/v3/owners", "archived=false"),
+    ]:
+        assert not touched("GET", path, query).hides
+        assert not names_somebody(query)
+        assert identifying("GET", path, query) == []
+
+
+parts = st.one_of(
+    st.sampled_from([*sorted(WORDS), "v3", "2026-09", "4711", UUID, "2-51", "p_car"]),
+    st.text("abz019@.-_{}/ä v%", max_size=12),
+)
+
+
+@given(
+    methods,
+    st.lists(parts, max_size=9),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["idProperty", "IDPROPERTY", "limit", "email", "Q", "property.x"]),
+            st.text("abz019@.-_&=+%ä ", max_size=9),
+        ),
+        max_size=3,
+    ),
+)
+def test_whatever_is_not_known_to_be_safe_is_hidden_and_nothing_else_is(
+    method: str, segments: list[str], query: list[tuple[str, str]]
+) -> None:
+    path = "/" + "/".join(quote(one, safe="@{}") for one in segments)
+    asked = urlencode(query)
+    call, hidden = touched(method, path, asked), identifying(method, path, asked)
+    known = call.operation_class is not OperationClass.UNCLASSIFIED
+    for one in call.template.split("/")[1:]:
+        assert one in WORDS or SAFE.fullmatch(one)
+    by_property = any(name.lower() == "idproperty" for name, _ in query)
+    if by_property or not known:
+        assert not any(
+            re.fullmatch(r"\d{3,}|[0-9a-f-]{36}", one) for one in call.template.split("/")
+        )
+    for value in hidden:
+        assert value in unquote(path) or value in [given for _, given in query]
+    named = [value for name, value in query if name in ("email", "Q", "property.x") and value]
+    if not secret_in_url(path, ""):
+        assert hidden[len(hidden) - len(named) :] == named
+        assert bool(hidden) == (call.hides or bool(named))
