@@ -99,10 +99,8 @@ def last_records(folder: Path, *, sealed: bool) -> Iterator[Mapping[str, Any]]:
     """Yield the last record of every slot, of what is sealed too if asked, if it can be read."""
     written, packed = newest_segments(folder), newest_sealed(folder) if sealed else {}
     for slot, number in packed.items():
-        if number > written.get(slot, 0):
-            yield _record(
-                _sealed_end(evidence.evidence_file(folder.parent, _name(slot, number)))[1]
-            )
+        path = evidence.evidence_file(folder.parent, _name(slot, number))
+        yield _record(_sealed_end(path)[1])
     for slot, number in written.items():
         try:
             descriptor = os.open(_path(folder, slot, number), os.O_RDONLY | os.O_CLOEXEC)
