@@ -19,7 +19,16 @@ from typing import NoReturn
 import click
 
 from hsagency import __version__
-from hsagency.cli import audit, calls, connections, onboard, reporting, status, workshop
+from hsagency.cli import (
+    audit,
+    calls,
+    completeness,
+    connections,
+    onboard,
+    reporting,
+    status,
+    workshop,
+)
 from hsagency.cli.common import program
 from hsagency.cli.tables import plain
 from hsagency.errors import (
@@ -61,6 +70,7 @@ for command in (
     *reporting.COMMANDS,
     *status.COMMANDS,
     *audit.COMMANDS,
+    *completeness.COMMANDS,
 ):
     cli.add_command(command)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +17,6 @@ from hsagency.portals import ClientSlug
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
-    from hsagency.audit.standalone.verdict import Verdict
 
 
 @click.group()
@@ -140,7 +140,7 @@ def import_(common: Shared, *, file: Path, as_json: bool) -> None:
 @click.option(
     "--head", type=click.File("rb"), help="A HEAD.json that was kept, to compare SLUG's log with."
 )
-@click.option("--require-complete", is_flag=True, help="Exit with 4 also where records are lost.")
+@click.option("--require-complete", is_flag=True, help="Exit with 4 for anything but complete.")
 @as_json
 @shared
 def verify(
@@ -157,8 +157,12 @@ def verify(
     Say whether the log of one client, or of all, is as it was written.
 
     Integrity is one of intact, altered, missing, truncated, gap; the first place where it shows
-    is named. What is known to be lost is told apart. Needs neither a secret nor a network. With
-    days, segments that were closed before or opened after are left out.
+    is named. Needs neither a secret nor a network. With days, segments that were closed before
+    or opened after are left out.
+
+    Completeness is told apart: incomplete where records are known to be lost, complete where all
+    days with calls are by HubSpot's own count (see hsagency audit completeness), else not
+    comparable. For that, days are the portal's. --require-complete says of which days and why.
 
     Exit code 4 if a log is not intact, 3 if there is none, 1 if one could not be read.
 
@@ -168,7 +172,7 @@ def verify(
       hsagency audit verify acme-corp --from 2026-10-01 --to 2026-10-31 --json
       hsagency audit verify acme-corp --head HEAD.json
     """
-    from hsagency.audit.standalone.verify import described
+    from hsagency.cli.comparing import join
 
     if head is not None and slug is None:
         raise UsageError(
@@ -177,36 +181,31 @@ def verify(
         )
     since, until = parse_day(first) if first else None, parse_day(last) if last else None
     kept = head.read() if head else None
-    verdicts, unread = [], {}
+    after = until + timedelta(days=1) if until and until < date.max else None
+    found, unread = [], {}
     with common.agency() as agency:
         for one in [slug] if slug else agency.audit.slugs():
             try:
-                verdicts.append(agency.audit.verify(one, head=kept, first=since, last=until))
+                verdict = agency.audit.verify(one, head=kept, first=since, last=until)
+                if not verdict.empty:
+                    found.append(join(agency, verdict, since=since, until=after))
             except AuditError as error:  # one log that cannot be read does not hide the others
                 unread[one] = error.message
-    shown = [one for one in verdicts if not one.empty]
     if as_json:
         errors = [{"clientSlug": one, "error": message} for one, message in unread.items()]
-        emit({"clients": [one.report() for one in shown], "errors": errors})
+        emit({"clients": [one.report() for one in found], "errors": errors})
     else:
-        for verdict in shown:
-            click.echo("\n".join(described(verdict)))
+        for joined in found:
+            click.echo("\n".join(joined.lines(every_day=require_complete)))
     for one, message in unread.items():
         common.say(f"{one}: {message}")
-    if any(one.completeness == "not comparable" for one in shown):
-        common.say("Not comparable: nothing is known to be lost; HubSpot's count is not asked yet.")
-    if not shown and not unread:
+    if not found and not unread:
         common.say("There is no audit log yet.")
-    click.get_current_context().exit(_code(shown, unread, require_complete=require_complete))
-
-
-def _code(verdicts: list[Verdict], unread: dict[str, str], *, require_complete: bool) -> int:
-    wanted = ("not comparable",) if require_complete else ("not comparable", "incomplete")
-    if any(one.integrity != "intact" or one.completeness not in wanted for one in verdicts):
-        return 4
-    if unread:
-        return 1
-    return 0 if verdicts else 3
+    if any(one.fails(require_complete=require_complete) for one in found):
+        code = 4
+    else:
+        code = 1 if unread else 0 if found else 3
+    click.get_current_context().exit(code)
 
 
 @audit.command(short_help="Write one client's evidence pack.")

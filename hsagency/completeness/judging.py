@@ -141,10 +141,11 @@ _SILENT: Final = (
 
 def _lacks(row: Row) -> str:
     lacking, before = row["lacking"], row.get("lacking_before_first")
+    least = "" if row["ours_least"] == row["ours_most"] else "at least "
     if not before:
-        return f"{_calls(lacking)} more"
+        return f"{least}{_calls(lacking)} more"
     when = "all of them" if before == lacking else f"{before:,} of them"
-    return f"{_calls(lacking)} more, {when} before its first answer"
+    return f"{least}{_calls(lacking)} more, {when} before its first answer"
 
 
 def _calls(count: int) -> str:

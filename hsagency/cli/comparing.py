@@ -1,0 +1,103 @@
+"""A log's own verdict joined with HubSpot's count of its calls, as commands show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hsagency.cli.common import records
+from hsagency.errors import HsAgencyError
+from hsagency.portals import AGENCY
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import polars as pl
+
+    from hsagency.agency import Agency
+    from hsagency.audit.standalone.verdict import Verdict
+
+_SHOWN: Final = 10  # days; more are a table's matter
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What verifying a log found, and what HubSpot's counts add to it."""
+
+    log: Verdict
+    days: pl.DataFrame | None = None
+    obstacle: str = ""
+
+    @property
+    def completeness(self) -> str:
+        """Whether all is there: what is known to be lost comes before what HubSpot counted."""
+        from hsagency.completeness import verdict
+
+        if self.days is None or self.days.is_empty():
+            return self.log.completeness
+        return verdict(self.days)
+
+    def fails(self, *, require_complete: bool) -> bool:
+        """Say whether a check of this log has to fail."""
+        if self.log.integrity != "intact":
+            return True
+        # its calls are counted, and compared, with those of the portals they went to
+        wanted = ("complete", "not comparable") if self.log.slug == AGENCY else ("complete",)
+        return require_complete and self.completeness not in wanted
+
+    def report(self) -> dict[str, Any]:
+        """Return all of it as JSON shows it."""
+        days = [] if self.days is None else records(self.days)
+        said = {"completeness": self.completeness, "days": days}
+        return {**self.log.report(), **said, "notCompared": self.obstacle or None}
+
+    def lines(self, *, every_day: bool) -> Iterator[str]:
+        """Yield it for a person; with `every_day`, say of each day that is not complete why."""
+        from hsagency.audit.standalone.verify import described
+        from hsagency.completeness import COMPLETE, by_day
+
+        _, *rest = described(self.log)
+        yield f"{self.log.slug}: {self.log.integrity}; completeness: {self.completeness}"
+        yield from rest
+        if self.days is None or self.days.is_empty():
+            yield f"  HubSpot   {self.obstacle or 'nothing to compare: no calls of these days'}"
+            return
+        words = by_day(self.days)
+        counts = [(word, sum(one == word for one in words.values())) for word in _WORDS]
+        yield "  HubSpot   " + ", ".join(_days(count, word) for word, count in counts if count)
+        if every_day:
+            yield from _reasons(self.days, [day for day, one in words.items() if one != COMPLETE])
+
+
+_WORDS: Final = ("complete", "incomplete", "not comparable")
+
+
+def _days(count: int, word: str) -> str:
+    return f"{count} day{'' if count == 1 else 's'} {word}"
+
+
+def _reasons(days: pl.DataFrame, wanted: list[date]) -> Iterator[str]:
+    for day in wanted[:_SHOWN]:
+        for row in days.filter(days["day"] == day).iter_rows(named=True):
+            yield f"  {day}, by {row['source']}: {row['verdict']}. {row['reason']}"
+    if len(wanted) > _SHOWN:
+        more = ", ".join(str(day) for day in wanted[_SHOWN:])
+        yield f"  and not complete either: {more}"
+
+
+def join(agency: Agency, log: Verdict, *, since: date | None, until: date | None) -> Joined:
+    """
+    Join a verdict with HubSpot's counts of the same days, `until` not included.
+
+    What stands in the way of comparing never hides the verdict.
+    """
+    if log.slug == AGENCY:
+        return Joined(log, obstacle="its calls are compared with those of the client they were for")
+    if log.completeness == "incomplete":
+        return Joined(log, obstacle="not compared: what is lost shows without it")
+    try:
+        found = agency.compare(log.slug, since=since, until=until, verdict=log)
+    except HsAgencyError as error:
+        return Joined(log, obstacle=f"not compared: {error.message}")
+    return Joined(log, found.days)
