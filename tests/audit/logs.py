@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hsagency.audit import chain
+from hsagency.audit.evidence import archive, drop_journal
 from hsagency.audit.register import Signer, key_id
 from hsagency.audit.verifying import Log
 from hsagency.audit.writer import AuditWriter
@@ -130,3 +131,10 @@ def _put(path: Path, content: bytes | None) -> None:
         path.unlink(missing_ok=True)
     else:
         path.write_bytes(content)
+
+
+def sealed(desk: Desk, *names: str, slug: str = SLUG) -> None:
+    """Move closed segments from the journal to the evidence."""
+    for name in names:
+        archive(desk.audit / slug, name)
+        drop_journal(desk.audit / slug, name)
