@@ -12,18 +12,23 @@ from pathlib import Path
 
 import polars as pl
 
-from hsagency.audit import lake
+from hsagency.audit import erasing, finding, lake
 from hsagency.audit.destinations import Destination, Record
 from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
+from hsagency.audit.identifiers import Identifiers
+from hsagency.audit.merging import Plan
 from hsagency.audit.pack import Pack, export
 from hsagency.audit.record import Event, timestamp
+from hsagency.audit.sources import open_source
+from hsagency.audit.staging import Confirm, finish, merge
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
 from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, UnknownClient, UsageError
 from hsagency.periods import Period, parse_day
-from hsagency.portals import AGENCY, redact
+from hsagency.portals import AGENCY, ClientSlug, redact
+from hsagency.progress import Progress, silent
 from hsagency.settings import Workspace
 
 When = str | date | datetime | None
@@ -37,11 +42,18 @@ class AuditLog:
     """
 
     def __init__(
-        self, workspace: Workspace, writer: AuditWriter, *, connected: Callable[[str], object]
+        self,
+        workspace: Workspace,
+        writer: AuditWriter,
+        *,
+        connected: Callable[[str], object],
+        identifiers: Identifiers,
     ) -> None:
         self.workspace = workspace
         self._writer, self._connected = writer, connected
+        self._identifiers = identifiers
         self._forwarders: list[Forwarder] = []
+        self._merging = workspace.state / "merging.lock"
 
     def recorded(self) -> list[str]:
         """Return every client that has an audit log, onboarded or not, sorted."""
@@ -57,7 +69,10 @@ class AuditLog:
         for a slug that is neither connected nor recorded.
         """
         begin, end = _moment(since), _moment(until)
-        reading = lake.read(self.workspace.audit, self._logs(slug), since=begin, until=end)
+        slugs = [*self._logs(slug)]
+        for one in slugs:
+            finish(self.workspace.audit / one, lock=self._merging)
+        reading = lake.read(self.workspace.audit, slugs, since=begin, until=end)
         self._note_reading(slug, begin, end)
         return reading
 
@@ -72,6 +87,31 @@ class AuditLog:
     ) -> pl.DataFrame:
         """Return what happened to connections and the log (columns: `audit.lake.ACTIVITY`)."""
         return self.read(slug, since=since, until=until).activity
+
+    def find(self, slug: str, identifier: str, *, progress: Progress = silent) -> finding.Found:
+        """
+        Return the calls that name somebody, by e-mail address, record id or the like.
+
+        For data-subject requests; see `audit.finding` for what can be found. The reading is
+        recorded, and what was looked for is not.
+        """
+        return finding.find(
+            self.read(slug),
+            self.workspace.audit / slug,
+            identifier,
+            key=self._identifiers.key(slug),
+            keys=self._identifiers.keys(slug),
+            progress=progress,
+        )
+
+    def erasure(self, slug: str) -> erasing.Erasure:
+        """Return which key of a client's hashed identifiers `erase` would destroy."""
+        self._refuse_unknown(slug)
+        return erasing.plan(self._identifiers, slug)
+
+    def erase(self, erasure: erasing.Erasure, *, digest: str) -> None:
+        """Destroy it, if it is what was shown; the records stay, and name nobody any more."""
+        erasing.apply(self._identifiers, self._writer, erasure, digest=digest)
 
     def slugs(self) -> list[str]:
         """Return every client that has, or had, an audit log, and the agency itself; sorted."""
@@ -109,6 +149,40 @@ class AuditLog:
             period=period,
             announce=announce,
         )
+
+    def merge(
+        self,
+        source: str | Path,
+        *,
+        client: str | None = None,
+        key: str | Iterable[str] = (),
+        confirm: Confirm | None = None,
+        progress: Progress = silent,
+    ) -> Plan:
+        """
+        Merge another machine's log of a client, and return what that added (`audit.merging`).
+
+        `source` is an evidence pack, or a workspace of which `client` names the log. `key` is
+        the id, or fingerprint, of the key that signed it, read on the other machine; without
+        it `confirm` is asked. Raises `EvidenceRefused` and `UnknownClient`.
+        """
+        with open_source(Path(source), client=client) as found:
+            connection = self.workspace.index.read().connections.get(ClientSlug(found.slug))
+            if connection is None and found.slug not in self.slugs():
+                raise UnknownClient(
+                    f"{found.slug} is neither connected nor on record here. Nothing was merged.",
+                    hint=f"Connect it first: hsagency onboard --client {found.slug} --portal ID",
+                )
+            return merge(
+                log_of(self.workspace, found.slug),
+                found,
+                writer=self._writer,
+                lock=self._merging,
+                portal=None if connection is None else int(connection.portal_id),
+                keys=[key] if isinstance(key, str) else [*key],
+                confirm=confirm,
+                progress=progress,
+            )
 
     def forward(
         self,

@@ -17,18 +17,19 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from hsagency.audit.evidence import evidence_file, open_segment, segments
+from hsagency.audit.gathered import Gathered
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import REGISTER
-from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL
+from hsagency.audit.standalone.verdict import JOURNAL, Verdict
 from hsagency.audit.standalone.verify import MANIFEST, read_manifest
-from hsagency.errors import EvidenceRefused, UsageError
-from hsagency.portals import AGENCY, BadSlug, parse_slug
+from hsagency.errors import BadSlug, EvidenceRefused, UsageError
+from hsagency.portals import AGENCY, parse_slug
 
 KEYS: Final = "keys.json"
 
@@ -46,7 +47,8 @@ class Source:
     One client's evidence as it came.
 
     `first` and `last` are the days that a pack covers, `files` what its manifest lists, and
-    `digest` is the SHA-256 of a zip file; a folder has none of them.
+    `digest` is the SHA-256 of a zip file; a folder has none of them. `complete` adds to a
+    verdict what the verifier's rules do not know.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Source:
     last: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    complete: Callable[[Verdict], None] = lambda _: None
 
 
 @contextlib.contextmanager
@@ -77,7 +80,7 @@ def open_source(path: Path, *, client: str | None, room: int | None = None) -> I
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, RecursionError):
             raise
-        _refuse(path, f"is not a pack that can be unpacked ({error})")
+        refuse(path, f"is not a pack that can be unpacked ({error})")
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}). Nothing was merged.", hint=_NEITHER
@@ -85,7 +88,7 @@ def open_source(path: Path, *, client: str | None, room: int | None = None) -> I
 
 
 def _pack(
-    path: Path, file: BinaryIO, pack: zipfile.ZipFile, client: str | None, room: int
+    path: Path, file: BufferedReader, pack: zipfile.ZipFile, client: str | None, room: int
 ) -> Source:
     names = _checked(path, pack.infolist(), room)
 
@@ -102,24 +105,24 @@ def _pack(
 def _checked(path: Path, members: list[zipfile.ZipInfo], room: int) -> set[str]:
     """Return the names in a zip; raises if one of them is not what a pack has."""
     if len(members) > _FILES:
-        _refuse(path, f"holds {len(members)} files, more than any pack")
+        refuse(path, f"holds {len(members)} files, more than any pack")
     seen: set[str] = set()
     for one in members:
         name = one.orig_filename
         if not _SAFE.fullmatch(name) or name != one.filename:
-            _refuse(path, f"holds a file whose name leads elsewhere: {name[:80]!r}")
+            refuse(path, f"holds a file whose name leads elsewhere: {name[:80]!r}")
         if name.casefold() in seen:
-            _refuse(path, f"holds two files of the same name: {name!r}")
+            refuse(path, f"holds two files of the same name: {name!r}")
         if stat.S_ISLNK(one.external_attr >> 16):
-            _refuse(path, f"holds a link instead of a file: {name!r}")
+            refuse(path, f"holds a link instead of a file: {name!r}")
         if one.flag_bits & 1 or one.compress_type not in _METHODS:
-            _refuse(path, f"holds a file that is encrypted or packed in another way: {name!r}")
+            refuse(path, f"holds a file that is encrypted or packed in another way: {name!r}")
         if one.file_size > (_SEGMENT if JOURNAL.match(name) else _SMALL):
-            _refuse(path, f"holds a file that is too large: {name!r}, {one.file_size} bytes")
+            refuse(path, f"holds a file that is too large: {name!r}, {one.file_size} bytes")
         seen.add(name.casefold())
     whole = sum(one.file_size for one in members)
     if whole > room:
-        _refuse(path, f"would need {whole} bytes, and the disk has room for {room}")
+        refuse(path, f"would need {whole} bytes, and the disk has room for {room}")
     return {one.filename for one in members}
 
 
@@ -149,7 +152,7 @@ def _slug(path: Path, text: str, client: str | None) -> str:
     try:
         slug = AGENCY if text == AGENCY else parse_slug(text)
     except BadSlug:
-        _refuse(path, f"names a client that cannot be one: {text[:80]!r}")
+        refuse(path, f"names a client that cannot be one: {text[:80]!r}")
     if slug == AGENCY:
         raise UsageError(
             f"{path} is an agency's own log, not a client's. Nothing was merged.",
@@ -202,43 +205,14 @@ def _log(folder: Path, client: str | None) -> Source:
     _refuse_links(folder, [folder, *(folder / one for one in ("journal", "evidence", "heads"))])
     keys = folder.parent / KEYS
     _refuse_links(folder, [], keys)
+    gathered = Gathered(folder)
     return Source(
         path=folder,
         slug=_slug(folder, folder.name, client),
-        evidence=in_log(folder),
+        evidence=gathered.evidence,
+        complete=gathered.complete,
         keys=keys.read_bytes() if keys.is_file() else b"",
     )
-
-
-def in_log(*folders: Path) -> Evidence:
-    """
-    Return the log that lies in a folder, sealed or not, under the names of its journal.
-
-    Of several folders, the first that has a file counts: what is on its way from one to the
-    next is seen once.
-    """
-    names: set[str] = set()
-    for folder in folders:
-        names |= {f"journal/{name}.jsonl" for name in segments(folder)}
-        others = [folder / REGISTER, *_inside(folder / "heads"), *_inside(folder / "journal")]
-        names |= {one.relative_to(folder).as_posix() for one in others if one.is_file()}
-
-    def member(name: str) -> Any:
-        for folder in folders:
-            with contextlib.suppress(FileNotFoundError):
-                return open_segment(_path(folder, name))
-        raise FileNotFoundError(name)
-
-    return Evidence(sorted(names), member)
-
-
-def _path(folder: Path, name: str) -> Path:
-    """Return the file of a name; of a segment, the sealed one where there is no other."""
-    path = folder / name
-    found = JOURNAL.match(name)
-    if found is None or found[1] or path.exists():
-        return path
-    return evidence_file(folder, path.stem)
 
 
 def _unpacked(folder: Path) -> Evidence:
@@ -256,7 +230,7 @@ def _refuse_links(path: Path, folders: Iterable[Path], *more: Path) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            _refuse(path, f"holds a link, or what is no file: {one.name!r}")
+            refuse(path, f"holds a link, or what is no file: {one.name!r}")
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -266,14 +240,9 @@ def _inside(folder: Path) -> list[Path]:
         return []
 
 
-def taken(name: str) -> bool:
-    """Say whether a file is one that a log consists of."""
-    found = JOURNAL.match(name)
-    return name == REGISTER or bool(CHECKPOINT.match(name)) or bool(found and not found[1])
-
-
-def _refuse(path: Path, why: str) -> NoReturn:
+def refuse(path: Path, why: str, hint: str = "") -> NoReturn:
+    """Raise `EvidenceRefused`, with the sentence that says why."""
     raise EvidenceRefused(
         f"{path} {why}. Nothing was merged.",
-        hint="Have the evidence exported again on the machine it comes from.",
+        hint=hint or "Have the evidence exported again on the machine it comes from.",
     )
