@@ -137,7 +137,8 @@ class _AsFarAsPossible:
 
 def _damage(error: DamagedEvidence, segment: Segment) -> Finding:
     verdict, file = TRUNCATED if error.cut else ALTERED, f"evidence/{error.path.name}"
-    return Finding(verdict, file, segment.records + 1, segment.size, f"{error.cause} (zstd)")
+    cause = error.cause.replace("it ", "the compressed file ", 1)
+    return Finding(verdict, file, segment.records + 1, segment.size, cause)
 
 
 def _difference(written: BinaryIO, packed: BufferedReader) -> tuple[int, int] | None:
