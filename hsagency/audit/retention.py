@@ -1,0 +1,318 @@
+"""
+Retention: removing what a client's audit log need not, or must not, hold any longer.
+
+(1) Whole segments go, and only those that are closed, sealed, as they were written, and
+    whose last record, but for the one that closes them, is older than `[retention]` says.
+(2) Nothing is removed but what was shown: `retain` takes a plan, makes it anew, and refuses
+    if the two are not the same.
+(3) In an order that a crash at any point leaves explained: a signed line of the register, in
+    both copies, says of each segment that it was removed; a record says who did it and why;
+    then its rows go from the lake; then its file goes. Done again, it is completed.
+
+A segment that is not there, and of which no such line tells, is missing: the verifier does not
+take this program's word for it, but a signature. So without the key nothing is removed.
+
+Not promised: that nobody kept a copy. Backups, packs and what was forwarded are elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from calendar import monthrange
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from hsagency.audit.evidence import evidence_file, journal_file, open_segment, segments
+from hsagency.audit.record import Event, timestamp
+from hsagency.audit.register import Head, Kind, check_signature, parse_line, read_keys, read_lines
+from hsagency.audit.register import Signed as Signature
+from hsagency.audit.standalone.evidence import Finding
+from hsagency.audit.standalone.heads import REGISTER
+from hsagency.audit.standalone.segments import Segment, time_of
+from hsagency.audit.standalone.verdict import Verdict
+from hsagency.audit.verifying import Log, is_live, verify
+from hsagency.audit.writer import AuditWriter
+from hsagency.durable import locked, sync_dir
+from hsagency.errors import AuditError, Conflict
+
+Seal = Callable[[str], object]
+Forget = Callable[[str, Collection[str]], object]
+
+_CLOSING: Final = f'"event":"{Event.AUDIT_CLOSED}"'.encode()
+_NOTHING: Final = "Nothing was removed."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A segment to be removed: its calls, the times of its first and last record, its end."""
+
+    calls: int
+    first: str
+    last: str
+    head: Head
+    begun: bool  # the register says already that it was removed
+
+    @property
+    def segment(self) -> str:
+        """Its name."""
+        return self.head.segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """
+    What is to be removed of one client's log.
+
+    `months` is for how long it is kept, `before` the day before which the last record of a
+    segment must lie; without either nothing is old. `kept` says what is old and stays, and why.
+    """
+
+    slug: str
+    months: int | None
+    before: date | None
+    due: tuple[Due, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def calls(self) -> int:
+        """How many calls would be removed."""
+        return sum(one.calls for one in self.due)
+
+    @property
+    def days(self) -> tuple[str, str] | None:
+        """First and last day of what would be removed, UTC; nothing if that is nothing."""
+        if not self.due:
+            return None
+        return min(one.first for one in self.due)[:10], max(one.last for one in self.due)[:10]
+
+    @property
+    def digest(self) -> str:
+        """What names this plan: another one as soon as another segment would be removed."""
+        said = [self.slug, *("{} {} {} {}".format(*one.head) for one in self.due)]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """Return in one line what would be removed."""
+        if self.days is None:
+            return "nothing"
+        first, last = self.days
+        of = first if first == last else f"{first} to {last}"
+        return f"{counted(len(self.due), 'segment')} with {counted(self.calls, 'call')} of {of}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: 1 call, 2,000 calls."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def months_before(day: date, months: int) -> date:
+    """
+    Return the same day so many months earlier, or the last of that month.
+
+    >>> months_before(date(2026, 3, 31), 13)
+    datetime.date(2025, 2, 28)
+    """
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    if year < 1:
+        return date.min
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def plan(log: Log, *, months: int | None, now: datetime) -> Retention:
+    """
+    Return what is to be removed of a log; changes nothing.
+
+    Raises `AuditError` if the log cannot be read.
+    """
+    before = None if months is None else months_before(now.astimezone(UTC).date(), months)
+    begun = _begun(log)
+    kept: list[str] = []
+    due: list[Due] = []
+    if before is not None or begun:
+        # What was opened later is not old; but what is half removed is looked at in any case.
+        last = None if begun or before is None else before - timedelta(days=1)
+        verdict = verify(log, last=last)
+        old = before.isoformat() if before else ""
+        for segment in verdict.segments:
+            until = _until(segment, log, old)
+            wrong = next((one for one in verdict.findings if segment.name in one.file), None)
+            young = until[:10] >= old or not (until or wrong)
+            if young and segment.name not in begun:
+                continue
+            why = _reason_to_keep(segment, log, verdict, wrong)
+            if why:  # also of one so damaged that nobody can tell of when it is
+                kept.append(f"{segment.name} {why}")
+            else:
+                due.append(_due(segment, until, begun=segment.name in begun))
+    return Retention(slug=log.slug, months=months, before=before, due=tuple(due), kept=tuple(kept))
+
+
+def _begun(log: Log) -> set[str]:
+    """Return the segments that are still there though a signed line says they were removed."""
+    marker = b'"kind":"retired"'
+    lines = [one for one in read_lines(log.folder / REGISTER)[0] if marker in one]
+    if not lines:
+        return set()
+    keys = read_keys(log.folder.parent / "keys.json")
+    said = {parse_line(one).head.segment for one in lines if _is_signed(one, keys)}
+    return said & {*segments(log.folder)}
+
+
+def _is_signed(line: bytes, keys: dict[str, bytes]) -> bool:
+    try:
+        return check_signature(line, keys) is Signature.GOOD
+    except ValueError:
+        return False
+
+
+def _until(segment: Segment, log: Log, day: str) -> str:
+    """
+    Return until when a segment was written, its end apart; it may be closed long after.
+
+    Of one that was begun on a day or later, that says enough: a clock may have gone back.
+    """
+    if not segment.first or segment.closed is None or segment.first[:10] >= day:
+        return max(segment.first, segment.last)
+    last = b""
+    with open_segment(journal_file(log.folder, segment.name)) as file:
+        for line in file:
+            last = last if _CLOSING in line else line
+    return max(segment.first, time_of(last))
+
+
+def _reason_to_keep(segment: Segment, log: Log, verdict: Verdict, wrong: Finding | None) -> str:
+    """Return why a segment stays that is old enough, or nothing."""
+    if wrong is not None:
+        return f"is not as it was written ({wrong.verdict}), and stays as the proof of that"
+    if any(one.file.startswith("heads") for one in verdict.findings):
+        return "stays, since the register is not as it was written: hsagency audit verify"
+    path = journal_file(log.folder, segment.name)
+    if segment.closed is None:
+        return "is not closed; hsagency audit repair closes what a program left open"
+    if path.exists() and is_live(path):
+        return "is held by a program that is running"
+    return ""
+
+
+def _due(segment: Segment, until: str, *, begun: bool) -> Due:
+    return Due(
+        calls=segment.calls,
+        first=segment.first,
+        last=until,
+        head=Head(segment.name, segment.records, segment.size, segment.head),
+        begun=begun,
+    )
+
+
+def retain(
+    shown: Retention,
+    log: Log,
+    *,
+    writer: AuditWriter,
+    lock: Path,
+    seal: Seal,
+    forget: Forget,
+) -> Retention:
+    """
+    Remove what a plan shows; returns what was removed.
+
+    `seal` seals a client's log, and `forget` takes segments of it out of the lake. Raises
+    `Conflict` if the plan is another by now, and `AuditError` if it cannot be done: then what
+    is not removed is as it was, and doing it again completes it.
+    """
+    try:
+        with locked(lock):
+            now = plan(log, months=shown.months, now=writer.now())
+            if now.digest != shown.digest:
+                raise Conflict(
+                    f"What is to be removed of {log.slug} is not what was shown: it is {now} now. "
+                    + _NOTHING,
+                    hint=f"Look at it again: hsagency audit retain {log.slug}",
+                )
+            if now.due:
+                _remove(now, log, writer=writer, seal=seal, forget=forget)
+            return now
+    except OSError as error:
+        raise AuditError(
+            f"The records of {log.slug} could not all be removed ({error.strerror}).",
+            hint="See to that, then run it again: it goes on where it stopped.",
+        ) from error
+
+
+def _remove(now: Retention, log: Log, *, writer: AuditWriter, seal: Seal, forget: Forget) -> None:
+    names = [one.segment for one in now.due]
+    if any(journal_file(log.folder, one).exists() for one in names):
+        seal(log.slug)
+    _refuse_unsealed(log, names)
+    _register(now, log, writer)
+    writer.append(log.slug, _record(now))
+    forget(log.slug, names)
+    for path in _files(log, names):
+        path.unlink(missing_ok=True)
+    for folder in (log.folder / "evidence", log.folder / "journal"):
+        if folder.is_dir():
+            sync_dir(folder)
+
+
+def _refuse_unsealed(log: Log, names: list[str]) -> None:
+    for one in names:
+        if journal_file(log.folder, one).exists() or not evidence_file(log.folder, one).exists():
+            raise AuditError(
+                f"Segment {one} of {log.slug} is not sealed. {_NOTHING}",
+                hint=f"See what keeps it: hsagency audit seal {log.slug}",
+            )
+
+
+def _register(now: Retention, log: Log, writer: AuditWriter) -> None:
+    """Say in both copies of the register, signed, that segments are removed."""
+    registrar = writer.registrar(log.slug)
+    if not registrar.signs():
+        raise AuditError(
+            f"The credential store gives no key to sign with, and without a signed word what is "
+            f"removed would be missing. {_NOTHING}",
+            hint="Open the store (see hsagency status), then try again.",
+        )
+    for one in now.due:
+        if not one.begun:
+            registrar.add(one.head, kind=Kind.RETIRED, ts=timestamp(writer.now()))
+    try:
+        registrar.catch_up()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not a copy of the register"
+        raise AuditError(
+            f"The second copy of the register, {registrar.copy}, cannot be written ({why}). "
+            f"{_NOTHING}",
+            hint="See to that folder, [audit] copy in hsagency.toml, then run it again.",
+        ) from error
+
+
+def _record(now: Retention) -> dict[str, object]:
+    kept = f"kept for {counted(now.months, 'month')}" if now.months else "what was begun before"
+    message = f"Removed under retention ({kept}): {now}, {', '.join(_ranges(now.due))}."
+    first, last = min(one.first for one in now.due), max(one.last for one in now.due)
+    return {
+        "event": Event.AUDIT_RETIRED,
+        "message": message,
+        "records": sum(one.head.records for one in now.due),
+        "rangeFrom": first,
+        "rangeUntil": last,
+    }
+
+
+def _ranges(due: Collection[Due]) -> Iterator[str]:
+    """Yield the names of segments, those that follow one another in one."""
+    numbered = enumerate(sorted(one.segment for one in due))
+    for _, group in groupby(numbered, key=lambda one: (one[1][:3], int(one[1][4:]) - one[0])):
+        names = [name for _, name in group]
+        yield names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def _files(log: Log, names: list[str]) -> Iterator[Path]:
+    """Yield every file of some segments: the evidence, and what was torn off and set aside."""
+    for name in names:
+        yield from sorted((log.folder / "journal").glob(f"{name}.jsonl.torn-at-*"))
+        yield evidence_file(log.folder, name)
