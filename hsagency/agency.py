@@ -20,6 +20,7 @@ from typing import Final, Self
 import polars as pl
 
 from hsagency import __version__
+from hsagency.audit.identifiers import Identifiers
 from hsagency.audit.log import AuditLog, When
 from hsagency.audit.record import Author, Event
 from hsagency.audit.signing import SigningKey
@@ -75,7 +76,18 @@ class Agency:
         self.writer = AuditWriter(
             workspace.audit, author=_author(), signer=signing.signer, copy=workspace.heads
         )
-        self.audit = AuditLog(workspace, self.writer, connected=lambda slug: self.connection(slug))
+        identifiers = Identifiers(
+            store=lambda: self.store,
+            workspace=workspace.settings.workspace,
+            writer=self.writer,
+            lock=workspace.state / "identifiers.lock",
+        )
+        self.audit = AuditLog(
+            workspace,
+            self.writer,
+            connected=lambda slug: self.connection(slug),
+            identifiers=identifiers,
+        )
         self.router = Router(
             Parts(
                 workspace=workspace,
@@ -84,6 +96,7 @@ class Agency:
                 writer=self.writer,
                 halt=self.halt,
                 now=utc_now,
+                identify=identifiers.hashed,
             )
         )
 

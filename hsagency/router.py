@@ -48,7 +48,7 @@ from hsagency.portals import (
 from hsagency.routes import OperationClass
 from hsagency.secret import Secret
 from hsagency.settings import Workspace
-from hsagency.transport import Binding, is_label
+from hsagency.transport import Binding, Identify, is_label, no_hashes
 from hsagency.verifier import Identity, answerer, differences, facts_of, verify
 
 
@@ -62,6 +62,7 @@ class Parts:
     writer: AuditWriter
     halt: Halt
     now: Callable[[], datetime]
+    identify: Identify = no_hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Router:
             known = self._clients.get((bound, purpose))
             if known is None or known.is_closed:
                 known = opened.channel.client(
-                    binding=_binding(connection, purpose),
+                    binding=_binding(connection, purpose, self._parts.identify),
                     portal=connection.portal,
                     prove=lambda does: self._admit(connection, opened, does),
                 )
@@ -223,7 +224,8 @@ class Router:
 
     def _ask(self, connection: Connection, opened: _Opened, *, asked_for: bool = False) -> Identity:
         who = answerer(connection.api_base)
-        with opened.channel.client(binding=_binding(connection, "verification")) as sender:
+        binding = _binding(connection, "verification", self._parts.identify)
+        with opened.channel.client(binding=binding) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)
             except VerificationError as error:
@@ -361,7 +363,7 @@ def _bound(connection: Connection) -> _Bound:
     )
 
 
-def _binding(connection: Connection, purpose: str) -> Binding:
+def _binding(connection: Connection, purpose: str, identify: Identify) -> Binding:
     return Binding(
         client_slug=connection.client_slug,
         portal_id=connection.portal_id,
@@ -370,4 +372,5 @@ def _binding(connection: Connection, purpose: str) -> Binding:
         fingerprint=connection.fingerprint,
         generation=connection.generation,
         purpose=purpose,
+        identify=identify,
     )

@@ -143,7 +143,16 @@ def _asked_for(query: str) -> list[str]:
 
 def names_somebody(query: str) -> bool:
     """Say whether a query has a parameter whose value names somebody or something."""
-    return bool(query) and any(_is_identifying(name) for name in _names(query))
+    if not query:
+        return False
+    names = {name.lower() for name in _names(query)}
+    exact, prefixes = _query_names()
+    return not exact.isdisjoint(names) or any(name.startswith(prefixes) for name in names)
+
+
+def is_id(text: str) -> bool:
+    """Say whether a text is a number or a UUID, as records keep them."""
+    return _ID.fullmatch(text) is not None
 
 
 def _is_identifying(name: str) -> bool:

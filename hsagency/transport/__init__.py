@@ -13,9 +13,19 @@ only the copy that `Bearer` makes does, and it is dropped with its traceback.
 from __future__ import annotations
 
 from hsagency.transport.bearer import Bearer
-from hsagency.transport.binding import Binding, is_label
+from hsagency.transport.binding import Binding, Identify, is_label, no_hashes
 from hsagency.transport.guard import Guard, Prove
 from hsagency.transport.recorder import Recorder
 from hsagency.transport.wire import Wire
 
-__all__ = ["Bearer", "Binding", "Guard", "Prove", "Recorder", "Wire", "is_label"]
+__all__ = [
+    "Bearer",
+    "Binding",
+    "Guard",
+    "Identify",
+    "Prove",
+    "Recorder",
+    "Wire",
+    "is_label",
+    "no_hashes",
+]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
@@ -32,10 +32,19 @@ from hsagency.errors import (
     WorkspaceError,
 )
 from hsagency.portals import ClientSlug, ConnectionType, PortalId, looks_like_token
-from hsagency.routes import Touched, touched
+from hsagency.routes import Touched, identifying, names_somebody, touched
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """What may be sent: TRACE would answer with the credential, CONNECT would leave the record."""
+
+
+Identify = Callable[[str, Iterable[str]], str | None]
+"""Makes hashes, under a client's key, of values that no record may hold."""
+
+
+def no_hashes(slug: str, values: Iterable[str]) -> str | None:
+    """Leave such values out: for clients that have no credential store."""
+    del slug, values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +59,7 @@ class Binding:
     generation: int
     purpose: str
     candidate_slug: ClientSlug | None = None
+    identify: Identify = field(default=no_hashes, repr=False, compare=False)
 
     def describe(self, request: httpx.Request, call: Touched) -> dict[str, object]:
         """Return the fields that every record of a call starts with."""
@@ -63,12 +73,20 @@ class Binding:
             "operationClass": call.operation_class,
             "objectType": call.object_type,
             "objectId": call.object_id,
+            "identifiers": self._identifiers(request, call),
             "purpose": request.extensions.get("purpose", self.purpose),
             "credentialFingerprint": self.fingerprint,
             "credentialGeneration": self.generation,
             "candidateSlug": self.candidate_slug,
             "origin": Origin.WITNESSED,
         }
+
+    def _identifiers(self, request: httpx.Request, call: Touched) -> str | None:
+        query = request.url.query.decode("ascii")
+        if not (call.hides or names_somebody(query)):  # nearly always
+            return None
+        path = path_of(request.url)
+        return self.identify(self.client_slug, identifying(request.method, path, query))
 
 
 def reason_of(error: HsAgencyError) -> str:

@@ -84,7 +84,8 @@ class Guard(httpx.BaseTransport):
             fields["purpose"] = self._binding.purpose
         if _misdirected(request, self._binding.host):
             # Another host's address is not ours to write down.
-            fields |= {"path": "{elsewhere}", "objectType": None, "objectId": None}
+            fields |= {"path": "{elsewhere}", "identifiers": None}
+            fields |= {"objectType": None, "objectId": None}
         outcome = {"event": Event.REFUSED, "outcome": Outcome.REFUSED, "reason": reason_of(error)}
         self._writer.append(self._binding.client_slug, {**fields, **outcome})
 
