@@ -52,10 +52,21 @@ class _Named:
     cut: int  # details that list fewer ids than there were
 
 
+def parse(identifier: str) -> str:
+    """Return an identifier without spaces around it; raises `UsageError` if it is empty."""
+    wanted = identifier.strip()
+    if not wanted:
+        raise UsageError(
+            "No identifier was given. Nothing was read.",
+            hint="Give one on standard input: an e-mail address, a telephone number, an id.",
+        )
+    return wanted
+
+
 def find(
     reading: Reading,
     folder: Path,
-    identifier: str,
+    wanted: str,
     *,
     key: Key | None,
     keys: list[Listed],
@@ -64,15 +75,9 @@ def find(
     """
     Return the calls of one client that name an identifier (columns: `audit.lake.CALLS`).
 
-    `folder` is `audit/<slug>`; `key` is the client's, and `keys` all that it has or had.
-    Raises `UsageError` for an identifier that is empty.
+    `folder` is `audit/<slug>`; `wanted` is what `parse` returned; `key` is the client's, and
+    `keys` all that it has or had.
     """
-    wanted = identifier.strip()
-    if not wanted:
-        raise UsageError(
-            "No identifier was given. Nothing was read.",
-            hint="An e-mail address, a telephone number, a record's id: one, on standard input.",
-        )
     named = _in_answers(folder, wanted, progress) if is_id(wanted) else _Named(frozenset(), 0)
     fits = pl.col("call_id").is_in(list(named.call_ids))
     if key is not None:

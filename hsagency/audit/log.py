@@ -95,10 +95,11 @@ class AuditLog:
         For data-subject requests; see `audit.finding` for what can be found. The reading is
         recorded, and what was looked for is not.
         """
+        wanted = finding.parse(identifier)
         return finding.find(
             self.read(slug),
             self.workspace.audit / slug,
-            identifier,
+            wanted,
             key=self._identifiers.key(slug),
             keys=self._identifiers.keys(slug),
             progress=progress,
