@@ -58,10 +58,11 @@ class Tapped:
         return part
 
     def __enter__(self) -> Self:
+        self._file.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    def __exit__(self, *error: object) -> None:
+        self._file.__exit__(*error)
 
 
 class Watched:
