@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from hsagency.audit import erasing, finding, lake
+from hsagency.audit import erasing, finding, lake, sealing
 from hsagency.audit.destinations import Destination, Record
 from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
 from hsagency.audit.identifiers import Identifiers
-from hsagency.audit.merging import Plan
+from hsagency.audit.merging import Plan, fingerprint
 from hsagency.audit.pack import Pack, export
 from hsagency.audit.record import Event, timestamp
+from hsagency.audit.register import read_keys
+from hsagency.audit.repairing import Repair, repair
+from hsagency.audit.retention import Retention, retain
+from hsagency.audit.retention import plan as plan_retention
 from hsagency.audit.sources import open_source
 from hsagency.audit.staging import Confirm, finish, merge
 from hsagency.audit.standalone.verdict import Verdict
@@ -114,9 +119,41 @@ class AuditLog:
         """Destroy it, if it is what was shown; the records stay, and name nobody any more."""
         erasing.apply(self._identifiers, self._writer, erasure, digest=digest)
 
+    def retention(self, slug: str) -> Retention:
+        """Return what `[retention]` lets go of a client's log by now; nothing is removed."""
+        self._refuse_unknown(slug)
+        months = self.workspace.settings.retention.of(slug)
+        return plan_retention(log_of(self.workspace, slug), months=months, now=self._writer.now())
+
+    def retain(self, plan: Retention) -> Retention:
+        """
+        Remove what a plan shows for good, on record and under a signed word (`audit.retention`).
+
+        Raises `Conflict` if the plan is another by now, and `AuditError` if it cannot be done.
+        """
+        audit = self.workspace.audit
+        return retain(
+            plan,
+            log_of(self.workspace, plan.slug),
+            writer=self._writer,
+            lock=self.workspace.state / "retention.lock",
+            seal=partial(sealing.seal, audit),
+            forget=partial(sealing.forget, audit),
+        )
+
+    def repair(self, slug: str) -> Repair:
+        """Mend what can be mended of a client's log, and say what cannot (`audit.repairing`)."""
+        self._refuse_unknown(slug)
+        return repair(log_of(self.workspace, slug), writer=self._writer)
+
     def slugs(self) -> list[str]:
         """Return every client that has, or had, an audit log, and the agency itself; sorted."""
         return logs(self.workspace)
+
+    def keys(self) -> list[dict[str, str]]:
+        """Return the keys that this workspace signed with, by id and SHA-256; the last one does."""
+        found = read_keys(self.workspace.audit / "keys.json")
+        return [{"key": one, "fingerprint": fingerprint(found[one])} for one in found]
 
     def verify(
         self,

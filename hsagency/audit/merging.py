@@ -97,6 +97,11 @@ class Plan:
         return {**self.trusted, **{one.id: one.public for one in self.keys}}
 
     @property
+    def portals(self) -> tuple[int, ...]:
+        """The portals that the records name."""
+        return tuple(sorted({one for part in self.parts for one in part.portals}))
+
+    @property
     def records(self) -> int:
         """How many records would be added."""
         return sum(one.records for one in self.parts)

@@ -158,7 +158,8 @@ def verify(
 
     Integrity is one of intact, altered, missing, truncated, gap; the first place where it shows
     is named. Needs neither a secret nor a network. With days, segments that were closed before
-    or opened after are left out.
+    or opened after are left out. Logs that were merged from other machines are judged each for
+    itself. The key that signs here is shown, for those who merge this log elsewhere.
 
     Completeness is told apart: incomplete where records are known to be lost, complete where all
     days with calls are by HubSpot's own count (see hsagency audit completeness), else not
@@ -184,6 +185,7 @@ def verify(
     after = until + timedelta(days=1) if until and until < date.max else None
     found, unread = [], {}
     with common.agency() as agency:
+        keys = agency.audit.keys()
         for one in [slug] if slug else agency.audit.slugs():
             try:
                 verdict = agency.audit.verify(one, head=kept, first=since, last=until)
@@ -193,12 +195,15 @@ def verify(
                 unread[one] = error.message
     if as_json:
         errors = [{"clientSlug": one, "error": message} for one, message in unread.items()]
-        emit({"clients": [one.report() for one in found], "errors": errors})
+        emit({"keys": keys, "clients": [one.report() for one in found], "errors": errors})
     else:
         for joined in found:
             click.echo("\n".join(joined.lines(every_day=require_complete)))
     for one, message in unread.items():
         common.say(f"{one}: {message}")
+    if found and keys:
+        common.say(f"This workspace signs with the key {keys[-1]['key']}.")
+        common.say(f"  SHA-256 {keys[-1]['fingerprint']}")
     if not found and not unread:
         common.say("There is no audit log yet.")
     if any(one.fails(require_complete=require_complete) for one in found):

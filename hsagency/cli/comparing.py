@@ -40,7 +40,7 @@ class Joined:
 
     def fails(self, *, require_complete: bool) -> bool:
         """Say whether a check of this log has to fail."""
-        if self.log.integrity != "intact":
+        if any(one.integrity != "intact" for one in (self.log, *self.log.merged)):
             return True
         # its calls are counted, and compared, with those of the portals they went to
         wanted = ("complete", "not comparable") if self.log.slug == AGENCY else ("complete",)
