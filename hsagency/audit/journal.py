@@ -3,8 +3,9 @@ One client's journal as this process writes it: a segment, and then the next.
 
 (1) A segment begins with `audit.opened`, which names the one before it in its slot with its
     last hash, and ends with `audit.closed`: when it has passed its size, or at the first
-    record of another UTC day. One that a dead process left open is closed by the next to
-    take its slot. A short command goes on in the segment of the day.
+    record of another UTC day. One that a dead process left open is closed by the next that
+    begins to write for this client, whichever slot it takes. A short command goes on in the
+    segment of the day.
 (2) The register has a signed line for every segment opened and closed, and a checkpoint for
     every time that the journal was settled. Neither claims what a power cut could still take.
 (3) Order is by segment and number. A clock that goes back, a silence of more than a day, a
@@ -26,7 +27,7 @@ from hsagency.audit.record import Event, Origin, timestamp
 from hsagency.audit.register import Head, Kind
 from hsagency.audit.registrar import Registrar
 from hsagency.audit.segment import CURES, OWN, REOPEN, STRANGE, Segment, Sync
-from hsagency.audit.slots import Taken, last_records, open_segment
+from hsagency.audit.slots import Taken, last_records, left_open, open_segment
 from hsagency.errors import AuditError
 
 Now = Callable[[], datetime]
@@ -60,28 +61,33 @@ class Journal:
         self._last = ""  # time of the last record
         self._checkpointed: Head | None = None
         self._pending: list[str] = []  # warnings that are not records yet
+        self._untold: list[str] = []  # those that no person was told of yet
         self._told: set[str] = set()
         self._closed = False
 
     def append(self, fields: Mapping[str, object], *, durable: bool) -> None:
         """Write one record, stamped with time and author; wait for the disk if it must be."""
-        with self._lock:
-            at = timestamp(self._now())
-            segment = self._segment
-            if segment is None or self._is_over(segment, at):
-                segment = self._turned()
+        try:
+            with self._lock:
                 at = timestamp(self._now())
-            if at < self._last or self._pending:
-                self._write_before(segment, at)
-            number = segment.write(self._stamped(fields, at))
-            self._last = at
+                segment = self._segment
+                if segment is None or self._is_over(segment, at):
+                    segment = self._turned()
+                    at = timestamp(self._now())
+                if at < self._last or self._pending:
+                    self._write_before(segment, at)
+                number = segment.write(self._stamped(fields, at))
+                self._last = at
+        finally:
+            if self._untold:
+                self._tell_all()
         if durable:
             segment.flush(number)
 
     def warn(self, message: str) -> None:
         """Tell a person, once, and make it a record before the next one."""
-        if self._tell_once(message):
-            self._pending.append(message)
+        self._note(message)
+        self._tell_all()
 
     def write_warnings(self) -> None:
         """Make records of warnings now, rather than before the next record."""
@@ -99,9 +105,12 @@ class Journal:
         """Flush, and say in the checkpoint how far that is."""
         self.flush()
         with self._checkpoint_lock:
-            # Asked for here: a thread may have gone on to the next segment meanwhile.
-            if self._segment is not None:
-                self._checkpoint(self._segment.head)
+            # Asked for here: a thread may have gone on to the next segment meanwhile, or have let
+            # go of this one, whose slot and checkpoint are then another process's.
+            segment = self._segment
+            if segment is not None and segment.held:
+                self._checkpoint(segment.head)
+        self._tell_all()
 
     def close(self) -> None:
         """Settle and let go of the slot; a forked child only lets go of its copy."""
@@ -114,17 +123,31 @@ class Journal:
             segment = self._segment
             if segment is None:
                 return
-            with contextlib.closing(segment):
+            try:
                 if not segment.broken:
                     self.settle()
+            finally:
+                self._let_go(segment)
 
-    def _tell_once(self, message: str) -> bool:
-        if message in self._told:
-            return False
-        self._told.add(message)
-        with contextlib.suppress(Exception):  # whoever cannot be told does not stop work
-            self._tell(message)
-        return True
+    def _let_go(self, segment: Segment) -> None:
+        with self._checkpoint_lock:
+            segment.close()
+
+    def _note(self, message: str, *, on_record: bool = True) -> None:
+        """Remember what a person is to be told, once in this process, and to put on record."""
+        if message not in self._told:
+            self._told.add(message)
+            self._untold.append(message)
+            if on_record:
+                self._pending.append(message)
+
+    def _tell_all(self) -> None:
+        """Tell a person what there is to be told; never under a lock that telling might want."""
+        while self._untold:
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                message = self._untold.pop(0)
+                with contextlib.suppress(Exception):  # whoever cannot be told does not stop work
+                    self._tell(message)
 
     def _is_over(self, segment: Segment, at: str) -> bool:
         return segment.size >= self._limit or at[:10] != self._day or segment.closed
@@ -136,7 +159,7 @@ class Journal:
         if self._segment is not None:
             # In this order, so that after an error or an interrupt it is simply done again.
             self._finish(self._segment)
-            self._segment.close()
+            self._let_go(self._segment)
             self._segment = None
         try:
             return self._taken_up()
@@ -163,7 +186,24 @@ class Journal:
                     self._note_silence(segment, silent_since)
                 undo.pop_all()
             self._segment = segment
+            self._end_what_is_left(besides=segment.name)
             return segment
+
+    def _end_what_is_left(self, *, besides: str) -> None:
+        """Close what dead processes left open on another day, or grown too large, in any slot."""
+        day, last = self._day, self._last
+        left = left_open(self._folder, besides=besides, known=self._registrar, sync=self._sync)
+        try:
+            for taken in left:
+                with contextlib.closing(taken.segment) as segment:
+                    self._day = _day_of(taken.first)
+                    if segment.records and self._is_over(segment, timestamp(self._now())):
+                        self._begin(taken, is_new=False)
+                        self._finish(segment)
+        except (AuditError, OSError):
+            pass  # this process has its own to write; what is wrong there is for verify to say
+        finally:
+            self._day, self._last = day, last
 
     def _begin(self, taken: Taken, *, is_new: bool) -> None:
         """Begin a segment that is new, or go on with one; put down what was found."""
@@ -173,7 +213,7 @@ class Journal:
             self._open(segment, taken.previous)
         else:
             self._last = _time_of(taken.last)
-            self._day = str(taken.first.get("ts", ""))[:10]
+            self._day = _day_of(taken.first)
         if taken.torn:
             message = f"A torn last line of {taken.torn} bytes was set aside beside the segment."
             self._put(segment, {"event": Event.AUDIT_REPAIRED, "message": message})
@@ -185,10 +225,7 @@ class Journal:
                 f"Segment {one} of {self._slug} is damaged or cut; it was left as it is, and "
                 f"another slot taken. What is wrong: hsagency audit verify {self._slug}"
             )
-            if is_new:
-                self.warn(message)
-            else:  # it is on record since the segment began
-                self._tell_once(message)
+            self._note(message, on_record=is_new)  # else it is, since the segment began
 
     def _open(self, segment: Segment, previous: Head | None) -> None:
         at = timestamp(self._now())
@@ -237,9 +274,11 @@ class Journal:
         self._add(segment.head, kind)
 
     def _add(self, head: Head, kind: Kind) -> None:
-        wrong = self._registrar.add(head, kind=kind, ts=timestamp(self._now()))
+        self._note_copy(self._registrar.add(head, kind=kind, ts=timestamp(self._now())))
+
+    def _note_copy(self, wrong: str) -> None:
         if wrong:
-            self.warn(
+            self._note(
                 f"The second copy of the register of {self._slug} {wrong}: {self._registrar.copy}. "
                 "Calls go on; see to that folder, [audit] copy in hsagency.toml."
             )
@@ -248,11 +287,16 @@ class Journal:
         if head.records == 0 or head == self._checkpointed:
             return
         try:
-            self._registrar.checkpoint(head, ts=timestamp(self._now()))
+            wrong = self._registrar.checkpoint(head, ts=timestamp(self._now()))
         except OSError as error:
-            self.warn(f"A checkpoint of {self._slug} cannot be written ({error.strerror}).")
+            self._note(
+                f"A checkpoint of {self._slug} cannot be written ({error.strerror}). Calls go on; "
+                f"what is cut off {head.segment} would not be seen. "
+                + CURES.get(error.errno or 0, OWN)
+            )
         else:
             self._checkpointed = head
+            self._note_copy(wrong)
 
     def _put(self, segment: Segment, fields: Mapping[str, object]) -> None:
         """Write a record of the log's own; a clock that went back is one before it."""
@@ -265,7 +309,10 @@ class Journal:
     def _write_before(self, segment: Segment, at: str) -> None:
         """Write what has to be said before the next record."""
         if at < self._last:
-            message = f"The clock went back: the record before is of {self._last}."
+            message = (
+                f"The clock went back: the record before is of {self._last}. Have this machine "
+                "set its clock by a time server."
+            )
             clock = {"event": Event.AUDIT_CLOCK, "message": message, "previousTs": self._last}
             segment.write(self._stamped(clock, at))
             self._last = at
@@ -282,6 +329,10 @@ class Journal:
             **self._author,
             **fields,
         }
+
+
+def _day_of(record: Mapping[str, object]) -> str:
+    return str(record.get("ts", ""))[:10]
 
 
 def _time_of(record: Mapping[str, object]) -> str:

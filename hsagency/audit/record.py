@@ -160,7 +160,11 @@ def outcome_of(status_code: int | None) -> Outcome:
 
 def timestamp(at: datetime) -> str:
     """Return a time as records write it: UTC, microseconds, `Z`, always 27 characters."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    if at.microsecond:  # of the two ways the quicker: every record needs its time
+        return orjson.dumps(at)[1:27].decode() + "Z"
+    return at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def encode(fields: Mapping[str, object]) -> bytes:

@@ -6,6 +6,7 @@ The register of a client's segments: signed lines that say how far each one had 
     audit/<slug>/heads/SSS.json     the running checkpoint of slot SSS, one line, replaced
     audit/keys.json                 the public keys that sign
     state/heads/<slug>.jsonl        the second copy of heads.jsonl (`[audit] copy`)
+    state/heads/<slug>/SSS.json     the second copy of the checkpoint, replaced after the first
 
 A line is one JSON object. `segment` is the name of its file without the ending, `head` the hash
 of its record number `records`, and `bytes` where that record ends. `seq` counts lines from 1, and `previous` is the SHA-256 of the
@@ -20,8 +21,8 @@ second copy is there for the day the first is gone or rewritten: its loss is tol
 does not stop work, and when it is back it is brought up to date.
 
 Not promised: against somebody who has the key, nothing. What came after the last line and the
-last checkpoint can be cut off unseen, and so can what lies between the last line and now if an
-older checkpoint is put back with it.
+last checkpoint can be cut off unseen, and so can what lies between the last line and now if
+older checkpoints are put back in both places.
 """
 
 from __future__ import annotations
@@ -102,6 +103,11 @@ def genesis(slug: str) -> str:
 def digest(line: bytes) -> str:
     """Return what the next line names a line by."""
     return hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
+
+
+def copied_checkpoints(copy: Path) -> Path:
+    """Return the folder of the second copies of the checkpoints, beside that of the register."""
+    return copy.with_suffix("")
 
 
 def encode_line(

@@ -27,6 +27,7 @@ from hsagency.audit.register import (
     Signed,
     Signer,
     check_signature,
+    copied_checkpoints,
     digest,
     encode_line,
     first_break,
@@ -148,25 +149,37 @@ class Registrar:
             sync_dir(self._path.parent)
             return len(put_back)
 
-    def checkpoint(self, head: Head, *, ts: str) -> None:
-        """Replace the checkpoint of a slot; only whoever holds the slot may."""
+    def checkpoint(self, head: Head, *, ts: str) -> str:
+        """
+        Replace the checkpoint of a slot, and its second copy; only whoever holds the slot may.
+
+        Returns what is wrong with the second copy, or nothing.
+        """
         line = encode_line(
             head, kind=Kind.CHECKPOINT, slug=self._slug, ts=ts, signer=self._signer()
         )
         path = self._checkpoint_path(head.segment)
-        beside = path.with_name(f".{path.name}.new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            descriptor = os.open(beside, flags, 0o600)
+            _replace(path, line)
         except FileNotFoundError:
             make_private_dir(path.parent)
-            descriptor = os.open(beside, flags, 0o600)
+            _replace(path, line)
+        sync_dir(path.parent)  # the copy may be behind, also after a power cut, but never ahead
+        return self._copy_checkpoint(path.name, line)
+
+    def _copy_checkpoint(self, name: str, line: bytes) -> str:
+        if self.copy is None:
+            return ""
+        folder = copied_checkpoints(self.copy)
         try:
-            _write(descriptor, line)
-            sync_file(descriptor)
-        finally:
-            os.close(descriptor)
-        beside.replace(path)
+            try:
+                _replace(folder / name, line)
+            except FileNotFoundError:
+                folder.mkdir(mode=0o700)  # itself alone, as in `_held_copy`
+                _replace(folder / name, line)
+        except OSError as error:
+            return f"cannot be written ({error.strerror})"
+        return ""
 
     def _checkpoint_path(self, segment: str) -> Path:
         return self._checkpoints / f"{segment[:3]}.json"
@@ -219,6 +232,19 @@ class Registrar:
         # One line may be what a crash came before; a whole file is not.
         lost = lacked > 1 or (lacked and new)
         return "lacked lines, which were written again" if lost else ""
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file of which there is one writer."""
+    beside = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(beside, flags, 0o600)
+    try:
+        _write(descriptor, content)
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+    beside.replace(path)
 
 
 def _parsed(line: bytes) -> Line | None:

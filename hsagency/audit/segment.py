@@ -75,6 +75,11 @@ class Segment:
         return self._broken is not None
 
     @property
+    def held(self) -> bool:
+        """Whether it, and with it its slot, is still this process's."""
+        return self._descriptor >= 0
+
+    @property
     def head(self) -> Head:
         """How far it is on the disk."""
         return Head(self.name, self._synced.seq, self._synced.size, self._synced.hash)
@@ -90,18 +95,23 @@ class Segment:
         with self._write_lock:
             self._check()
             end = self._end
-            closed = fields["event"] == Event.AUDIT_CLOSED
-            count = {"records": end.seq + 1} if closed else {}
-            body = encode({"schema": SCHEMA, "seq": end.seq + 1, **fields, **count})
-            line, digest = chain.link(end.hash, body)
-            self._next = End(end.size + len(line), end.seq + 1, digest, closed)
+            seq, closed = end.seq + 1, fields["event"] == Event.AUDIT_CLOSED
+            record = {"schema": SCHEMA, "seq": seq, **fields}
+            if closed:
+                record["records"] = seq
+            line, digest = chain.link(end.hash, encode(record))
+            self._next = End(end.size + len(line), seq, digest, closed)
             self._write(line)
             self._end = self._next
-        return end.seq + 1
+        return seq
 
     def flush(self, upto: int | None = None) -> None:
         """Wait until record `upto`, else everything written so far, is on the disk."""
-        self._flush(self._end.seq if upto is None else upto)
+        upto = self._end.seq if upto is None else upto
+        with self._sync_lock:
+            # Another thread's flush may have covered it already.
+            if self._synced.seq < upto:
+                self._flush()
 
     def close(self) -> None:
         """Flush and let go of the slot; a forked child only lets go of its copy."""
@@ -112,8 +122,9 @@ class Segment:
         with self._write_lock:
             try:
                 if self._descriptor >= 0 and self._broken is None:
-                    self._settle()
-                    self._flush(self._end.seq)
+                    if self._next is not self._end:
+                        self._settle()
+                    self.flush()
             finally:
                 with self._sync_lock:
                     self._let_go()
@@ -137,7 +148,8 @@ class Segment:
         """Raise unless records written now will be found later under this name."""
         self._refuse_broken()
         self._refuse_strangers()
-        self._settle()
+        if self._next is not self._end:
+            self._settle()
         try:
             there = os.stat(self._file)  # noqa: PTH116  (three times as quick, once a call)
         except OSError as error:
@@ -147,8 +159,6 @@ class Segment:
 
     def _settle(self) -> None:
         """Find out how far a record got whose writing was interrupted (Ctrl-C in a notebook)."""
-        if self._next is self._end:
-            return
         size = os.fstat(self._descriptor).st_size
         if size == self._next.size:
             self._end = self._next
@@ -179,20 +189,16 @@ class Segment:
         except OSError as error:
             self._give_up("is left with half a record", cause or error)
 
-    def _flush(self, upto: int) -> None:
-        """Flush unless another thread's flush already covered record `upto`."""
-        with self._sync_lock:
-            if self._synced.seq >= upto:
-                return
-            # After a failed flush the kernel may have dropped the pages: a second one that
-            # succeeds, for another thread, would prove nothing.
-            self._refuse_broken()
-            reached = self._end
-            try:
-                self._sync(self._descriptor)
-            except OSError as error:
-                self._give_up("could not be flushed to the disk", error)
-            self._synced = reached
+    def _flush(self) -> None:
+        # After a failed flush the kernel may have dropped the pages: a second one that
+        # succeeds, for another thread, would prove nothing.
+        self._refuse_broken()
+        reached = self._end
+        try:
+            self._sync(self._descriptor)
+        except OSError as error:
+            self._give_up("could not be flushed to the disk", error)
+        self._synced = reached
 
     def _give_up(self, what: str, cause: OSError | None) -> NoReturn:
         self._broken = what

@@ -16,8 +16,11 @@ Promised:
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +45,9 @@ from hsagency.errors import AuditError
 
 _SLOTS: Final = 1000  # processes that can write for one client at once
 _LONGEST: Final = 1 << 16  # of a first line: of a longer one the time is not looked for
+_TRIES: Final = 5  # at a slot whose segment others end or seal meanwhile
+_LOOKS: Final = 3  # at a lock: a reader takes it for an instant, to see whether a writer has it
+_INSTANT: Final = 0.001  # seconds
 
 
 class Known(Protocol):
@@ -102,16 +108,19 @@ def last_records(folder: Path, *, sealed: bool) -> Iterator[Mapping[str, Any]]:
         path = evidence.evidence_file(folder.parent, _name(slot, number))
         yield _record(_sealed_end(path)[1])
     for slot, number in written.items():
-        try:
-            descriptor = os.open(_path(folder, slot, number), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # sealed meanwhile
-        try:
-            size = os.fstat(descriptor).st_size
-            size -= len(after_last_line_end(descriptor, size))
-            yield _record(after_last_line_end(descriptor, size - 1))
-        finally:
-            os.close(descriptor)
+        # Sealed meanwhile, or damaged: that is for the verifier to name, and stops nobody.
+        with contextlib.suppress(OSError):
+            yield _written_end(_path(folder, slot, number))
+
+
+def _written_end(path: Path) -> Mapping[str, Any]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        size = os.fstat(descriptor).st_size
+        size -= len(after_last_line_end(descriptor, size))
+        return _record(after_last_line_end(descriptor, size - 1))
+    finally:
+        os.close(descriptor)
 
 
 def _path(folder: Path, slot: int, number: int) -> Path:
@@ -120,6 +129,20 @@ def _path(folder: Path, slot: int, number: int) -> Path:
 
 def _name(slot: int, number: int) -> str:
     return f"{slot:03}-{number:06}"
+
+
+def _refuse_other_than_file(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "what is in a segment's place is no file")
+
+
+def _take_lock(descriptor: int) -> bool:
+    """Take the lock of a segment, unless another writer has it."""
+    for _ in range(_LOOKS - 1):
+        if try_lock(descriptor):
+            return True
+        time.sleep(_INSTANT)
+    return try_lock(descriptor)
 
 
 def _record(line: bytes) -> Mapping[str, Any]:
@@ -194,6 +217,28 @@ def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken
     )
 
 
+def left_open(
+    folder: Path, *, besides: str, known: Known, sync: Sync = sync_file
+) -> Iterator[Taken]:
+    """
+    Take, one after the other, the newest segments of other slots that no process has any more.
+
+    Each is the caller's to close. Those that are damaged are passed by.
+    """
+    search = _Search(folder, known, sync)
+    for slot, number in sorted(newest_segments(folder).items()):
+        if _name(slot, number) == besides:
+            continue
+        with contextlib.suppress(_Moved, FileNotFoundError):
+            taken = search.take_up(slot, number)
+            if taken is not None:
+                yield taken
+
+
+class _Moved(Exception):
+    """Others have gone on from a segment, or sealed it, a moment ago."""
+
+
 class _Search:
     """One search for a slot."""
 
@@ -204,36 +249,50 @@ class _Search:
 
     def take(self, slot: int) -> Taken | None:
         """Take a slot, or nothing if another process has it or it is damaged."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(_Moved, FileNotFoundError):
+                return self._take(slot)
+        return None
+
+    def _take(self, slot: int) -> Taken | None:
         newest = newest_segments(self._folder).get(slot, 0)
         sealed = newest_sealed(self._folder).get(slot, 0)
         named = self._named.get(slot, 0)
         # What is sealed, or what the register names and is gone, does not get its name again.
         if newest <= sealed or newest < named:
             return self._open(slot, max(named, sealed) + 1, new=True)
-        try:
-            taken = self._open(slot, newest, new=False)
-        except FileNotFoundError:  # sealed meanwhile
-            return self._open(slot, newest + 1, new=True)
+        taken = self.take_up(slot, newest)
         if taken is None or not taken.segment.closed:
             return taken
         taken.segment.close()
         following = self._open(slot, newest + 1, new=True)
         return following and replace(following, torn=following.torn + taken.torn)
 
+    def take_up(self, slot: int, number: int) -> Taken | None:
+        """
+        Take a segment that is there, or nothing if another process has it or it is damaged.
+
+        Raises `FileNotFoundError` or `_Moved` if it is not there, or not the newest, any more.
+        """
+        return self._open(slot, number, new=False)
+
     def _open(self, slot: int, number: int, *, new: bool) -> Taken | None:
         path = _path(self._folder, slot, number)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        # Without waiting: a pipe in a segment's place would keep this process for good.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(path, flags | os.O_CREAT if new else flags, 0o600)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, descriptor)
-            # Whoever had it a moment ago may have gone on to the next one.
-            if not try_lock(descriptor) or newest_segments(self._folder).get(slot) != number:
+            _refuse_other_than_file(descriptor)
+            if not _take_lock(descriptor):
                 return None
+            if newest_segments(self._folder).get(slot) != number:
+                raise _Moved
             if newest_sealed(self._folder).get(slot, 0) >= number:
                 # Another process wrote it, and it was sealed, since this looked for a number.
                 if os.fstat(descriptor).st_size == 0:
                     path.unlink()
-                return None
+                raise _Moved
             try:
                 found = _look(descriptor, path.name, self._known.last_head(path.stem))
             except ValueError:

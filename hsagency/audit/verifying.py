@@ -7,12 +7,12 @@ accused, also while it is being written, after a crash, and where an earlier ver
 whatever a file holds, there is a verdict; a segment that was sealed is judged as if it were
 still in the journal. Neither a secret nor a network is needed, and memory does not grow with
 the log. The rules are those of the verifier that clients get (`audit/standalone`); here the
-second copy of the register is compared as well.
+second copies of the register and of the checkpoints are compared as well.
 
 What cannot be seen: what was never recorded. What is cut off or added after the last signed
-head, normally written in the last second before a program stopped, or since an older
-checkpoint that was put back with the cut: only a head that is kept elsewhere shows that. What
-somebody does who holds the signing key, or writes all of it anew where nothing is signed.
+head, normally written in the last second before a program stopped, or since older checkpoints
+that were put back with the cut, in both places: only a head that is kept elsewhere shows that.
+What somebody does who holds the signing key, or writes all of it anew where nothing is signed.
 
 Completeness says what is known to be lost. It does not yet compare with HubSpot's own count
 of calls: a log of which nothing is known to be lost is *not comparable*, not *complete*.
@@ -26,7 +26,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from hsagency.audit.checkpoints import copied, newer
 from hsagency.audit.gathered import Gathered
+from hsagency.audit.lineages import Watched, verdicts
 from hsagency.audit.standalone.evidence import (
     ALTERED,
     MISSING,
@@ -116,20 +118,27 @@ def verify(
 def _look(
     log: Log, *, first: date | None, last: date | None, kept: dict[str, Any] | None
 ) -> Verdict:
-    copy = _copy(log)  # before the register, which is always the first to grow
-    gathered = Gathered(log.folder)
+    copy, points = _copy(log), copied(log.copy)  # before the first ones, which are never behind
+    gathered, keys = Gathered(log.folder), read_keys(log.public_keys())
+    evidence, wrong = newer(gathered.evidence, points, log.slug, keys, check_signature)
+    watched = Watched(evidence)
+    days = ("" if first is None else first.isoformat(), "" if last is None else last.isoformat())
     verdict = judge(
-        gathered.evidence,
+        watched.evidence,
         log.slug,
-        read_keys(log.public_keys()),
-        first="" if first is None else first.isoformat(),
-        last="" if last is None else last.isoformat(),
+        keys,
+        first=days[0],
+        last=days[1],
         kept=kept,
         check=check_signature,
         live=lambda segment: is_live(log.folder / "journal" / f"{segment}.jsonl"),
     )
     gathered.complete(verdict)
     _compare(gathered.evidence, copy, verdict)
+    verdict.findings += wrong
+    verdict.merged = verdicts(
+        log.folder, watched.records(), first=days[0], last=days[1], check=check_signature
+    )
     return verdict
 
 

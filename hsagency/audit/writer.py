@@ -13,8 +13,8 @@ Promised, beside what `segment` and `slots` promise:
 
 Not promised: that a disk which lies about flushing keeps its word. Not seen by anybody: that
 records of the last second, which no checkpoint covers yet, were cut off after a crash; that the
-open segment was put back together with an older checkpoint of it; anything done by whoever has
-the key. A head that the client keeps shows the last two as far as it reaches.
+open segment was put back together with older checkpoints of it in both places; anything done by
+whoever has the key. A head that the client keeps shows the last two as far as it reaches.
 """
 
 from __future__ import annotations

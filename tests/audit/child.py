@@ -293,6 +293,19 @@ def storm(order: dict[str, Any]) -> None:
     say(promised=promised)
 
 
+def tell_and_write(order: dict[str, Any]) -> None:
+    """Write, with somebody to tell who writes to the same log as soon as he is told."""
+    signal.alarm(20)  # a deadlock is a failure, not a wait
+
+    def told(message: str) -> None:
+        say(told=message)
+        writer.append("acme-corp", intent(9))
+
+    with AuditWriter(Path(order["audit"]), author=AUTHOR, tell=told) as writer:
+        writer.append("acme-corp", intent(8))
+    say(done=True)
+
+
 def import_until_killed(order: dict[str, Any]) -> None:
     """Import a file, and stop dead after so many records."""
     from hsagency.audit.importing import import_file
@@ -327,6 +340,6 @@ def forward(order: dict[str, Any]) -> None:
 if __name__ == "__main__":
     ORDERS = (
         *(forge, append, run_out_of_space, lose_permission),
-        *(fork, storm, crowd, import_until_killed, forward),
+        *(fork, storm, crowd, tell_and_write, import_until_killed, forward),
     )
     {one.__name__: one for one in ORDERS}[sys.argv[1]](json.loads(sys.stdin.readline()))

@@ -297,12 +297,15 @@ def test_a_segment_that_ends_in_no_record_of_ours_is_left_alone(audit: Path, las
     assert (folder / "000-000001.jsonl").read_bytes() == b"garbage\n" + last + b"torn"
 
 
-@pytest.mark.parametrize("blocker", ["folder", "link"])
+@pytest.mark.parametrize("blocker", ["folder", "link", "pipe"])
 def test_a_journal_that_is_no_file_is_refused(audit: Path, tmp_path: Path, blocker: str) -> None:
     folder = audit / "acme-corp" / "journal"
     folder.mkdir(parents=True)
     path = folder / "000-000001.jsonl"
-    path.mkdir() if blocker == "folder" else path.symlink_to(tmp_path / "elsewhere")
+    if blocker == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.mkdir() if blocker == "folder" else os.mkfifo(path)
     writer = AuditWriter(audit, author=AUTHOR)
     with pytest.raises(AuditError, match=r"cannot be opened .*\. Nothing was sent"):
         writer.append("acme-corp", intent())

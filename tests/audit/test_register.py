@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -255,8 +256,7 @@ def test_a_register_that_somebody_changed_is_left_and_gone_on_with(audit: Path, 
 
 
 def gone(copy: Path) -> None:
-    (copy / "acme-corp.jsonl").unlink()
-    copy.rmdir()
+    shutil.rmtree(copy)
 
 
 def in_the_way(copy: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,10 @@ import pytest
 
 from hsagency.audit import chain, lake
 from hsagency.audit.record import Author
+from hsagency.audit.verifying import is_live
 from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, AuditWarning
-from tests.audit.killing import child, hear, tell
+from tests.audit.killing import child, hear, hear_all, tell
 from tests.audit.reading import (
     AUTHOR,
     all_records,
@@ -144,6 +146,96 @@ def test_what_a_dead_process_left_open_is_closed_by_the_next_on_another_day(
     ]
     assert events(audit) == ["call.started"] * 2  # thirteen hours are no silence
     assert_follows(audit, validator)
+
+
+def test_what_dead_processes_left_open_in_any_slot_is_closed_by_the_next_on_another_day(
+    audit: Path, write: Write, clock: Clock, validator: jsonschema.Draft202012Validator
+) -> None:
+    with AuditWriter(audit, author=AUTHOR, now=clock) as one:
+        one.append("acme-corp", intent(1))
+        write(2)
+        write(*range(10, 15), limit=1000)  # several in the slot beside
+    beside = names(audit)[-1]
+    assert beside.startswith("001-")
+    with journals(audit)[-1].open("ab") as file:
+        file.write(b'{"schema":1,')
+    write(3)  # the same day: that one may go on
+    assert ("closed", beside) not in kinds(audit)
+    clock.at += timedelta(hours=13)
+    write(4)
+    assert {segment for kind, segment in kinds(audit) if kind == "closed"} == {
+        name for name in names(audit) if name != "000-000002"
+    }
+    assert orjson.loads(lines(journals(audit)[-1])[-2])["event"] == "audit.repaired"
+    assert events(audit).count("audit.idle") == 0
+    assert_follows(audit, validator)
+
+
+def test_what_another_process_still_writes_is_not_closed_for_it(
+    audit: Path, write: Write, clock: Clock
+) -> None:
+    with AuditWriter(audit, author=AUTHOR, now=clock) as one:
+        one.append("acme-corp", intent(1))
+        clock.at += DAY
+        write(2)
+        assert [orjson.loads(lines(path)[-1])["event"] for path in journals(audit)] == [
+            "call.started"
+        ] * 2
+        one.append("acme-corp", intent(3))
+    assert names(audit) == ["000-000001", "000-000002", "001-000001"]
+
+
+def test_what_cannot_be_closed_for_a_dead_process_does_not_stop_this_one(
+    audit: Path, write: Write, clock: Clock, told: list[str]
+) -> None:
+    with AuditWriter(audit, author=AUTHOR, now=clock) as one:
+        one.append("acme-corp", intent(1))
+        write(2)
+    damaged = journals(audit)[1]
+    damaged.write_bytes(damaged.read_bytes() + b"garbage\n")
+    clock.at += DAY
+    write(3)
+    damaged.unlink()
+    damaged.mkdir()
+    clock.at += DAY
+    write(4)
+    assert b'"callId":"%032x"' % 4 in journals(audit)[-2].read_bytes()
+    assert not told
+
+
+def test_a_reader_that_looks_whether_somebody_writes_costs_no_slot(audit: Path) -> None:
+    """It has the lock for an instant; a short command must not take that for another writer."""
+    with AuditWriter(audit, author=AUTHOR) as writer:
+        writer.append("acme-corp", intent(0))
+    (path,) = journals(audit)
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            is_live(path)
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for number in range(50):
+            with AuditWriter(audit, author=AUTHOR, sync=lambda _: None) as writer:
+                writer.append("acme-corp", intent(number))
+        over.set()
+        looking.result()
+    assert names(audit) == ["000-000001"]
+
+
+def test_whoever_is_told_may_write_to_the_log_in_turn(audit: Path) -> None:
+    """As a handler of warnings that makes a call of its own would: no lock is held meanwhile."""
+    with AuditWriter(audit, author=AUTHOR) as writer:
+        writer.append("acme-corp", intent(1))
+    (path,) = journals(audit)
+    path.write_bytes(path.read_bytes() + b"garbage\n")
+    said = hear_all("tell_and_write", {"audit": str(audit)})
+    assert said[-1] == {"done": True}
+    assert any("is damaged" in str(one.get("told")) for one in said)
+    written = [orjson.loads(one) for one in lines(journals(audit)[-1])]
+    calls = [one for one in written if one["event"] == "call.started"]
+    assert [int(one["callId"], 16) for one in calls] == [8, 9]
 
 
 def test_a_silence_of_more_than_a_day_is_on_record_and_in_the_register(
