@@ -26,10 +26,10 @@ from typing import Final
 
 import orjson
 
+from hsagency.audit.bringing import FORKED, Part, part_of
 from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.gathered import Gathered
 from hsagency.audit.lineages import Lineage, joined, recorded
-from hsagency.audit.parts import FORKED, Part, part_of
 from hsagency.audit.register import Signed, digest, key_id, parse_line, read_keys, read_lines
 from hsagency.audit.register import check_signature as check_line
 from hsagency.audit.sources import Source, refuse

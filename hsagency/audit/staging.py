@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from hsagency.audit.bringing import Part
 from hsagency.audit.compressed import pack
 from hsagency.audit.evidence import evidence_file
 from hsagency.audit.lineages import Lineage, judged, read_through, recorded
 from hsagency.audit.merging import Key, Plan, plan
-from hsagency.audit.parts import Part
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import digest
 from hsagency.audit.sources import KEYS, Source, refuse

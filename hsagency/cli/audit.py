@@ -201,16 +201,13 @@ def verify(
             click.echo("\n".join(joined.lines(every_day=require_complete)))
     for one, message in unread.items():
         common.say(f"{one}: {message}")
-    if found and keys:
-        common.say(f"This workspace signs with the key {keys[-1]['key']}.")
-        common.say(f"  SHA-256 {keys[-1]['fingerprint']}")
+    for key in keys[-1:] if found else []:
+        common.say(f"This workspace signs with the key {key['key']}.")
+        common.say(f"  SHA-256 {key['fingerprint']}")
     if not found and not unread:
         common.say("There is no audit log yet.")
-    if any(one.fails(require_complete=require_complete) for one in found):
-        code = 4
-    else:
-        code = 1 if unread else 0 if found else 3
-    click.get_current_context().exit(code)
+    failed = any(one.fails(require_complete=require_complete) for one in found)
+    click.get_current_context().exit(4 if failed else 1 if unread else 0 if found else 3)
 
 
 @audit.command(short_help="Write one client's evidence pack.")
