@@ -74,7 +74,11 @@ def apply(identifiers: Identifiers, writer: AuditWriter, erasure: Erasure, *, di
                 hint=f"Look again: hsagency audit erase {slug}",
             )
         names = [one.name for one in now.keys]
-        _note(writer, slug, f"The key of this log's hashed identifiers is destroyed: {_s(names)}.")
+        _note(
+            writer,
+            slug,
+            f"The key of this log's hashed identifiers is being destroyed: {_s(names)}.",
+        )
         _mark(identifiers, now, erasing=timestamp(writer.now()))
         identifiers.destroy(slug)
         _note(

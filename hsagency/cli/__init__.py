@@ -25,7 +25,10 @@ from hsagency.cli import (
     completeness,
     connections,
     onboard,
+    privacy,
+    repair,
     reporting,
+    retention,
     status,
     workshop,
 )
@@ -70,7 +73,10 @@ for command in (
     *reporting.COMMANDS,
     *status.COMMANDS,
     *audit.COMMANDS,
+    *privacy.COMMANDS,
     *completeness.COMMANDS,
+    *repair.COMMANDS,
+    *retention.COMMANDS,
 ):
     cli.add_command(command)
 
