@@ -256,6 +256,7 @@ def _remove(now: Retention, log: Log, *, writer: AuditWriter, seal: Seal, forget
     for folder in (log.folder / "evidence", log.folder / "journal"):
         if folder.is_dir():
             sync_dir(folder)
+    forget(log.slug, names)  # whoever was sealing meanwhile may have put them back
 
 
 def _refuse_unsealed(log: Log, names: list[str]) -> None:

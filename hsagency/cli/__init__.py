@@ -24,6 +24,7 @@ from hsagency.cli import (
     calls,
     completeness,
     connections,
+    merge,
     onboard,
     privacy,
     repair,
@@ -75,6 +76,7 @@ for command in (
     *audit.COMMANDS,
     *privacy.COMMANDS,
     *completeness.COMMANDS,
+    *merge.COMMANDS,
     *repair.COMMANDS,
     *retention.COMMANDS,
 ):

@@ -67,7 +67,7 @@ def remove(desk: Desk, shown: Retention | None = None, **more: Any) -> tuple[Ret
 
     def forget(slug: str, names: Collection[str]) -> None:
         assert slug == SLUG
-        forgotten.extend(names)
+        forgotten.extend(one for one in names if one not in forgotten)
 
     given = {"seal": lambda _: sealed(desk), "forget": forget, **more}
     lock = desk.audit.parent / "retention.lock"

@@ -1,0 +1,102 @@
+"""What is wrong with a log that no program can mend: the cause it may have, and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hsagency.audit.register import Signed, check_signature, first_break, read_keys, read_lines
+from hsagency.audit.segment import CURES
+from hsagency.audit.standalone.evidence import ALTERED, GAP, MISSING, TRUNCATED, Finding
+from hsagency.audit.standalone.heads import REGISTER
+from hsagency.audit.standalone.verdict import Verdict
+from hsagency.audit.verifying import Log, verify
+from hsagency.errors import AuditError
+
+_CAUSES: Final[Mapping[str, str]] = {
+    ALTERED: "Something other than hsagency wrote to it, or the disk gave back other bytes.",
+    MISSING: "It was deleted or moved, or the folder was restored without it. What is removed "
+    "under retention leaves a signed word of that, and there is none.",
+    TRUNCATED: "Its end was cut off: by somebody, by a disk that lost what it had confirmed, or "
+    "by putting back an older copy.",
+    GAP: "What was there in between was deleted together with every word of it.",
+}
+_THEN: Final = (
+    "If there is none, keep the folder as it is, write down who could have touched it since, and "
+    "tell the client: what the log says from there on is not evidence."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What is wrong, the cause it may have (if that is not said already), and what to do."""
+
+    what: str
+    cause: str = ""
+    cure: str
+
+
+def failure(what: str, error: AuditError | OSError) -> Trouble:
+    """Return what could not be done now, in words."""
+    if isinstance(error, AuditError):
+        return Trouble(what=error.message.removesuffix(" Nothing was sent."), cure=error.hint)
+    where = f" {error.filename}" if error.filename else ""
+    cure = CURES.get(
+        error.errno or 0,
+        "Give this user access to it again (it must be the owner), then run the repair again.",
+    )
+    return Trouble(what=f"{what}:{where} cannot be read or written ({error.strerror}).", cure=cure)
+
+
+def troubles(log: Log) -> list[Trouble]:
+    """Return what is wrong with a log; raises `AuditError` if it cannot be read."""
+    verdict = verify(log)
+    found = [_trouble(one, log) for one in verdict.findings]
+    for other in verdict.merged:
+        found += [_merged(one, other) for one in other.findings]
+    return found
+
+
+def _merged(finding: Finding, verdict: Verdict) -> Trouble:
+    return Trouble(
+        what=f"In what was merged from the machine with the key {verdict.lineage}: {finding}.",
+        cause=_CAUSES[finding.verdict],
+        cure="Merge that machine's log again: hsagency audit merge",
+    )
+
+
+def _trouble(finding: Finding, log: Log) -> Trouble:
+    path = log.folder / finding.file
+    if finding.file == REGISTER:
+        cure = _cure_of_register(path, log)
+    elif finding.file.startswith("heads/"):
+        cure = (
+            f"Put {path} back from a backup, or move it elsewhere and keep it: the next start "
+            f"writes another. Then look whether its segment lost its end: hsagency audit verify "
+            f"{log.slug}"
+        )
+    else:
+        cure = f"Restore {path} from a backup, and check it: hsagency audit verify {log.slug}. "
+        cure += _THEN
+    return Trouble(what=f"{finding}.", cause=_CAUSES[finding.verdict], cure=cure)
+
+
+def _cure_of_register(path: Path, log: Log) -> str:
+    if log.copy is not None and _is_whole_and_signed(log.copy, log):
+        return (
+            f"Its second copy, {log.copy}, is whole and signed throughout. Keep {path} elsewhere, "
+            "put the copy in its place, and run the repair again."
+        )
+    return f"Restore {path} from a backup, and run the repair again. {_THEN}"
+
+
+def _is_whole_and_signed(copy: Path, log: Log) -> bool:
+    try:
+        lines, keys = read_lines(copy)[0], read_keys(log.folder.parent / "keys.json")
+    except (OSError, ValueError):
+        return False
+    if not lines or first_break(log.slug, lines) is not None:
+        return False
+    return all(check_signature(one, keys) is Signed.GOOD for one in lines)
