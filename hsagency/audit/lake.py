@@ -1,63 +1,46 @@
 """
-The audit log as frames: one row a call, whatever wrote it.
+The audit log as frames: one row a call, whatever wrote it and wherever it is by now.
 
-Reads whole lines only: a line that was torn by a power cut or damaged later is left out,
-counted and named, and never makes the rest unreadable; a line that is being written is left
-for the next reading. A call whose outcome no record tells is `unknown`. A call that is told
-twice, by a copied file or two imports at once, is one row.
+Covers the lake, and what is not in it: the open journal, and closed segments that could not be
+sealed. A segment is read in one of these places, never in two. Where the lake of a client is
+not as its manifest says, the log is read from the segments themselves, which takes longer.
+
+A line that was torn by a power cut or damaged later is left out, counted and named, and never
+makes the rest unreadable; a line that is being written is left for the next reading. A call
+whose outcome no record tells is `unknown`. A call that is told twice, by a copied file, two
+imports at once or two machines' logs, is one row.
 
 Does not follow the hash chain: that a line reads well does not show that nobody changed it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final, NoReturn
 
-import orjson
 import polars as pl
 
-from hsagency.audit.record import CALL_FIELDS, SCHEMA, TO_DISK, Event, Origin, Outcome
-from hsagency.durable import try_lock
-from hsagency.errors import AuditError, NewerSchema
+from hsagency.audit import catalog, evidence
+from hsagency.audit.catalog import Catalog, Source, by_place, home, sources
+from hsagency.audit.harvest import records_of
+from hsagency.audit.joining import CALLS, ROWS, TIME, joined, known_zone, rows, settled
+from hsagency.audit.parsing import EVENTS, RAW, blocks
+from hsagency.audit.parts import Parts
+from hsagency.audit.record import TO_DISK
+from hsagency.durable import after_last_line_end, try_lock
+from hsagency.errors import AuditError, CorruptFile
 
-_TYPES: Final[Mapping[str, type[pl.DataType]]] = {
-    "text": pl.String,
-    "number": pl.Int64,
-    "time": pl.String,
-}
-_RAW: Final[dict[str, type[pl.DataType]]] = {
-    "schema": pl.Int64,
-    "event": pl.String,
-    **{disk: _TYPES[kind] for disk, (_, kind) in CALL_FIELDS.items()},
-}
-_TIME: Final = pl.Datetime("us", "UTC")
-_TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
-_TIME_LENGTH: Final = 27
-_CALL_EVENTS: Final = (Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED)
-# How segments follow one another is no news: whoever verifies the log reads that.
-_NOT_ACTIVITY: Final = ("call.", Event.AUDIT_OPENED, Event.AUDIT_CLOSED)
-
-CALLS: Final[Mapping[str, pl.DataType]] = {
-    frame: _TIME if kind == "time" else _TYPES[kind]() for frame, kind in CALL_FIELDS.values()
-}
-"""Columns and types of the frame of calls."""
+__all__ = ["ACTIVITY", "CALLS", "Damage", "Reading", "clients", "joined_records", "read"]
 
 ACTIVITY: Final[Mapping[str, pl.DataType]] = {
-    "ts": _TIME,
-    "client_slug": pl.String(),
-    "event": pl.String(),
-    "portal_id": pl.Int64(),
-    "message": pl.String(),
-    "actor": pl.String(),
-    "user": pl.String(),
-    "host": pl.String(),
-    "run_id": pl.String(),
-    "details": pl.String(),
+    name: TIME if name == "ts" else kind()
+    for name, kind in EVENTS.items()
+    if name not in ("segment", "seq")
 }
 """
 Columns and types of the frame of what happened to connections and to the log itself.
@@ -65,17 +48,8 @@ Columns and types of the frame of what happened to connections and to the log it
 `details` is a JSON object of whatever else the record says, null where that is nothing.
 """
 
-# What only the end of a call knows.
-_ENDING: Final = (
-    "statusCode",
-    "outcome",
-    "durationMs",
-    "rateLimitRemaining",
-    "rateLimitDaily",
-    "correlationId",
-    "error",
-    "reason",
-)
+_LOOKS: Final = 5  # at a log that is sealed while it is read
+_NO_ZONES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +72,8 @@ class Reading:
 
 
 def clients(folder: Path) -> list[str]:
-    """Return the slugs that have a journal, sorted; the agency's own is not a client's."""
-    return sorted(
-        one.name
-        for one in _inside(folder)
-        if one.name[0] != "_" and any(path.name == "journal" for path in _inside(one))
-    )
+    """Return the slugs that have a log, sorted; the agency's own is not a client's."""
+    return [one.name for one in _inside(folder) if one.name[0] != "_" and evidence.is_log(one)]
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -129,40 +99,34 @@ def read(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    zones: Mapping[str, str] = _NO_ZONES,
 ) -> Reading:
     """
-    Read the journals of some clients.
+    Read the logs of some clients, from the lake and what is not in it.
 
     `since` is inclusive and `until` exclusive, both by the time a call was started. The
-    frame of calls has the columns of `CALLS` and is sorted by time. Raises `AuditError` for a
-    log that cannot be read and `NewerSchema` for one that a later version wrote.
+    frame of calls has the columns of `CALLS` and is sorted by time; it reads the files of the
+    months between when it is collected. Where one of them was merged with others since, that
+    fails: read again. `zones` are the time zones of portals, for days that the lake does not
+    know yet. Raises `AuditError` for a log that cannot be read and `NewerSchema` for one that a
+    later version wrote.
     """
-    damage: list[Damage] = []
-    events: list[dict[str, Any]] = []
-    frames = []
-    for slug in slugs:
-        for path in _inside(folder / slug / "journal"):
-            if path.suffix != ".jsonl":
-                continue
-            content, torn = _whole_lines(path)
-            found = [(content.count(b"\n") + 1, "torn last line")] if torn else []
-            frame, bad = _frame(content, slug)
-            damage.extend(
-                Damage(client_slug=slug, file=path.name, line=number, cause=cause)
-                for number, cause in [*bad, *found]
-            )
-            _refuse_newer(frame, path)
-            frames.append(frame)
-            events.extend(_events(content, slug))
-    raw = pl.concat(frames) if frames else pl.DataFrame(schema=_RAW)
-    calls = _joined(raw.lazy()).filter(_between(since, until)).sort("ts", "call_id")
-    activity = _activity(events).filter(_between(since, until)).sort("ts", maintain_order=True)
-    return Reading(calls=calls, activity=activity, damage=tuple(damage))
+    logs = [_read(folder, slug, zones.get(slug)) for slug in slugs]
+    parts = [path for log in logs for path in log.parts(since, until)]
+    frames = [log.frame(since, until) for log in logs]
+    frames.append(_scan(parts) if parts else pl.LazyFrame(schema=CALLS))
+    calls = pl.concat(frames).filter(_between(since, until)).sort("ts", "call_id")
+    activity = pl.concat([pl.DataFrame(schema=ACTIVITY), *(log.activity() for log in logs)])
+    return Reading(
+        calls=calls,
+        activity=activity.filter(_between(since, until)).sort("ts", maintain_order=True),
+        damage=tuple(one for log in logs for one in log.damage()),
+    )
 
 
 def joined_records(calls: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield a frame of calls as one record a call, with the names used on disk."""
-    for row in calls.iter_rows(named=True):
+    for row in calls.select(*TO_DISK).iter_rows(named=True):
         yield {TO_DISK[name]: _plain(value) for name, value in row.items() if value is not None}
 
 
@@ -181,148 +145,148 @@ def _between(since: datetime | None, until: datetime | None) -> pl.Expr:
     return inside
 
 
-def _whole_lines(path: Path) -> tuple[bytes, bool]:
-    """Return a file up to its last line end, and whether what follows was left torn."""
-    try:
-        content = path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content) and not _being_written(path):
-            content = path.read_bytes()  # it may just have been finished
-            end = content.rfind(b"\n") + 1
-            return content[:end], end < len(content)
-        return content[:end], False
-    except OSError as error:
-        _unreadable(path, error)
+def _scan(parts: list[Path]) -> pl.LazyFrame:
+    """Scan parts; a column that is newer than one of them is null there."""
+    return pl.scan_parquet(
+        parts, schema=ROWS, missing_columns="insert", hive_partitioning=False, glob=False
+    ).select(*CALLS)
 
 
-def _being_written(path: Path) -> bool:
-    """Say whether a writer holds a file; a writer that dies lets go of it."""
-    with path.open("rb") as file:
-        return not try_lock(file.fileno())
+@dataclass(slots=True)
+class _Log:
+    """One client's log as it is found: what is in the lake, and what is not."""
 
+    slug: str
+    folder: Path  # in the lake
+    catalog: Catalog
+    calls: list[pl.DataFrame] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    new: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ROWS))
+    hidden: pl.Series | None = None  # calls whose row in the lake is not the one that counts
 
-def _refuse_newer(frame: pl.DataFrame, path: Path) -> None:
-    newest = frame["schema"].max()
-    if isinstance(newest, int) and newest > SCHEMA:
-        raise NewerSchema(
-            f"The audit log {path} has records of schema {newest}; this hsagency reads up to "
-            f"{SCHEMA}. Nothing was counted.",
-            hint="Use the later hsagency that wrote them.",
+    def parts(self, since: datetime | None, until: datetime | None) -> list[Path]:
+        """Return the parts of the months between, where they can be scanned as they are."""
+        return self._parts(since, until) if self.hidden is None else []
+
+    def _parts(self, since: datetime | None, until: datetime | None) -> list[Path]:
+        first = f"{since.astimezone(UTC):%Y-%m}" if since else ""
+        last = f"{until.astimezone(UTC):%Y-%m}" if until else "9999-99"
+        some = (one for one in self.catalog.parts if first <= one.month <= last)
+        return [self.folder / one.path for one in some]
+
+    def frame(self, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+        """Return the calls that are not in the lake, with all of it where one amends it."""
+        new = self.new.lazy().select(*CALLS)
+        parts = self._parts(since, until)
+        if self.hidden is None or not parts:
+            return new
+        kept = _scan(parts).join(self.hidden.to_frame().lazy(), on="call_id", how="anti")
+        return pl.concat([kept, new])
+
+    def activity(self) -> pl.DataFrame:
+        """Return what is not a call, in order of place."""
+        frames = [pl.DataFrame(self.events, schema=EVENTS)]
+        if self.catalog.activity is not None:
+            frames.insert(0, pl.read_parquet(self.folder / self.catalog.activity.path))
+        parsed = pl.col("ts").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
+        return (
+            pl.concat(frames)
+            .sort(pl.col("segment").str.contains("/", literal=True), "segment", "seq")
+            .with_columns(parsed.dt.replace_time_zone("UTC"))
+            .select(*ACTIVITY)
         )
 
+    def damage(self) -> Iterator[Damage]:
+        """Yield the lines that could not be read, in order of place."""
+        bad = {**{name: one.damage for name, one in self.catalog.segments.items()}, **self.bad}
+        for segment in sorted(bad, key=by_place):
+            for line, cause in bad[segment]:
+                yield Damage(client_slug=self.slug, file=f"{segment}.jsonl", line=line, cause=cause)
 
-def _frame(content: bytes, slug: str) -> tuple[pl.DataFrame, list[tuple[int, str]]]:
-    """Parse a file at once; only if that fails, line by line to find out which are damaged."""
-    if not content:
-        return pl.DataFrame(schema=_RAW), []
+
+def _read(folder: Path, slug: str, zone: str | None) -> _Log:
+    for look in range(_LOOKS):
+        try:
+            return _look(folder, slug, zone)
+        except FileNotFoundError as error:
+            # What was there a moment ago is sealed, or merged, by now.
+            if look == _LOOKS - 1:
+                _unreadable(folder / slug, error)
+        except OSError as error:
+            _unreadable(folder / slug, error)
+    raise AssertionError
+
+
+def _look(folder: Path, slug: str, zone: str | None) -> _Log:
+    there = sources(folder / slug)  # before the manifest: what is sealed since is in that
+    log = _Log(slug, home(folder, slug), _usable(home(folder, slug)))
+    raw = [pl.DataFrame(schema=RAW)]
+    for name in [name for name in there if name not in log.catalog.segments]:
+        _add(log, there[name], raw)
+    records = pl.concat(raw)
+    if records.height:
+        _join(log, records, list(there.values()), known_zone(zone) or log.catalog.zone)
+    return log
+
+
+def _usable(folder: Path) -> Catalog:
+    """Return what the lake holds; nothing if it is not as its manifest says."""
     try:
-        frame = pl.read_ndjson(BytesIO(content), schema=_RAW)
-        if frame.height == content.count(b"\n") and frame.select(_usable(slug).all()).item():
-            return frame, []
-    except (pl.exceptions.PolarsError, ValueError):
-        pass  # some line is damaged: found below
-    rows, bad = [], []
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        row, cause = _row(line, slug)
-        if row is None:
-            bad.append((number, cause))
-        else:
-            rows.append(row)
-    return pl.DataFrame(rows, schema=_RAW), bad
+        known = catalog.load(folder)
+    except CorruptFile:
+        return Catalog()
+    wrong = known is not None and catalog.wrong_files(folder, known.files)
+    return Catalog() if known is None or wrong else known
 
 
-def _usable(slug: str) -> pl.Expr:
-    """Say of each row whether every question that a reader asks of a record has an answer."""
-    event = pl.col("event")
-    known = pl.col("callId").is_not_null() & event.is_in(_CALL_EVENTS)
-    return (
-        event.is_not_null()
-        & (pl.col("ts").str.len_bytes() == _TIME_LENGTH)
-        & _time("ts").is_not_null()
-        & (pl.col("clientSlug") == slug).fill_null(value=False)
-        & (known | ~event.str.starts_with("call."))
-    )
+def _add(log: _Log, one: Source, raw: list[pl.DataFrame]) -> None:
+    """Read a segment that is not in the lake."""
+    bad = log.bad[one.segment] = []
+    lines = 0
+    with evidence.open_segment(one.path) as file:
+        size, torn = (None, False) if evidence.is_evidence(one.path) else _whole(file)
+        for block in blocks(file, log.slug, one.segment, size=size):
+            raw.append(block.calls)
+            log.events.extend(block.events)
+            bad.extend(block.damage)
+            lines = block.lines
+    if torn:
+        bad.append((lines + 1, "torn last line"))
 
 
-def _row(line: bytes, slug: str) -> tuple[dict[str, Any] | None, str]:
-    """Return a line as a row, or nothing and why it is none; what `_usable` says, in words."""
+def _whole(file: BinaryIO) -> tuple[int | None, bool]:
+    """Return how far a journal file goes in whole lines, and whether what follows is torn."""
     try:
-        record = orjson.loads(line)
-        row = {name: _typed(record.get(name), kind) for name, kind in _RAW.items()}
-        event = row["event"]
-        datetime.strptime(row["ts"], _TIME_FORM)  # noqa: DTZ007  (the form says UTC)
-    except (ValueError, AttributeError, TypeError):
-        return None, "not a record"
-    if event is None or len(row["ts"]) != _TIME_LENGTH:
-        return None, "not a record"
-    if row["clientSlug"] != slug:
-        return None, "not a record of this client"
-    if event.startswith("call.") and (row["callId"] is None or event not in _CALL_EVENTS):
-        return None, "not a record of a call"
-    return row, ""
+        descriptor = file.fileno()
+    except OSError:
+        return None, False  # it was sealed a moment ago
+    end, torn = _end(descriptor)
+    if torn and try_lock(descriptor):  # a writer that dies lets go of it
+        end, torn = _end(descriptor)  # it may just have been finished
+        return end, torn
+    return end, False
 
 
-def _typed(value: Any, kind: type[pl.DataType]) -> Any:
-    if value is None or (kind is pl.String and isinstance(value, str)):
-        return value
-    if kind is pl.Int64 and type(value) is int and -(2**63) <= value < 2**63:
-        return value
-    raise TypeError
+def _end(descriptor: int) -> tuple[int, bool]:
+    size = os.fstat(descriptor).st_size
+    torn = len(after_last_line_end(descriptor, size))
+    return size - torn, torn > 0
 
 
-def _events(content: bytes, slug: str) -> Iterator[dict[str, Any]]:
-    """Yield what is not a call; the few lines among many are found without parsing all."""
-    names = {"client_slug": "clientSlug", "portal_id": "portalId", "run_id": "runId"}
-    for line in content.split(b"\n"):
-        if line and b'"event":"call.' not in line[:200]:
-            row, _ = _row(line, slug)  # one that is damaged is named by the frame of calls
-            if row is not None and not row["event"].startswith(_NOT_ACTIVITY):
-                record = orjson.loads(line)
-                event = {name: record.get(names.get(name, name)) for name in ACTIVITY}
-                yield {**event, "details": _details(record, names)}
-
-
-def _details(record: dict[str, Any], names: Mapping[str, str]) -> str | None:
-    shown = {"schema", "seq", "hash", *(names.get(name, name) for name in ACTIVITY)}
-    rest = {name: value for name, value in record.items() if name not in shown}
-    return orjson.dumps(rest).decode() if rest else None
-
-
-def _activity(events: list[dict[str, Any]]) -> pl.DataFrame:
-    raw = pl.DataFrame(events, schema={**ACTIVITY, "ts": pl.String()}, strict=False)
-    return raw.with_columns(_time("ts"))
-
-
-def _joined(raw: pl.LazyFrame) -> pl.LazyFrame:
-    """Join starts with their ends; what stands alone (imported, simulated, refused) stays."""
-    event = pl.col("event")
-    started, finished, detail, refused = (_first(raw.filter(event == one)) for one in _CALL_EVENTS)
-    said = detail.select("callId", "policyName", named="objectId")
-    witnessed = (
-        started.drop(*_ENDING, "policyName")
-        .join(finished.select("callId", *_ENDING), on="callId", how="left")
-        .join(said, on="callId", how="left")
-        .with_columns(pl.coalesce("objectId", "named").alias("objectId"))
-    )
-    alone = _first(pl.concat([refused, finished])).join(started, on="callId", how="anti")
-    return (
-        pl.concat([witnessed.select(*_RAW), alone.select(*_RAW)])
-        .with_columns(
-            pl.col("outcome").fill_null(pl.lit(str(Outcome.UNKNOWN))),
-            pl.col("origin").fill_null(pl.lit(str(Origin.WITNESSED))),
-        )
-        .select(
-            pl.col(disk).alias(frame) if kind != "time" else _time(disk).alias(frame)
-            for disk, (frame, kind) in CALL_FIELDS.items()
-        )
-    )
-
-
-def _first(calls: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep what was said of each call first: what is said later cannot make it look better."""
-    return calls.unique("callId", keep="first", maintain_order=True)
-
-
-def _time(name: str) -> pl.Expr:
-    parsed = pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
-    return parsed.dt.replace_time_zone("UTC")
+def _join(log: _Log, records: pl.DataFrame, all_of_it: list[Source], zone: str | None) -> None:
+    """Join what is not in the lake, also with what is."""
+    joins = joined(records)
+    parts = Parts(log.folder)
+    found = parts.find(log.catalog.parts, joins["call_id"])
+    known = pl.Series("call_id", list(log.catalog.loose), pl.String)
+    of_loose = joins.join(known.to_frame(), on="call_id", how="semi")["call_id"]
+    changed, conflicts = settled(found, joins)
+    redo = pl.concat([of_loose, pl.Series("call_id", conflicts, pl.String)]).unique()
+    lone = joins.join(found, on="call_id", how="anti")
+    lone = lone.join(redo.to_frame(), on="call_id", how="anti")
+    changed = changed.join(redo.to_frame(), on="call_id", how="anti")
+    anew = joined(records_of(all_of_it, log.slug, redo))
+    log.new = pl.concat([rows(lone, zone), changed, rows(anew, zone)])
+    hidden = pl.concat([changed["call_id"], redo])
+    log.hidden = hidden if hidden.len() else None

@@ -1,133 +1,116 @@
 """
-What of a segment is to be merged: all of it, what it has grown by, or nothing.
+New parts of one client's lake: rows of calls, filled by month, and found again by call.
 
-Here every record is read for what it says, whose it is and which portal it names: the rules of
-the verifier look at bytes alone.
+Nothing here changes a file that is there, and nothing that is written counts before a manifest
+names it. Memory is that of a part.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
-import orjson
+import polars as pl
 
-from hsagency.audit.lineages import Lineage, read_through
-from hsagency.audit.record import SCHEMA, Event
-from hsagency.audit.sources import Source, refuse
-from hsagency.audit.standalone.evidence import Evidence
-from hsagency.audit.standalone.heads import Head
-from hsagency.errors import NewerSchema
-
-FORKED: Final = (
-    "A register is only ever added to. Ask on the other machine: hsagency audit verify says "
-    "whether its log is whole; a copied workspace needs a new one (hsagency init)."
-)
-"""What to do about a log that does not continue what is here."""
-
-_HASH_END: Final = 67  # bytes from the first digit of a record's hash to its line end
-_BEGUN: Final = (Event.STARTED, Event.REFUSED)
+from hsagency.audit import catalog
+from hsagency.audit.catalog import PART, File
+from hsagency.audit.joining import ROWS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """
-    A segment, or the rest of one, that is not here yet: up to `head`, from `start` on.
+class Parts:
+    """New parts of one client's lake; `files` are those with rows that were added."""
 
-    `restored` is one that was merged before and is not as it was.
-    """
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._number = folder, catalog.next_number(folder)
+        self._waiting: dict[str, list[pl.DataFrame]] = {}
+        self.files: list[File] = []
 
-    head: Head
-    start: int
-    records: int
-    calls: int
-    first: str
-    last: str
-    portals: frozenset[int]
-    restored: bool = False
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take rows; where too many wait, those of the fullest month are written."""
+        if not frame.height:
+            return
+        months = frame["ts"].dt.strftime("%Y-%m")
+        if months.min() == months.max():
+            self._waiting.setdefault(str(months[0]), []).append(frame)
+        else:
+            named = frame.with_columns(months.alias("month"))
+            for (month,), some in named.partition_by("month", as_dict=True).items():
+                self._waiting.setdefault(str(month), []).append(some.drop("month"))
+        while sum(self._rows(one) for one in self._waiting) > PART:
+            self._write(max(self._waiting, key=self._rows))
 
+    def finish(self) -> None:
+        """Write what still waits."""
+        for month in sorted(self._waiting):
+            self._write(month)
 
-def part_of(source: Source, head: Head, lineage: Lineage | None, held: Evidence) -> Part | None:
-    """Return what a source has of a segment and we have not."""
-    known = None if lineage is None else lineage.heads.get(head.segment)
-    if known is None:
-        return _scanned(source, head)
-    if head.records < known.records:
-        return None  # an earlier state of what is here
-    if _hash_at(source, head.segment, known.size) != known.hash:
-        refuse(
-            source.path,
-            f"has another segment {head.segment} than was merged from that machine before",
-            FORKED,
+    def replace(self, old: File, frame: pl.DataFrame) -> File:
+        """Write a part of the month of another; it is not one of `files`."""
+        return catalog.write(self._folder, f"month={old.month}/part-{self._next()}", frame)
+
+    def activity(self, frame: pl.DataFrame) -> File:
+        """Write what is not a call."""
+        return catalog.write(self._folder, f"activity-{self._next()}", frame)
+
+    def read(self, file: File) -> pl.DataFrame:
+        """Return the rows of a part; a column that is newer than the part is null."""
+        return pl.read_parquet(self._folder / file.path, schema=ROWS, missing_columns="insert")
+
+    def find(self, files: Iterable[File], ids: pl.Series) -> pl.DataFrame:
+        """Return the rows of some calls."""
+        having = (self.read(one) for one in files if ids.len() and self._has(one, ids))
+        found = (one.join(ids.to_frame(), on="call_id", how="semi") for one in having)
+        return pl.concat([pl.DataFrame(schema=ROWS), *found])
+
+    def without(
+        self, files: Iterable[File], ids: pl.Series, changed: pl.DataFrame | None = None
+    ) -> list[File]:
+        """Return parts that lack some calls, but for those that have other rows now."""
+        kept = []
+        for one in files:
+            if not ids.len() or not self._has(one, ids):
+                kept.append(one)
+                continue
+            frame = self.read(one)
+            rest = frame.join(ids.to_frame(), on="call_id", how="anti")
+            if changed is not None:
+                here = changed.join(frame, on="call_id", how="semi")
+                rest = in_order(pl.concat([rest, here]))
+            if rest.height:
+                kept.append(self.replace(one, rest))
+        return kept
+
+    def ids_from(self, files: Iterable[File], segments: Collection[str]) -> pl.Series:
+        """Return the calls that have a record in one of some segments."""
+        names = list(segments)
+        places = ("segment", "end_segment", "detail_segment")
+        is_there = pl.any_horizontal(
+            pl.col(one).is_in(names).fill_null(value=False) for one in places
         )
-    if head.records > known.records:
-        return _scanned(source, head, known)
-    same = _equal(source.evidence, held, head)
-    return None if same else replace(_scanned(source, head), restored=True)
+        found = [pl.Series("call_id", [], pl.String)]
+        for one in files:
+            columns = pl.read_parquet(self._folder / one.path, columns=["call_id", *places])
+            found.append(columns.filter(is_there)["call_id"])
+        return pl.concat(found).unique()
+
+    def _has(self, file: File, ids: pl.Series) -> bool:
+        there = pl.read_parquet(self._folder / file.path, columns=["call_id"])
+        return there.join(ids.to_frame(), on="call_id", how="semi").height > 0
+
+    def _next(self) -> str:
+        self._number += 1
+        return f"{self._number - 1:06}.parquet"
+
+    def _rows(self, month: str) -> int:
+        return sum(one.height for one in self._waiting[month])
+
+    def _write(self, month: str) -> None:
+        frame = in_order(pl.concat(self._waiting.pop(month)))
+        for few in frame.iter_slices(PART):
+            path = f"month={month}/part-{self._next()}"
+            self.files.append(catalog.write(self._folder, path, few))
 
 
-def _hash_at(source: Source, segment: str, end: int) -> str:
-    """Return the hash of the record that ends at a place."""
-    name = f"journal/{segment}.jsonl"
-    tail = b"".join(read_through(source.evidence, name, start=end - _HASH_END, end=end))
-    return tail[:64].decode("ascii", "replace")
-
-
-def _equal(ones: Evidence, others: Evidence, head: Head) -> bool:
-    """Say whether two places have the same bytes of a segment."""
-    name = f"journal/{head.segment}.jsonl"
-    digests = []
-    for evidence in (ones, others):
-        hashed = hashlib.sha256()
-        try:
-            for part in read_through(evidence, name, end=head.size):
-                hashed.update(part)
-        except (FileNotFoundError, EOFError):
-            return False
-        digests.append(hashed.digest())
-    return digests[0] == digests[1]
-
-
-def _scanned(source: Source, head: Head, after: Head | None = None) -> Part:
-    """Read what would be brought of a segment, record by record."""
-    start = 0 if after is None else after.size
-    times: list[str] = []
-    calls, records, portals = 0, 0, set[int]()
-    for line in _lines(source, head, start):
-        try:
-            said = orjson.loads(line)
-            schema, whose, event = said["schema"], said["clientSlug"], said["event"]
-            portal, ts = said.get("portalId"), said["ts"]
-        except (ValueError, TypeError, KeyError, AttributeError):
-            refuse(source.path, f"has a record in {head.segment} that is none")
-        if schema != SCHEMA:
-            raise NewerSchema(
-                f"{source.path} has records of schema {schema}; this hsagency reads {SCHEMA}. "
-                "Nothing was merged.",
-                hint="Use the later hsagency that wrote them.",
-            )
-        if whose != source.slug:
-            refuse(source.path, f"has a record of another client in {head.segment}: {whose!r}")
-        records += 1
-        calls += event in _BEGUN or (event == Event.FINISHED and "origin" in said)
-        portals |= {portal} if isinstance(portal, int) else set()
-        times = [min([ts, *times]), max([ts, *times])]
-    return Part(
-        head=head,
-        start=start,
-        records=records,
-        calls=calls,
-        first=times[0],
-        last=times[-1],
-        portals=frozenset(portals),
-    )
-
-
-def _lines(source: Source, head: Head, start: int) -> Iterator[bytes]:
-    rest = b""
-    name = f"journal/{head.segment}.jsonl"
-    for part in read_through(source.evidence, name, start=start, end=head.size):
-        *whole, rest = (rest + part).split(b"\n")
-        yield from whole
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows in the order in which parts hold them, so that days can be passed over."""
+    return frame.sort("ts", "segment", "seq")

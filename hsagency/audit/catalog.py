@@ -1,0 +1,226 @@
+"""
+What is in the lake of one client: the manifest, and the files that it names.
+
+    audit/lake/client_slug=<slug>/manifest.json
+    audit/lake/client_slug=<slug>/month=YYYY-MM/part-NNNNNN.parquet    one row a call
+    audit/lake/client_slug=<slug>/activity-NNNNNN.parquet              what is not a call
+
+Only files that the manifest names count; it is replaced as a whole, so a crash leaves the lake
+before or after. A file is never changed: a new one gets a new number, and the old one goes when
+the new manifest is on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from hsagency.audit.evidence import lineages, segments
+from hsagency.durable import make_private_dir, write_private
+from hsagency.errors import CorruptFile, NewerSchema
+
+SCHEMA: Final = 1
+PART: Final = 250_000
+"""Rows of a part at most; they are held in memory while one is written."""
+
+_GROUP: Final = 1 << 16  # rows of a row group: what a day of a busy month leaves out or reads
+_MANIFEST: Final = "manifest.json"
+_NUMBER: Final = re.compile(r"(?:part|activity)-(\d{6,})\.parquet", re.ASCII)
+_FILE: Final = re.compile(r"(month=\d{4}-\d\d/part|activity)-\d{6,}\.parquet", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of the lake: where it is from the client's folder on, and what it has to hold."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def month(self) -> str:
+        """The month of a part, as 2026-10."""
+        return self.path.partition("/")[0].removeprefix("month=")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the lake knows of a segment: its lines, and which could not be read, and why."""
+
+    lines: int
+    damage: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """
+    What the manifest of one client says.
+
+    `zone` is the time zone of `day_local`. `loose` are calls of which a detail alone is known.
+    """
+
+    zone: str | None = None
+    segments: Mapping[str, Told] = field(default_factory=dict)
+    parts: tuple[File, ...] = ()
+    activity: File | None = None
+    loose: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Every file of the lake of this client."""
+        return (*self.parts, *([self.activity] if self.activity else []))
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(one.bytes for one in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A segment of a client's log: its name in the lake, the log it belongs to, and its file."""
+
+    segment: str
+    log: Path
+    name: str
+    path: Path
+
+
+def sources(folder: Path) -> dict[str, Source]:
+    """Return every segment of a client, also of logs merged into it, in order of place."""
+    found = {}
+    for log in lineages(folder):
+        prefix = "" if log == folder else f"{log.name}/"
+        for name, path in segments(log).items():
+            one = Source(segment=f"{prefix}{name}", log=log, name=name, path=path)
+            found[one.segment] = one
+    return found
+
+
+def by_place(segment: str) -> tuple[bool, str]:
+    """Return a key that sorts segments as `sources` does."""
+    return "/" in segment, segment
+
+
+def home(audit: Path, slug: str) -> Path:
+    """Return the folder of a client in the lake."""
+    return audit / "lake" / f"client_slug={slug}"
+
+
+def load(folder: Path) -> Catalog | None:
+    """
+    Return what a client's manifest says, or nothing if there is none.
+
+    Raises `NewerSchema` and, where it cannot be read as what it should be, `CorruptFile`.
+    """
+    path = folder / _MANIFEST
+    try:
+        said = orjson.loads(path.read_bytes())
+        newer = said["schema"] > SCHEMA
+        catalog = None if newer else _catalog(said)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptFile(
+            f"The manifest {path} cannot be read ({type(error).__name__}).",
+            hint="It is made anew from the evidence: hsagency audit rebuild",
+        ) from error
+    if catalog is None:
+        raise NewerSchema(
+            f"The lake {folder} has schema {said['schema']}; this hsagency reads up to {SCHEMA}.",
+            hint="Use the later hsagency that wrote it, or remove that folder: it is made anew.",
+        )
+    return catalog
+
+
+def _catalog(said: Mapping[str, Any]) -> Catalog:
+    return Catalog(
+        zone=said["timeZone"],
+        segments={
+            name: Told(lines=one["lines"], damage=tuple((n, cause) for n, cause in one["damage"]))
+            for name, one in said["segments"].items()
+        },
+        parts=tuple(_file(one) for one in said["parts"]),
+        activity=_file(said["activity"]) if said["activity"] else None,
+        loose=tuple(said["loose"]),
+    )
+
+
+def _file(said: Mapping[str, Any]) -> File:
+    if not _FILE.fullmatch(said["path"]):
+        raise ValueError
+    return File(**said)
+
+
+def save(folder: Path, catalog: Catalog) -> None:
+    """Replace a client's manifest; from then on its files count."""
+    said = {
+        "schema": SCHEMA,
+        "timeZone": catalog.zone,
+        "segments": {
+            name: {"lines": one.lines, "damage": one.damage}
+            for name, one in sorted(catalog.segments.items(), key=lambda pair: by_place(pair[0]))
+        },
+        "parts": catalog.parts,
+        "activity": catalog.activity,
+        "loose": catalog.loose,
+    }
+    write_private(folder / _MANIFEST, orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def wrong_files(folder: Path, files: Iterable[File]) -> list[str]:
+    """Return which files are missing or have another size than they should."""
+    return [one.path for one in files if _size(folder / one.path) != one.bytes]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def next_number(folder: Path) -> int:
+    """Return a number that no file of a client has, also none that a crash left behind."""
+    found = (_NUMBER.fullmatch(path.name) for path in folder.glob("**/*.parquet"))
+    return max((int(one[1]) for one in found if one), default=0) + 1
+
+
+def write(folder: Path, path: str, frame: pl.DataFrame) -> File:
+    """Write a new file of the lake durably; it counts once the manifest names it."""
+    content = BytesIO()
+    frame.write_parquet(content, compression="zstd", row_group_size=_GROUP)
+    data = content.getvalue()
+    make_private_dir((folder / path).parent)
+    write_private(folder / path, data)
+    digest = hashlib.sha256(data).hexdigest()
+    return File(path=path, rows=frame.height, bytes=len(data), sha256=digest)
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or nothing if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def sweep(folder: Path, catalog: Catalog) -> None:
+    """Remove the files that do not count: replaced, or left by a crash."""
+    named = {folder / one.path for one in catalog.files} | {folder / _MANIFEST}
+    for path in [*folder.glob("*"), *folder.glob("month=*/*"), *folder.glob("month=*/.*")]:
+        if path not in named and not path.is_dir():
+            path.unlink(missing_ok=True)
+    for path in folder.glob("month=*"):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()

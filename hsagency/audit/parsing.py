@@ -1,0 +1,254 @@
+"""
+Segments as frames: whole lines, in blocks, so that memory does not grow with a segment.
+
+A line that is no record of this client is left out and named by its number and cause, and
+never makes the rest unreadable. What is read depends on the bytes of the segment alone, so a
+segment gives the same rows from the journal, from the evidence, today and in a year.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Any, BinaryIO, Final
+
+import orjson
+import polars as pl
+
+from hsagency.audit.evidence import DamagedEvidence
+from hsagency.audit.record import CALL_FIELDS, SCHEMA, TO_FRAME, Event
+from hsagency.errors import NewerSchema
+
+TYPES: Final[Mapping[str, type[pl.DataType]]] = {
+    "text": pl.String,
+    "number": pl.Int64,
+    "time": pl.String,
+}
+CALL_EVENTS: Final = (Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED)
+
+_FIELDS: Final[dict[str, type[pl.DataType]]] = {
+    "schema": pl.Int64,
+    "event": pl.String,
+    **{disk: TYPES[kind] for disk, (_, kind) in CALL_FIELDS.items()},
+}
+_TIME: Final = pl.Datetime("us", "UTC")
+RAW: Final[dict[str, pl.DataType]] = {
+    "event": pl.String(),
+    **{frame: _TIME if kind == "time" else TYPES[kind]() for frame, kind in CALL_FIELDS.values()},
+    "segment": pl.String(),
+    "seq": pl.Int64(),
+}
+"""Columns of records of calls, and where each is: its segment and line."""
+
+_NAMES: Final = {"client_slug": "clientSlug", "portal_id": "portalId", "run_id": "runId"}
+_SHOWN: Final = (
+    *("ts", "client_slug", "event", "portal_id", "message"),
+    *("actor", "user", "host", "run_id"),
+)
+EVENTS: Final[dict[str, type[pl.DataType]]] = {
+    **{name: pl.Int64 if name == "portal_id" else pl.String for name in _SHOWN},
+    "details": pl.String,
+    "segment": pl.String,
+    "seq": pl.Int64,
+}
+"""Columns of records of what is not a call, and where each is."""
+
+_TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TIME_LENGTH: Final = 27
+_DIGITS: Final = re.compile(r"[\d:.TZ-]{27}", re.ASCII)
+# How segments follow one another is no news: whoever verifies the log reads that.
+_NOT_ACTIVITY: Final = ("call.", Event.AUDIT_OPENED, Event.AUDIT_CLOSED)
+_BLOCK: Final = 16 << 20  # bytes that are parsed at once
+_LONGEST: Final = 16 << 20  # of a line: a longer one is damage, whatever it holds
+_FEW: Final = 64  # lines among which a damaged one is looked for one by one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Some lines of a segment: records of calls, other events, and what is neither."""
+
+    calls: pl.DataFrame  # columns: RAW
+    events: list[dict[str, Any]]  # columns: EVENTS
+    damage: list[tuple[int, str]]  # line, cause
+    lines: int  # of the segment, up to the end of this block
+
+
+def blocks(file: BinaryIO, slug: str, segment: str, *, size: int | None = None) -> Iterator[Block]:
+    """
+    Yield a segment as blocks of whole lines, of its first `size` bytes or of all.
+
+    Raises `NewerSchema` for records of a later version. Where evidence is damaged, what can
+    still be unpacked is read, and the rest is one damaged line.
+    """
+    lines = 0
+    for content, cause in _whole_lines(file, size):
+        if cause:
+            damage = [(lines + 1, cause)]
+            lines += content.count(b"\n")
+            yield Block(calls=pl.DataFrame(schema=RAW), events=[], damage=damage, lines=lines)
+            continue
+        yield _block(content, slug, segment, lines)
+        lines += content.count(b"\n")
+
+
+def _whole_lines(file: BinaryIO, size: int | None) -> Iterator[tuple[bytes, str]]:
+    """Yield whole lines, many at once; or what stands for some, and why they are damaged."""
+    left = -1 if size is None else size
+    rest, is_long = b"", False
+    while left:
+        try:
+            part = file.read(_BLOCK if left < 0 else min(_BLOCK, left))
+        except DamagedEvidence as error:
+            yield b"", f"the evidence is damaged here: {error.cause}"
+            return
+        if not part:
+            break
+        left -= len(part) if left > 0 else 0
+        if is_long:
+            _, end, part = part.partition(b"\n")
+            if not end:
+                continue
+            is_long = False
+            yield b"\n", "not a record"
+        whole, end, after = part.rpartition(b"\n")
+        if end:
+            yield rest + whole + end, ""
+            rest = after
+        else:
+            rest += part
+        if len(rest) > _LONGEST:
+            rest, is_long = b"", True
+    if rest or is_long:
+        yield b"", "torn last line"
+
+
+def _block(content: bytes, slug: str, segment: str, before: int) -> Block:
+    frame, damage = _frame(content, slug, before)
+    newest = frame["schema"].max()
+    if isinstance(newest, int) and newest > SCHEMA:
+        raise NewerSchema(
+            f"Segment {segment} of the audit log of {slug} has records of schema {newest}; this "
+            f"hsagency reads up to {SCHEMA}. Nothing was counted.",
+            hint="Use the later hsagency that wrote them.",
+        )
+    is_call = frame["event"].is_in([str(one) for one in CALL_EVENTS])
+    events: list[dict[str, Any]] = []
+    if not is_call.all():
+        lines = content.split(b"\n")
+        for number in frame.filter(~is_call)["seq"].to_list():
+            _add_event(lines[number - before - 1], slug, segment, number, events, damage)
+        damage.sort()
+        frame = frame.filter(is_call)
+    calls = frame.rename(TO_FRAME).with_columns(segment=pl.lit(segment)).select(*RAW)
+    return Block(calls=calls, events=events, damage=damage, lines=before + content.count(b"\n"))
+
+
+def _frame(content: bytes, slug: str, before: int) -> tuple[pl.DataFrame, list[tuple[int, str]]]:
+    """Parse lines at once; only where that fails, fewer and fewer, to find the damaged ones."""
+    count = content.count(b"\n")
+    try:
+        frame = _timed(pl.read_ndjson(BytesIO(content), schema=_FIELDS))
+        if frame.height == count and frame.select(_usable(slug).all()).item():
+            return frame.with_row_index("seq", before + 1).cast({"seq": pl.Int64}), []
+    except (pl.exceptions.PolarsError, ValueError):
+        pass  # some line is damaged: found below
+    if count <= _FEW:
+        return _one_by_one(content, slug, before)
+    middle = content.find(b"\n", len(content) // 2) + 1
+    if middle in (0, len(content)):  # the last line is longer than all the others
+        middle = content.rfind(b"\n", 0, len(content) - 1) + 1
+    first, damage = _frame(content[:middle], slug, before)
+    second, more = _frame(content[middle:], slug, before + content.count(b"\n", 0, middle))
+    return pl.concat([first, second]), damage + more
+
+
+def _one_by_one(content: bytes, slug: str, before: int) -> tuple[pl.DataFrame, Any]:
+    rows, damage = [], []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=before + 1):
+        row, cause = _row(line, slug)
+        if row is None:
+            damage.append((number, cause))
+        else:
+            rows.append({"seq": number, **row})
+    return _timed(pl.DataFrame(rows, schema={"seq": pl.Int64, **_FIELDS})), damage
+
+
+def _timed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Read the times; what is no time as records write it is null."""
+    written = pl.col("ts")
+    parsed = written.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+    is_whole = written.str.len_bytes() == _TIME_LENGTH
+    return frame.with_columns(
+        pl.when(is_whole).then(parsed.dt.replace_time_zone("UTC")).alias("ts")
+    )
+
+
+def _usable(slug: str) -> pl.Expr:
+    """Say of each row whether every question that a reader asks of a record has an answer."""
+    event = pl.col("event")
+    known = pl.col("callId").is_not_null() & event.is_in([str(one) for one in CALL_EVENTS])
+    return (
+        event.is_not_null()
+        & pl.col("ts").is_not_null()
+        & (pl.col("clientSlug") == slug).fill_null(value=False)
+        & (known | ~event.str.starts_with("call."))
+    )
+
+
+def _row(line: bytes, slug: str) -> tuple[dict[str, Any] | None, str]:
+    """Return a line as a row, or nothing and why it is none; what `_usable` says, in words."""
+    try:
+        record = orjson.loads(line)
+        row = {name: _typed(record.get(name), kind) for name, kind in _FIELDS.items()}
+        event = row["event"]
+        datetime.strptime(row["ts"], _TIME_FORM)  # noqa: DTZ007  (the form says UTC)
+    except (ValueError, AttributeError, TypeError):
+        return None, "not a record"
+    if event is None or not _DIGITS.fullmatch(row["ts"]):
+        return None, "not a record"
+    if row["clientSlug"] != slug:
+        return None, "not a record of this client"
+    if event.startswith("call.") and (row["callId"] is None or event not in CALL_EVENTS):
+        return None, "not a record of a call"
+    return row, ""
+
+
+def _typed(value: Any, kind: type[pl.DataType]) -> Any:
+    if value is None or (kind is pl.String and isinstance(value, str)):
+        return value
+    if kind is pl.Int64 and type(value) is int and -(2**63) <= value < 2**63:
+        return value
+    raise TypeError
+
+
+def _add_event(
+    line: bytes,
+    slug: str,
+    segment: str,
+    number: int,
+    events: list[dict[str, Any]],
+    damage: list[tuple[int, str]],
+) -> None:
+    """Add a record of what is not a call; frames are more lenient than its own reading."""
+    row, cause = _row(line, slug)
+    if row is None or row["event"].startswith("call."):
+        damage.append((number, cause or "not a record"))
+    elif not row["event"].startswith(_NOT_ACTIVITY):
+        record = orjson.loads(line)
+        event = {name: _said(record, name) for name in _SHOWN}
+        events.append({**event, "details": _details(record), "segment": segment, "seq": number})
+
+
+def _said(record: Mapping[str, Any], name: str) -> Any:
+    value = record.get(_NAMES.get(name, name))
+    kind = int if name == "portal_id" else str
+    return value if type(value) is kind else None
+
+
+def _details(record: Mapping[str, Any]) -> str | None:
+    shown = {"schema", "seq", "hash", *(_NAMES.get(name, name) for name in _SHOWN)}
+    rest = {name: value for name, value in record.items() if name not in shown}
+    return orjson.dumps(rest).decode() if rest else None

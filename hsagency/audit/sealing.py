@@ -1,0 +1,363 @@
+"""
+Sealing: closed segments become evidence and rows of the lake, and leave the journal.
+
+In this order: evidence, rows, manifest, journal. So a crash leaves a segment in the journal or
+in the lake, and doing it again completes it; what a crash left behind is removed by the next.
+One process at a time seals a client's log. Memory does not grow with the log.
+
+A call that began in one segment and ended in another is one row, also where the first was
+sealed long before; then the part that has it is written anew, under another name, and the old
+one is removed. So are parts of a month when there are many small ones. Whoever reads by a list
+of files made before that finds one missing, and reads again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import orjson
+import polars as pl
+
+from hsagency.audit import catalog, evidence
+from hsagency.audit.catalog import PART, Catalog, File, Source, home, sources
+from hsagency.audit.harvest import Gathered, bring_together, gather, records_of
+from hsagency.audit.joining import is_loose, joined, known_zone, local_day, rows
+from hsagency.audit.parsing import EVENTS
+from hsagency.audit.parts import Parts, in_order
+from hsagency.audit.record import Event
+from hsagency.audit.segment import CURES, OWN
+from hsagency.durable import after_last_line_end, locked, make_private_dir, try_lock
+from hsagency.errors import AuditError, CorruptFile
+from hsagency.progress import Progress, silent
+
+_BATCH: Final = 768 << 20  # bytes of journal that become rows of the lake together
+_PACKED: Final = 7  # times that evidence is smaller than the journal, roughly
+_SMALL: Final = PART // 4  # rows: a part that is worth merging with others
+_MANY: Final = 12  # small parts of one month, before they are merged
+
+
+class SealingBusy(AuditError):
+    """Another process is sealing this log."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sealed:
+    """
+    What a sealing did.
+
+    `left` says of segments that could not be sealed why; `rebuilt` why the lake was made anew.
+    """
+
+    client_slug: str
+    segments: int = 0
+    calls: int = 0
+    bytes_before: int = 0  # in the journal
+    bytes_after: int = 0  # in evidence and lake together
+    left: list[str] = field(default_factory=list)
+    rebuilt: str = ""
+
+
+def seal(
+    audit: Path,
+    slug: str,
+    *,
+    zone: str | None = None,
+    wait: bool = True,
+    progress: Progress = silent,
+) -> Sealed:
+    """
+    Seal what is closed of a client's log; where nothing is, only folders are looked at.
+
+    `zone` is the portal's time zone as HubSpot names it. Raises `AuditError` if it cannot be
+    done, `SealingBusy` if another process does it and `wait` is false, and `NewerSchema`.
+    """
+    folder = home(audit, slug)
+    done = Sealed(client_slug=slug)
+    if not _Log(audit, slug, folder, known_zone(zone)).is_due():
+        return done
+    with _alone(audit, slug, wait=wait):
+        log = _Log(audit, slug, folder, known_zone(zone))
+        log.seal(done, progress)
+    return done
+
+
+def derive(
+    audit: Path, slug: str, folder: Path, segments: Collection[str], *, zone: str | None
+) -> Catalog:
+    """Make a lake of some segments in another folder; neither journal nor evidence changes."""
+    log = _Log(audit, slug, folder, zone)
+    some = [one for name, one in sources(audit / slug).items() if name in segments]
+    for batch in _batches(some, {one.segment: one.path.stat().st_size for one in some}):
+        log.add(batch)
+    return log.catalog
+
+
+def forget(audit: Path, slug: str, segments: Collection[str]) -> int:
+    """
+    Take the rows of removed segments out of the lake, and return how many calls that were.
+
+    A call of which other segments hold records is what those say of it. The segments need not
+    be there any more.
+    """
+    folder = home(audit, slug)
+    with _alone(audit, slug, wait=True):
+        log = _Log(audit, slug, folder, None)
+        return log.forget(set(segments)) if log.catalog.segments else 0
+
+
+@contextlib.contextmanager
+def _alone(audit: Path, slug: str, *, wait: bool) -> Iterator[None]:
+    """Hold a client's lake; errors of the disk become words."""
+    try:
+        path = make_private_dir(audit / "lake") / f".{slug}.lock"
+        if not wait:
+            _refuse_busy(path, slug)
+        with locked(path):
+            yield
+    except OSError as error:
+        raise AuditError(
+            f"The log of {slug} could not be sealed ({error.strerror}). It is read as it is.",
+            hint=CURES.get(error.errno or 0, OWN),
+        ) from error
+
+
+def _refuse_busy(path: Path, slug: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not try_lock(descriptor):
+            raise SealingBusy(
+                f"The log of {slug} is being sealed by another program.",
+                hint="Wait until it has finished.",
+            )
+    finally:
+        os.close(descriptor)
+
+
+def is_closed(path: Path) -> bool:
+    """Say whether a journal file ends in the record that closes it, and no writer holds it."""
+    try:
+        with path.open("rb") as file:
+            descriptor = file.fileno()
+            size = os.fstat(descriptor).st_size
+            if not size or os.pread(descriptor, 1, size - 1) != b"\n":
+                return False
+            last = orjson.loads(after_last_line_end(descriptor, size - 1))
+            closes = isinstance(last, dict) and last.get("event") == Event.AUDIT_CLOSED
+            return closes and try_lock(descriptor)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+class _Log:
+    """One client's log and its lake, while both are brought together."""
+
+    def __init__(self, audit: Path, slug: str, folder: Path, zone: str | None) -> None:
+        self._audit, self._slug, self._folder = audit, slug, folder
+        self._sources = sources(audit / slug)
+        self.catalog, self._rebuilt = self._known()
+        self._zone = zone or self.catalog.zone
+
+    def _known(self) -> tuple[Catalog, str]:
+        """Return what the lake holds, and why that is nothing where it should be something."""
+        try:
+            known = catalog.load(self._folder)
+        except CorruptFile as error:
+            return Catalog(), error.message.removesuffix(".")
+        if known is None:
+            own = self._audit / self._slug
+            mine = (one.path for one in self._sources.values() if one.log == own)
+            lost = any(evidence.is_evidence(path) for path in mine)
+            return Catalog(), "its manifest was not there" if lost else ""
+        wrong = catalog.wrong_files(self._folder, known.files)
+        if wrong:
+            return Catalog(zone=known.zone), f"missing or changed: {', '.join(wrong[:3])}"
+        return known, ""
+
+    def is_due(self) -> bool:
+        """Say whether there is anything to do."""
+        return bool(self._rebuilt or self._is_moved() or self._open() or self._leftover())
+
+    def _is_moved(self) -> bool:
+        return bool(self.catalog.segments) and self._zone != self.catalog.zone
+
+    def _open(self) -> list[Source]:
+        """Return the segments that are closed and not in the lake."""
+        new = (one for name, one in self._sources.items() if name not in self.catalog.segments)
+        return [one for one in new if evidence.is_evidence(one.path) or is_closed(one.path)]
+
+    def _leftover(self) -> list[Source]:
+        """Return the segments that are in the lake and in the journal, as a crash leaves them."""
+        known = (one for name, one in self._sources.items() if name in self.catalog.segments)
+        return [one for one in known if not evidence.is_evidence(one.path)]
+
+    def seal(self, done: Sealed, progress: Progress) -> None:
+        """Archive what is closed, bring it into the lake and take it out of the journal."""
+        done.rebuilt = self._rebuilt
+        new, lake = self._open(), self.catalog.size
+        if self._is_moved():
+            self._move()
+        if self._rebuilt and not new:
+            self._commit(Catalog(zone=self._zone))
+        sizes = {one.segment: one.path.stat().st_size for one in new}
+        show = progress(f"sealing {self._slug}", sum(sizes.values()))
+        with ThreadPoolExecutor(1, "archiving") as pool, show as step:
+            dropped = [pool.submit(self._drop, self._leftover(), done)]
+            for batch in _batches(new, sizes):
+                whole = self._archived(batch, pool, done)
+                done.calls += self.add(whole)
+                done.segments += len(whole)
+                dropped.append(pool.submit(self._drop, whole, done))
+                for one in batch:
+                    is_packed = evidence.is_evidence(one.path)
+                    done.bytes_before += 0 if is_packed else sizes[one.segment]
+                    step(sizes[one.segment])
+            for future in dropped:
+                future.result()
+        done.bytes_after += self.catalog.size - lake
+
+    def _archived(self, batch: list[Source], pool: Executor, done: Sealed) -> list[Source]:
+        """Return those that are evidence now; the others are left where they are, and named."""
+        futures = {
+            one.segment: pool.submit(evidence.archive, one.log, one.name)
+            for one in batch
+            if not evidence.is_evidence(one.path)
+        }
+        failed = set()
+        for segment, future in futures.items():
+            try:
+                done.bytes_after += future.result().stat().st_size
+            except AuditError as error:
+                done.left.append(str(error))
+                failed.add(segment)
+        return [one for one in batch if one.segment not in failed]
+
+    def _drop(self, some: Iterable[Source], done: Sealed) -> None:
+        """Take what is evidence, and in the lake, out of the journal."""
+        for one in some:
+            try:
+                evidence.archive(one.log, one.name)
+                evidence.drop_journal(one.log, one.name)
+            except AuditError as error:
+                done.left.append(str(error))
+
+    def add(self, batch: list[Source]) -> int:
+        """Bring segments into the lake, durably; return by how many calls it grew."""
+        if not batch:
+            return 0
+        parts = Parts(self._folder)
+        harvest = gather(batch, self._slug, self._zone, into=parts)
+        parts.finish()
+        told = {**self.catalog.segments, **harvest.told}
+        known = [one for name, one in self._sources.items() if name in told]
+        brought = bring_together(
+            Gathered(
+                ids=pl.concat([pl.Series("call_id", [], pl.String), *harvest.ids]),
+                strays=pl.concat(harvest.strays),
+                loose=self.catalog.loose,
+            ),
+            old=self.catalog.parts,
+            parts=parts,
+            anew=lambda ids: joined(records_of(known, self._slug, ids)),
+            zone=self._zone,
+        )
+        before = sum(one.rows for one in self.catalog.parts)
+        self._commit(
+            replace(
+                self.catalog,
+                zone=self._zone,
+                segments=told,
+                parts=_merged(brought.parts, parts),
+                activity=self._activity(harvest.events, parts, set(self.catalog.segments)),
+                loose=brought.loose,
+            )
+        )
+        return sum(one.rows for one in self.catalog.parts) - before
+
+    def forget(self, segments: set[str]) -> int:
+        """Take the rows of segments out, but for what others say of the same calls."""
+        parts = Parts(self._folder)
+        told = {name: one for name, one in self.catalog.segments.items() if name not in segments}
+        known = [one for name, one in self._sources.items() if name in told]
+        ids = parts.ids_from(self.catalog.parts, segments)
+        joins = joined(records_of(known, self._slug, ids))
+        parts.add(rows(joins, self._zone))
+        parts.finish()
+        kept = parts.without(self.catalog.parts, ids)
+        before = sum(one.rows for one in self.catalog.parts)
+        self._commit(
+            replace(
+                self.catalog,
+                segments=told,
+                parts=_merged([*kept, *parts.files], parts),
+                activity=self._activity([], parts, set(told)),
+                loose=tuple(sorted({*self.catalog.loose, *joins.filter(is_loose)["call_id"]})),
+            )
+        )
+        return before - sum(one.rows for one in self.catalog.parts)
+
+    def _activity(self, new: list[pl.DataFrame], parts: Parts, segments: set[str]) -> File | None:
+        """Return the file of what is not a call: of some segments, and what is new."""
+        old = self.catalog.activity
+        frames = list(new)
+        if old is not None:
+            there = pl.read_parquet(self._folder / old.path)
+            kept = there.filter(pl.col("segment").is_in(list(segments)))
+            if not new and kept.height == there.height:
+                return old
+            frames.insert(0, kept)
+        whole = pl.concat(frames) if frames else pl.DataFrame(schema=EVENTS)
+        return parts.activity(whole) if whole.height else None
+
+    def _move(self) -> None:
+        """Say of every call on which day it was in the zone that is known now."""
+        parts = Parts(self._folder)
+        moved = tuple(
+            parts.replace(one, parts.read(one).with_columns(day_local=local_day(self._zone)))
+            for one in self.catalog.parts
+        )
+        self._commit(replace(self.catalog, zone=self._zone, parts=moved))
+
+    def _commit(self, new: Catalog) -> None:
+        make_private_dir(self._folder)
+        catalog.save(self._folder, new)
+        self.catalog = new
+        catalog.sweep(self._folder, new)
+
+
+def _batches(some: list[Source], sizes: Mapping[str, int]) -> Iterator[list[Source]]:
+    """Yield as many segments at a time as become rows of the lake together."""
+    batch: list[Source] = []
+    room = _BATCH
+    for one in some:
+        size = sizes[one.segment] * (_PACKED if evidence.is_evidence(one.path) else 1)
+        if batch and size > room:
+            yield batch
+            batch, room = [], _BATCH
+        batch.append(one)
+        room -= size
+    if batch:
+        yield batch
+
+
+def _merged(files: Collection[File], parts: Parts) -> tuple[File, ...]:
+    """Return the parts, small ones of a month in one where there are many of them."""
+    merged = list(files)
+    small = Counter(one.month for one in files if one.rows < _SMALL)
+    for month in [month for month, count in small.items() if count > _MANY]:
+        of_month = (one for one in files if one.month == month and one.rows < _SMALL)
+        together, count = [], 0
+        for one in sorted(of_month, key=lambda one: one.rows):
+            if count + one.rows <= PART:
+                together.append(one)
+                count += one.rows
+        frame = in_order(pl.concat([parts.read(one) for one in together]))
+        merged = [one for one in merged if one not in together]
+        merged.append(parts.replace(together[0], frame))
+    return tuple(sorted(merged, key=lambda one: one.path))
