@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 STEP: Final = 1 << 18
 """Bytes that are read, unpacked or compared at once."""
 
-_LEVEL: Final = 3
-_WINDOW: Final = 23  # 8 MB, four times what this level makes: more is not asked of memory
+_LEVEL: Final = 1  # records are mostly digests: higher levels are slower, and no smaller
+_WINDOW: Final = 23  # 8 MB, far more than this level makes: more memory is not to be asked for
 _PACKING: Final[Mapping[int, int]] = {
     zstd.CompressionParameter.compression_level: _LEVEL,
     zstd.CompressionParameter.checksum_flag: 1,

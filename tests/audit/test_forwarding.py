@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hsagency.audit import lake
+from hsagency.audit import evidence, lake
 from hsagency.audit.cursors import load
 from hsagency.audit.destinations import Destination, Function, Logging, SqliteTable
 from hsagency.audit.forwarding import Forwarder, open_forwarder, standings
@@ -539,10 +540,171 @@ def test_processes_that_are_killed_while_they_forward_lose_nothing(
             while not out.exists() or out.read_bytes().count(b"\n") < wanted:
                 assert process.poll() is None
             process.kill()
+            process.wait()
+        whole, _, _ = out.read_bytes().rpartition(b"\n")
+        out.write_bytes(whole + b"\n")  # a record that was half written was not taken
     taker = Taker(taken=[orjson.loads(line) for line in out.read_bytes().split(b"\n")[:-1]])
     with forwarder(workspace, taker, clock) as one:
         one.catch_up()
     assert list(dict.fromkeys(taker.calls())) == ids(*range(3000))
+
+
+# --- sealed segments
+
+
+@pytest.fixture
+def short(audit: Path, clock: Clock) -> Iterator[AuditWriter]:
+    """A writer whose segments hold about ten calls."""
+    with AuditWriter(audit, author=AUTHOR, now=clock, limit=8000) as one:
+        yield one
+
+
+def seal(audit: Path, *, most: int = 1000) -> int:
+    """Seal every closed segment of acme-corp, at most so many; return how many there were."""
+    log, count = audit / "acme-corp", 0
+    for name, path in list(evidence.segments(log).items())[:most]:
+        if path.suffix == ".jsonl" and b'"audit.closed"' in lines(path)[-1][:60]:
+            evidence.archive(log, name)
+            evidence.drop_journal(log, name)
+            count += 1
+    return count
+
+
+def handed_out(taker: Taker) -> list[str]:
+    return [one.get("callId") or one["hash"] for one in taker.taken]
+
+
+def test_what_was_sealed_before_it_was_forwarded_is_forwarded_from_the_evidence(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path
+) -> None:
+    for number in range(100):
+        call(short, number)
+    plain = Taker()
+    with forwarder(workspace, plain, clock, "plain") as one:
+        one.catch_up()
+    assert seal(audit) > 5
+    taker = Taker()
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        assert one.failure is None
+    assert taker.taken == plain.taken
+    assert taker.calls() == ids(*range(100))
+
+
+@pytest.mark.parametrize("taken", [0, 1, 7, 33, 34, 35, 36, 37, 38, 39, 40, 70])
+def test_sealing_while_a_forwarder_is_behind_loses_nothing_and_doubles_nothing(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path, taken: int
+) -> None:
+    """Wherever it stands: in the middle of a segment, at its end, at the next one's beginning."""
+    for number in range(60):
+        call(short, number)
+    clock.move(seconds=5)
+    taker = Taker(fails_at=taken)
+    with forwarder(workspace, taker, clock) as one:
+        one.turn()
+    assert len(taker.taken) == taken
+    assert seal(audit) > 3
+    (before,) = standings(workspace, now=clock())
+    for number in range(60, 80):
+        call(short, number)
+    seal(audit)
+    taker.fails_at = None
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        assert one.failure is None
+    assert taker.calls() == ids(*range(80))
+    assert len(set(handed_out(taker))) == len(taker.taken)
+    (after,) = standings(workspace, now=clock())
+    assert before.behind_records is not None
+    assert before.behind_records >= 60 - taken
+    assert (after.behind_records, after.error) == (0, None)
+
+
+def test_sealing_under_the_eyes_of_a_forwarder_loses_nothing_and_doubles_nothing(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path
+) -> None:
+    for number in range(60):
+        call(short, number)
+    taker = Taker()
+
+    def take(record: Record) -> None:
+        taker.take(record)
+        if len(taker.taken) % 9 == 0:
+            seal(audit, most=len(taker.taken) // 9)
+
+    with open_forwarder(workspace, "one", take) as one:
+        one.catch_up()
+        assert one.failure is None
+    assert seal(audit) == 0
+    assert taker.calls() == ids(*range(60))
+    assert len(set(handed_out(taker))) == len(taker.taken)
+
+
+def test_a_call_over_two_segments_is_joined_though_the_first_is_sealed(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path
+) -> None:
+    short.append("acme-corp", intent(500), durable=False)
+    for number in range(30):
+        call(short, number)
+    taker = Taker()
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()  # waits for the end of the first call
+        assert taker.calls() == []
+        assert seal(audit) > 1
+        short.append("acme-corp", ending(500), durable=False)
+        clock.move(seconds=5)
+        call(short, 31)
+        one.catch_up()
+    assert taker.calls() == ids(500, *range(30), 31)
+    assert taker.taken[1]["statusCode"] == 200
+
+
+def test_evidence_that_is_damaged_or_gone_before_it_was_forwarded_is_named(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path
+) -> None:
+    for number in range(60):
+        call(short, number)
+    seal(audit)
+    path = audit / "acme-corp" / "evidence" / "000-000002.jsonl.zst"
+    content = path.read_bytes()
+    taker = Taker()
+    path.write_bytes(content[:-5])
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        assert "000-000002.jsonl.zst is damaged" in str(one.failure)
+        path.unlink()
+        clock.move(minutes=3)  # so that nothing waits any more for what the next segment says
+        one.catch_up()
+        assert "Segment 000002 of acme-corp is gone" in str(one.failure)
+        path.write_bytes(content)
+        one.catch_up()
+        assert one.failure is None
+    assert taker.calls() == ids(*range(60))
+
+
+def test_a_segment_that_was_forwarded_to_its_end_may_go(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path
+) -> None:
+    """Neither unpacked again at every turn, nor missed once retention has removed it."""
+    for number in range(30):
+        call(short, number)
+    short.close()
+    clock.move(days=1)
+    taker = Taker()
+    with AuditWriter(audit, author=AUTHOR, now=clock) as writer:
+        call(writer, 30)
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        seal(audit)
+        shutil.rmtree(audit / "acme-corp" / "evidence")
+        one.catch_up()
+        assert one.failure is None
+    with AuditWriter(audit, author=AUTHOR, now=clock) as writer:
+        call(writer, 31)
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        assert one.failure is None
+    assert taker.calls() == ids(*range(32))
 
 
 # --- destinations

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +24,7 @@ from hsagency.audit.verifying import Log, verify
 from hsagency.errors import AuditError, UnknownClient, UsageError
 from hsagency.periods import Period
 from tests.audit.killing import child, hear, tell
-from tests.audit.logs import SLUG, Desk, call, rechained, three_days
+from tests.audit.logs import SLUG, Desk, call, rechained, sealed, three_days
 from tests.audit.reading import ending, events, intent
 from tests.support import connected, tokens_of
 
@@ -325,6 +326,64 @@ def test_packs_that_are_made_while_others_write_are_intact(tmp_path: Path) -> No
             if seen == 2 * 400:
                 break
     assert seen == 2 * 400
+
+
+def test_a_pack_is_the_same_however_much_of_the_log_is_sealed(desk: Desk) -> None:
+    digests = [packed(desk, "none.zip").digest]
+    for name in ("000-000001", "000-000002"):
+        sealed(desk, name)
+        digests.append(packed(desk, f"{name}.zip").digest)
+    assert len(set(digests)) == 1
+    names = set(contents(desk.audit.parent / "000-000002.zip"))
+    assert {f"journal/000-00000{number}.jsonl" for number in (1, 2, 3)} < names
+    assert not [one for one in names if "evidence" in one or "zst" in one]
+    status, report = check(desk.audit.parent / "000-000002.zip")
+    assert (status, report["integrity"], report["segments"]) == (0, "intact", 4)
+
+
+def test_of_sealed_segments_those_of_the_period_are_in_it(desk: Desk) -> None:
+    sealed(desk, "000-000001", "000-000002")
+    second = Period.of(first="2026-10-02", last="2026-10-02")
+    found = {name for name in contents(packed(desk, period=second).path) if "journal" in name}
+    unsealed = three_days(desk.audit.parent / "other")
+    assert found == {
+        name for name in contents(packed(unsealed, period=second).path) if "jo" in name
+    }
+    assert "journal/000-000002.jsonl" in found
+
+
+def test_evidence_that_is_damaged_is_exported_as_far_as_it_can_be_read(desk: Desk) -> None:
+    sealed(desk, "000-000001", "000-000002")
+    path = desk.audit / SLUG / "evidence" / "000-000001.jsonl.zst"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    pack = packed(desk)
+    assert [one[:2] for one in pack.verdict.findings] == [
+        ("truncated", "evidence/000-000001.jsonl.zst")
+    ]
+    path.write_bytes(b"nothing of it")
+    status, report = check(packed(desk, "other.zip").path)
+    assert (status, report["integrity"]) == (4, "truncated")
+    path.unlink()
+    status, report = check(packed(desk, "third.zip").path)
+    assert (status, report["integrity"]) == (4, "missing")
+
+
+def test_packs_that_are_made_while_the_log_is_sealed_are_intact(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.writer(limit=3000) as writer:
+        for number in range(60):
+            call(writer, number)
+    digest = packed(desk, "before.zip").digest
+    names = sorted(one.stem for one in (desk.audit / SLUG / "journal").iterdir())[:-1]
+    sealing = threading.Thread(target=sealed, args=(desk, *names))
+    sealing.start()
+    count = 0
+    while sealing.is_alive() or not count:
+        count += 1
+        assert packed(desk, f"{count}.zip").digest == digest
+    sealing.join()
+    assert len(list((desk.audit / SLUG / "evidence").iterdir())) == len(names)
 
 
 def test_an_altered_log_is_exported_as_it_is(desk: Desk) -> None:
