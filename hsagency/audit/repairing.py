@@ -165,13 +165,12 @@ class _Repairing:
     def _end(self, taken: Taken) -> None:
         """Put down what was set aside of a segment, and close it if its day is over."""
         segment = taken.segment
+        if not self._is_ours(taken):
+            return
         if taken.torn:
             message = f"A torn last line of {taken.torn} bytes of {segment.name} was set aside"
             self._write(segment, Event.AUDIT_REPAIRED, f"{message} beside it.")
-        if not segment.records:
-            return  # whoever takes it next begins it
-        begun = taken.first.get("event") == Event.AUDIT_OPENED and segment.records <= _BEGUN
-        if begun and not self._registrar.names(segment.name, Kind.OPENED):
+        if not self._registrar.names(segment.name, Kind.OPENED):
             self._register(segment, Kind.OPENED)
         day = str(taken.first.get("ts", ""))[:10]
         if not segment.closed and day < timestamp(self._writer.now())[:10]:
@@ -180,6 +179,18 @@ class _Repairing:
         if segment.closed and not self._registrar.names(segment.name, Kind.CLOSED):
             self._register(segment, Kind.CLOSED)
             self._registrar.checkpoint(segment.head, ts=timestamp(self._writer.now()))
+
+    def _is_ours(self, taken: Taken) -> bool:
+        """
+        Say whether a segment is registered, or just begun, as a crash leaves it.
+
+        Of any other nobody knows where it comes from: signing it would make it true. One that
+        holds nothing yet is begun by whoever takes it next.
+        """
+        if self._registrar.names(taken.segment.name, Kind.OPENED):
+            return True
+        opened = taken.first.get("event") == Event.AUDIT_OPENED
+        return opened and taken.segment.records <= _BEGUN
 
     def _write(
         self, segment: Segment, event: Event, message: str, more: Mapping[str, object] = _NO_MORE

@@ -40,6 +40,7 @@ from hsagency.audit.standalone.retired import (
 from hsagency.audit.standalone.segments import Pending, Segment, genesis, scan
 
 CHECKPOINT = re.compile(r"heads/[0-9]{3}\.json\Z")
+TORN = re.compile(r"heads/[0-9]{3}\.json\.torn-at-[0-9]+\Z")
 JOURNAL = re.compile(r"journal/[0-9]{3}-[0-9]{6}\.jsonl(\.torn-at-[0-9]+)?\Z")
 
 
@@ -343,7 +344,8 @@ def note_others(evidence: Evidence, verdict: Verdict) -> None:
         # What ends in .new was left by a crash, and is replaced by the next checkpoint.
         known = journal or CHECKPOINT.match(name) or name.endswith(".json.new")
         if name.startswith(("journal/", "heads/")) and not known:
-            verdict.notes.append(f"No part of the log: {name!r}.")
+            torn = "A torn checkpoint was set aside" if TORN.match(name) else "No part of the log"
+            verdict.notes.append(f"{torn}: {name!r}.")
     for name in verdict.unregistered:
         verdict.notes.append(f"Not registered, so protected by its own chain alone: {name}.")
 
