@@ -16,7 +16,7 @@ and 5xx; searches and token endpoints that told nothing of the day; imported cal
 a credential whose kind is not known, beside the endpoint; and what was on its way at midnight,
 or within two minutes of it, since two clocks are compared (a larger difference of them is
 recorded, and such a day is not comparable). Answers are put into HubSpot's order by what they
-say was left, so calls that ran side by side need no clock.
+say was left, so calls that ran side by side need no clock; a 429's own headers are left out.
 
 The verdict on a day:
 

@@ -28,12 +28,13 @@ def may_count(calls: pl.LazyFrame, known: Known) -> pl.DataFrame:
     ).collect()  # fmt: skip
     kinds = dict(known.kinds or {})
     ours = {*kinds, *here.filter(~pl.col("before_connecting"))["credential"].drop_nulls()}
-    witnessed = pl.col("origin") == str(Origin.WITNESSED)
+    # a refusal says that nothing is left, whatever is
+    believed = (pl.col("origin") == str(Origin.WITNESSED)) & pl.col("status_code").ne_missing(429)
     used = pl.col("limit") - pl.col("left")
     framed = (
         here.with_columns(
             kind=pl.col("credential").replace_strict(kinds, default=None, return_dtype=pl.String),
-            used=pl.when(witnessed & (used >= 0)).then(used),
+            used=pl.when(believed & (used >= 0)).then(used),
         )
         .with_columns(sure=_sureness(pl.col("credential").is_in(list(ours))))
         .filter(pl.col("sure") > _NO)
@@ -147,6 +148,9 @@ def told(seen: pl.DataFrame) -> pl.DataFrame:
         lacking_before_first=pl.col("above").first(),
         sure=(pl.col("sure") == _SURE).sum().cast(pl.Int64),
         begun=pl.col("ts").max(),
+        newest=pl.col("used").sort_by("ts").last(),
+    ).with_columns(
+        contradicted=(pl.col("begun") > pl.col("as_of")) & (pl.col("newest") < pl.col("theirs"))
     )
     silent = seen.filter(pl.col("used").is_null(), pl.col("sure") == _SURE)
     over = (
@@ -159,7 +163,7 @@ def told(seen: pl.DataFrame) -> pl.DataFrame:
         days.join(over, on="day", how="left")
         .with_columns(ours_least=pl.col("sure") + pl.col("over").fill_null(0))
         .with_columns(difference=_outside())
-        .drop("sure", "begun", "over")
+        .drop("sure", "begun", "newest", "over")
     )
 
 

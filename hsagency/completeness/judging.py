@@ -81,16 +81,23 @@ def judged(row: Row, known: Known) -> tuple[str, str]:
     obstacle = _obstacle(row, known)
     if obstacle:
         return NOT_COMPARABLE, obstacle
-    has = _range(row["ours_least"], row["ours_most"])
+    has = f"this log has {_range(row['ours_least'], row['ours_most'])}"
     said = f"HubSpot had counted {_calls(row['theirs'])} by {_clock(row['as_of'], known)}"
-    if row["lacking"] and known.only_us:
-        return INCOMPLETE, f"{said}, this log {has}: {_lacks(row)}, and no other app calls here."
     if row["lacking"]:
-        whose = "the client's other apps share that count, or records are missing"
-        return NOT_COMPARABLE, f"{said}, this log {has}: {_lacks(row)}; {whose}."
+        word, why = _lacking(row, known)
+        return word, f"{said}, {has}: {_lacks(row)}{why}"
     if row["difference"]:
-        return NOT_COMPARABLE, f"{said}, this log {has}: {_FEWER}."
-    return COMPLETE, f"{said}, and this log {has}."
+        return NOT_COMPARABLE, f"{said}, {has}: {_FEWER}."
+    return COMPLETE, f"{said}, and {has}."
+
+
+def _lacking(row: Row, known: Known) -> tuple[str, str]:
+    """Return what it means that HubSpot counted more, and the end of the sentence that says so."""
+    if row.get("contradicted"):
+        return NOT_COMPARABLE, "; but later it told of fewer itself."
+    if known.only_us:
+        return INCOMPLETE, ", and no other app calls this portal."
+    return NOT_COMPARABLE, "; other apps of the client share that count, or records are missing."
 
 
 _FEWER: Final = (
@@ -153,7 +160,7 @@ def _calls(count: int) -> str:
 
 
 def _range(least: int, most: int) -> str:
-    return f"has {most:,}" if least == most else f"has {least:,} to {most:,}"
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _clock(at: datetime, known: Known) -> str:
