@@ -107,15 +107,18 @@ class Identifiers:
         self._writer, self._lock_file = writer, lock
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
+        self._untold: list[str] = []
 
     def hashed(self, slug: str, values: Iterable[str]) -> str | None:
         """
         Return the hashes of values as a record has them, making the client's key if need be.
 
-        Never raises: without a key there is nothing, and a warning in the client's log.
+        Without a key there is nothing, and a warning in the client's log: no call waits for it.
         """
         given = list(values)
         key = self._cached(slug) if given else None
+        while self._untold:  # not under the lock: whoever is told may make calls
+            self._writer.tell(self._untold.pop())
         if key is None:
             return None
         hashes = list(dict.fromkeys(key.hash(one) for one in given))
@@ -224,7 +227,7 @@ class Identifiers:
         )
         with contextlib.suppress(AuditError):  # the call itself will tell
             self._writer.append(slug, {"event": Event.AUDIT_WARNING, "message": message})
-        self._writer.tell(f"{slug}: {message}")
+        self._untold.append(f"{slug}: {message}")
 
 
 def read_keys(path: Path) -> list[Listed]:
