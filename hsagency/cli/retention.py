@@ -113,7 +113,9 @@ def _show(common: Shared, plans: list[Retention], slug: str | None) -> None:
 
 
 def _show_one(plan: Retention) -> None:
-    kept = f"kept for {plan.months} months" if plan.months else "kept for ever"
+    from hsagency.audit.retention import counted
+
+    kept = f"kept for {counted(plan.months, 'month')}" if plan.months else "kept for ever"
     older = f"; last written before {plan.before}" if plan.before else ""
     click.echo(f"{plan.slug} ({kept}{older}): {plan}")
     for one in plan.due[:_SHOWN]:
