@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from hsagency.audit import erasing, finding, lake, sealing
+from hsagency.audit import erasing, finding, lake, rebuilding, sealing
 from hsagency.audit.destinations import Destination, Record
 from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
@@ -30,7 +30,7 @@ from hsagency.audit.staging import Confirm, finish, merge
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
 from hsagency.audit.writer import AuditWriter
-from hsagency.errors import AuditError, UnknownClient, UsageError
+from hsagency.errors import AuditError, HsAgencyError, UnknownClient, UsageError
 from hsagency.periods import Period, parse_day
 from hsagency.portals import AGENCY, ClientSlug, redact
 from hsagency.progress import Progress, silent
@@ -77,7 +77,8 @@ class AuditLog:
         slugs = [*self._logs(slug)]
         for one in slugs:
             finish(self.workspace.audit / one, lock=self._merging)
-        reading = lake.read(self.workspace.audit, slugs, since=begin, until=end)
+        zones = self._refresh(slugs)
+        reading = lake.read(self.workspace.audit, slugs, since=begin, until=end, zones=zones)
         self._note_reading(slug, begin, end)
         return reading
 
@@ -92,6 +93,17 @@ class AuditLog:
     ) -> pl.DataFrame:
         """Return what happened to connections and the log (columns: `audit.lake.ACTIVITY`)."""
         return self.read(slug, since=since, until=until).activity
+
+    def seal(self, slug: str, *, progress: Progress = silent) -> sealing.Sealed:
+        """Make evidence and rows of the lake of what is closed of a log; reading does so too."""
+        self._refuse_unknown(slug)
+        zone = self._zones().get(slug)
+        return sealing.seal(self.workspace.audit, slug, zone=zone, progress=progress)
+
+    def rebuild(self, slug: str, *, compare: bool = False) -> rebuilding.Comparison:
+        """Make a client's lake anew from the evidence, or only compare; say what differs."""
+        self._refuse_unknown(slug)
+        return rebuilding.rebuild(self.workspace.audit, slug, compare=compare)
 
     def find(self, slug: str, identifier: str, *, progress: Progress = silent) -> finding.Found:
         """
@@ -269,6 +281,23 @@ class AuditLog:
     ) -> None:
         """Record that a client's log was exported, before it is handed out."""
         self._writer.append(slug, _ranged(Event.AUDIT_EXPORTED, message, since, until))
+
+    def _refresh(self, slugs: Iterable[str]) -> dict[str, str]:
+        """Seal what is closed, as far as that can be done; return the portals' time zones."""
+        zones = self._zones()
+        for slug in slugs:
+            for one in sealing.refresh(self.workspace.audit, slug, zone=zones.get(slug)):
+                if self._writer.is_first(one):
+                    self._writer.tell(one)
+        return zones
+
+    def _zones(self) -> dict[str, str]:
+        try:
+            connections = self.workspace.index.read().connections
+        except HsAgencyError:
+            return {}  # the log is read all the same; days in a portal's zone are not known
+        facts = {slug: one.facts.get("time_zone") for slug, one in connections.items()}
+        return {slug: str(fact.value) for slug, fact in facts.items() if fact is not None}
 
     def _note_reading(
         self, slug: str | None, since: datetime | None, until: datetime | None

@@ -82,10 +82,28 @@ def seal(
     done = Sealed(client_slug=slug)
     if not _Log(audit, slug, folder, known_zone(zone)).is_due():
         return done
-    with _alone(audit, slug, wait=wait):
+    with holding(audit, slug, wait=wait):
         log = _Log(audit, slug, folder, known_zone(zone))
         log.seal(done, progress)
     return done
+
+
+def refresh(audit: Path, slug: str, *, zone: str | None = None) -> list[str]:
+    """
+    Seal what is closed before a log is read; return what a person should know of it.
+
+    What cannot be sealed never keeps anybody from reading: it is read where it is.
+    """
+    try:
+        done = seal(audit, slug, zone=zone, wait=False)
+    except SealingBusy as error:
+        return [f"{error.message} What it has not sealed yet is read from the journal."]
+    except AuditError as error:
+        return [str(error)]
+    words = [f"{one} It is read where it is." for one in done.left]
+    if done.rebuilt:
+        words.append(f"The lake of {slug} was made anew from the evidence ({done.rebuilt}).")
+    return words
 
 
 def derive(
@@ -107,13 +125,13 @@ def forget(audit: Path, slug: str, segments: Collection[str]) -> int:
     be there any more.
     """
     folder = home(audit, slug)
-    with _alone(audit, slug, wait=True):
+    with holding(audit, slug, wait=True):
         log = _Log(audit, slug, folder, None)
         return log.forget(set(segments)) if log.catalog.segments else 0
 
 
 @contextlib.contextmanager
-def _alone(audit: Path, slug: str, *, wait: bool) -> Iterator[None]:
+def holding(audit: Path, slug: str, *, wait: bool) -> Iterator[None]:
     """Hold a client's lake; errors of the disk become words."""
     try:
         path = make_private_dir(audit / "lake") / f".{slug}.lock"
@@ -123,7 +141,7 @@ def _alone(audit: Path, slug: str, *, wait: bool) -> Iterator[None]:
             yield
     except OSError as error:
         raise AuditError(
-            f"The log of {slug} could not be sealed ({error.strerror}). It is read as it is.",
+            f"The log of {slug} could not be sealed ({error.strerror}). It is read where it is.",
             hint=CURES.get(error.errno or 0, OWN),
         ) from error
 
