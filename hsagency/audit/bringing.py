@@ -56,7 +56,7 @@ def part_of(source: Source, head: Head, lineage: Lineage | None, held: Evidence)
         return _scanned(source, head)
     if head.records < known.records:
         return None  # an earlier state of what is here
-    if _hash_at(source, head.segment, known.size) != known.hash:
+    if hash_at(source.evidence, head.segment, known.size) != known.hash:
         refuse(
             source.path,
             f"has another segment {head.segment} than was merged from that machine before",
@@ -68,10 +68,10 @@ def part_of(source: Source, head: Head, lineage: Lineage | None, held: Evidence)
     return None if same else replace(_scanned(source, head), restored=True)
 
 
-def _hash_at(source: Source, segment: str, end: int) -> str:
-    """Return the hash of the record that ends at a place."""
+def hash_at(evidence: Evidence, segment: str, end: int) -> str:
+    """Return the hash of the record that ends at a place; raises `EOFError` if none does."""
     name = f"journal/{segment}.jsonl"
-    tail = b"".join(read_through(source.evidence, name, start=end - _HASH_END, end=end))
+    tail = b"".join(read_through(evidence, name, start=end - _HASH_END, end=end))
     return tail[:64].decode("ascii", "replace")
 
 

@@ -26,7 +26,7 @@ from typing import Final
 
 import orjson
 
-from hsagency.audit.bringing import FORKED, Part, part_of
+from hsagency.audit.bringing import FORKED, Part, hash_at, part_of
 from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.gathered import Gathered
 from hsagency.audit.lineages import Lineage, joined, recorded
@@ -223,8 +223,8 @@ def _refuse_own(log: Log, source: Source, found: Vouched) -> None:
     if not {*own} & {*found.signers}:
         return
     ours = read_lines(log.folder / REGISTER)[0]
-    same = _in_common(ours, found.register)
-    if same == len(found.register):
+    same, parted = _in_common(ours, found.register), _parted(log, found)
+    if same == len(found.register) and not parted:
         refuse(
             source.path, "is this workspace's own log, which is here already", "Nothing is to do."
         )
@@ -235,12 +235,25 @@ def _refuse_own(log: Log, source: Source, found: Vouched) -> None:
     if same == 0:
         refuse(source.path, "is signed with this workspace's own key, and is another log", hint)
     after = "after which ours has no more" if same == len(ours) else "after which they differ"
+    after = f"and part in {parted}" if same == len(found.register) else after
     refuse(
         source.path,
         "is the log of a copy of this workspace: it is signed with the same key, and the two "
         f"registers share their first {same} lines, {after}",
         hint,
     )
+
+
+def _parted(log: Log, found: Vouched) -> str:
+    """Return the first segment of a copy of our own log that is not what we have."""
+    own = Gathered(log.folder).evidence
+    for head in sorted(found.heads.values()):
+        try:
+            if hash_at(own, head.segment, head.size) != head.hash:
+                return head.segment
+        except (FileNotFoundError, EOFError):
+            return head.segment
+    return ""
 
 
 def _in_common(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int:

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 Confirm = Callable[[Plan], bool]
 
-_MOST: Final = 1000  # segments that one record names: a line has a longest length
+MOST: Final = 1000
+"""Segments that one record names; a line of the log has a longest length."""
+
 _PARTS: Final = "merge.json"  # which ends of segments a staged merge brings; never moved
 
 
@@ -70,7 +72,13 @@ class _Upto(io.RawIOBase):
 
 
 def bring(
-    folder: Path, planned: Plan, source: Source, *, writer: AuditWriter, progress: Progress
+    folder: Path,
+    planned: Plan,
+    source: Source,
+    *,
+    writer: AuditWriter,
+    progress: Progress,
+    most: int = MOST,
 ) -> None:
     """
     Bring into a client's folder what a plan says; who calls holds the lock of merges.
@@ -78,8 +86,8 @@ def bring(
     Raises `AuditError` if the disk does not take it; what was brought until then stays.
     """
     with progress("merging", sum(part.head.size for part in planned.parts)) as step:
-        for at in range(0, len(planned.parts), _MOST):
-            parts = planned.parts[at : at + _MOST]
+        for at in range(0, len(planned.parts), most):
+            parts = planned.parts[at : at + most]
             try:
                 ready = _staged(folder, planned, parts, source, step)
                 writer.append(planned.slug, _record(planned, parts))
@@ -247,6 +255,7 @@ def merge(
     keys: Collection[str] = (),
     confirm: Confirm | None = None,
     progress: Progress = silent,
+    most: int = MOST,
 ) -> Plan:
     """
     Merge a source into a client's log and return what that brought.
@@ -260,7 +269,7 @@ def merge(
         _refuse_other_keys(source, found, keys)
         if found.parts:
             _refuse_unconfirmed(source, found, keys, confirm)
-            bring(log.folder, found, source, writer=writer, progress=progress)
+            bring(log.folder, found, source, writer=writer, progress=progress, most=most)
         return found
 
 

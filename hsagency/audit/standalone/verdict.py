@@ -156,6 +156,8 @@ def judge(
         newest = name == max(one for one in known if one[:3] == name[:3])
         if before is not None:
             left_open(before, pending if newest else {}, verdict, live)
+        if brought is not None and live(name):
+            before = None  # it went on elsewhere, and the next one names the end that it has there
     note_others(evidence, verdict)
     return verdict
 
