@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from hsagency.audit.evidence import lineages, open_segment, segments
+from hsagency.audit.evidence import DamagedEvidence, lineages, open_segment, segments
 from hsagency.audit.identifiers import Key, Listed
 from hsagency.audit.lake import CALLS, Reading
 from hsagency.audit.record import Event, Origin
@@ -49,7 +49,8 @@ class _Named:
     """What the details of calls say of an id."""
 
     call_ids: frozenset[str]
-    cut: int  # details that list fewer ids than there were
+    cut: int = 0  # details that list fewer ids than there were
+    broken: tuple[str, ...] = ()  # segments that cannot be read to their end
 
 
 def parse(identifier: str) -> str:
@@ -78,7 +79,7 @@ def find(
     `folder` is `audit/<slug>`; `wanted` is what `parse` returned; `key` is the client's, and
     `keys` all that it has or had.
     """
-    named = _in_answers(folder, wanted, progress) if is_id(wanted) else _Named(frozenset(), 0)
+    named = _in_answers(folder, wanted, progress) if is_id(wanted) else _Named(frozenset())
     fits = pl.col("call_id").is_in(list(named.call_ids))
     if key is not None:
         fits |= _holds("identifiers", key.hash(wanted))
@@ -93,7 +94,7 @@ def find(
         *_unhashed(reading),
         *_keyless(reading, key, keys),
         *_beyond(named),
-        *_unread(reading),
+        *_unread(reading, named),
     ]
     return Found(client_slug=folder.name, calls=calls, limits=tuple(limits))
 
@@ -105,16 +106,19 @@ def _holds(column: str, text: str) -> pl.Expr:
 def _in_answers(folder: Path, wanted: str, progress: Progress) -> _Named:
     """Look for an id among those that answers named; only the records themselves have them."""
     paths = [path for one in lineages(folder) for path in segments(one).values()]
-    found, cut = set[str](), 0
+    found, cut, broken = set[str](), 0, list[str]()
     with progress("reading records", len(paths)) as step:
         for path in paths:
-            for detail in _details(path):
-                ids = [str(one).lower() for one in detail.get("objectIds") or ()]
-                cut += detail.get("objectIdCount", 0) > len(ids)
-                if wanted.lower() in ids:
-                    found.add(str(detail["callId"]))
+            try:
+                for detail in _details(path):
+                    ids = [str(one).lower() for one in detail["objectIds"]]
+                    cut += detail.get("objectIdCount", 0) > len(ids)
+                    if wanted.lower() in ids:
+                        found.add(str(detail["callId"]))
+            except DamagedEvidence:
+                broken.append(path.name)
             step(1)
-    return _Named(frozenset(found), cut)
+    return _Named(frozenset(found), cut, tuple(broken))
 
 
 def _details(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -124,9 +128,11 @@ def _details(path: Path) -> Iterator[Mapping[str, Any]]:
         for line in file:
             if marker in line and b'"objectIds":' in line:
                 try:
-                    yield orjson.loads(line)
+                    detail = orjson.loads(line)
                 except ValueError:
                     continue  # told with the other damaged lines
+                if isinstance(detail.get("objectIds"), list) and "callId" in detail:
+                    yield detail
 
 
 def _unhashed(reading: Reading) -> Iterator[str]:
@@ -191,6 +197,12 @@ def _beyond(named: _Named) -> Iterator[str]:
         )
 
 
-def _unread(reading: Reading) -> Iterator[str]:
+def _unread(reading: Reading, named: _Named) -> Iterator[str]:
+    """Say what of the log is not there to be looked through."""
     if reading.damage:
         yield f"{len(reading.damage)} lines of the log cannot be read (hsagency audit verify)."
+    if named.broken:
+        yield f"Not readable to the end: {', '.join(named.broken)} (hsagency audit verify)."
+    removed = reading.activity.filter(pl.col("event") == Event.AUDIT_RETIRED)
+    if removed.height:
+        yield "Older records were removed under retention (hsagency audit activity)."
