@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +40,31 @@ class Trouble:
 
 
 def failure(what: str, error: AuditError | OSError) -> Trouble:
-    """Return what could not be done now, in words."""
-    if isinstance(error, AuditError):
-        return Trouble(what=error.message.removesuffix(" Nothing was sent."), cure=error.hint)
-    where = f" {error.filename}" if error.filename else ""
+    """Return what could not be done now, in words; the same of every step that one file stops."""
+    cause = error.__cause__ if isinstance(error, AuditError) else error
+    if not isinstance(cause, OSError):
+        message = error.message if isinstance(error, AuditError) else str(error)
+        hint = error.hint if isinstance(error, AuditError) else ""
+        return Trouble(what=message.removesuffix(" Nothing was sent."), cure=hint)
     cure = CURES.get(
-        error.errno or 0,
+        cause.errno or 0,
         "Give this user access to it again (it must be the owner), then run the repair again.",
     )
-    return Trouble(what=f"{what}:{where} cannot be read or written ({error.strerror}).", cure=cure)
+    where = cause.filename or what
+    return Trouble(what=f"{where} cannot be read or written ({cause.strerror}).", cure=cure)
+
+
+def closed_to_us(log: Log) -> Path | None:
+    """Return the first part of a log that this user cannot read, if there is one."""
+    parts = [
+        log.folder,
+        *(log.folder / name for name in (REGISTER, "journal", "evidence", "heads")),
+    ]
+    for part in parts:
+        if part.exists() and not os.access(part, os.R_OK | (os.X_OK if part.is_dir() else 0)):
+            return part
+    inside = (log.folder / "journal").glob("*.jsonl")
+    return next((one for one in inside if not os.access(one, os.R_OK)), None)
 
 
 def troubles(log: Log) -> list[Trouble]:

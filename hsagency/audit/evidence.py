@@ -96,7 +96,13 @@ def lineages(folder: Path) -> list[Path]:
 
 
 def is_log(folder: Path) -> bool:
-    """Say whether a client's folder holds records, written here or merged, sealed or not."""
+    """
+    Say whether a client's folder holds records, written here or merged, sealed or not.
+
+    One that is closed to this user may, and what cannot be read is not taken for empty.
+    """
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        return True
     return any(one.name in ("journal", "evidence", "merged") for one in _inside(folder))
 
 

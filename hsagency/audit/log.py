@@ -74,13 +74,32 @@ class AuditLog:
         for a slug that is neither connected nor recorded.
         """
         begin, end = _moment(since), _moment(until)
-        slugs = [*self._logs(slug)]
-        for one in slugs:
-            finish(self.workspace.audit / one, lock=self._merging)
-        zones = self._refresh(slugs)
-        reading = lake.read(self.workspace.audit, slugs, since=begin, until=end, zones=zones)
+        reading = self._read([*self._logs(slug)], begin, end)
         self._note_reading(slug, begin, end)
         return reading
+
+    def read_each(self) -> tuple[list[lake.Reading], dict[str, AuditError]]:
+        """Read every log for itself: what cannot be read, with the reason, hides no other."""
+        readings, unread = [], {}
+        for one in self._logs(None):
+            try:
+                readings.append(self._read([one], None, None))
+            except AuditError as error:
+                unread[one] = error
+        self._note_reading(None, None, None)
+        return readings, unread
+
+    def _read(self, slugs: list[str], begin: datetime | None, end: datetime | None) -> lake.Reading:
+        try:
+            for one in slugs:
+                finish(self.workspace.audit / one, lock=self._merging)
+            zones = self._refresh(slugs)
+            return lake.read(self.workspace.audit, slugs, since=begin, until=end, zones=zones)
+        except OSError as error:
+            raise AuditError(
+                f"The audit log {error.filename or slugs} cannot be read ({error.strerror}).",
+                hint="A log that cannot be read is not an empty one: restore access to it.",
+            ) from error
 
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None

@@ -172,12 +172,15 @@ class _Repairing:
             self._write(segment, Event.AUDIT_REPAIRED, f"{message} beside it.")
         if not self._registrar.names(segment.name, Kind.OPENED):
             self._register(segment, Kind.OPENED)
-        day = str(taken.first.get("ts", ""))[:10]
-        if not segment.closed and day < timestamp(self._writer.now())[:10]:
+        self._close(segment, str(taken.first.get("ts", ""))[:10])
+
+    def _close(self, segment: Segment, day: str) -> None:
+        ours = not segment.closed and day < timestamp(self._writer.now())[:10]
+        if ours:
             message = f"Segment {segment.name}, left open on {day}, was closed."
             self._write(segment, Event.AUDIT_CLOSED, message, {"segment": segment.name})
         if segment.closed and not self._registrar.names(segment.name, Kind.CLOSED):
-            self._register(segment, Kind.CLOSED)
+            self._register(segment, Kind.CLOSED, was_lacking=not ours)
             self._registrar.checkpoint(segment.head, ts=timestamp(self._writer.now()))
 
     def _is_ours(self, taken: Taken) -> bool:
@@ -209,12 +212,15 @@ class _Repairing:
         self._mended.append(message)
         self._recorded.append(message)
 
-    def _register(self, segment: Segment, kind: Kind) -> None:
+    def _register(self, segment: Segment, kind: Kind, *, was_lacking: bool = True) -> None:
         segment.flush()
         self._registrar.add(segment.head, kind=kind, ts=timestamp(self._writer.now()))
-        signed = "" if self._registrar.signs() else " No key was to be had, so it is not signed."
-        message = f"The register lacked that {segment.name} was {kind}; it says so now.{signed}"
-        self._mended.append(message)
+        if was_lacking:
+            message = f"The register lacked that {segment.name} was {kind}; it says so now."
+            self._mended.append(message)
+        if not self._registrar.signs():
+            what = f"The register's line about the end of {segment.name}"
+            self._mended.append(f"{what} is not signed, since no key was to be had.")
 
     def _put_back_checkpoints(self) -> None:
         for path in sorted((self._log.folder / "heads").glob("[0-9][0-9][0-9].json")):

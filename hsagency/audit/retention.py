@@ -128,6 +128,17 @@ def plan(log: Log, *, months: int | None, now: datetime) -> Retention:
 
     Raises `AuditError` if the log cannot be read.
     """
+    try:
+        return _planned(log, months, now)
+    except OSError as error:
+        raise AuditError(
+            f"The audit log {error.filename or log.folder} cannot be read ({error.strerror}). "
+            f"{_NOTHING}",
+            hint="A log that cannot be read is not an old one: restore access to it.",
+        ) from error
+
+
+def _planned(log: Log, months: int | None, now: datetime) -> Retention:
     before = None if months is None else months_before(now.astimezone(UTC).date(), months)
     begun = _begun(log)
     kept: list[str] = []

@@ -20,6 +20,7 @@ of calls: a log of which nothing is known to be lost is *not comparable*, not *c
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass
 from datetime import date
@@ -72,10 +73,20 @@ def log_of(workspace: Workspace, slug: str) -> Log:
 
 def logs(workspace: Workspace) -> list[str]:
     """Return whose logs there are, or were: a second copy outlives the log itself."""
-    parts = {"journal", "evidence", "merged", REGISTER}
-    found = {one.name for one in _inside(workspace.audit) if parts & {p.name for p in _inside(one)}}
-    copies = {one.stem for one in _inside(workspace.heads) if one.suffix == ".jsonl"}
+    found = {one.name for one in _inside(workspace.audit) if _has_parts(one)}
+    copies: set[str] = set()
+    with contextlib.suppress(AuditError):  # which says of itself that it cannot be compared
+        copies = {one.stem for one in _inside(workspace.heads) if one.suffix == ".jsonl"}
     return sorted(found | copies)
+
+
+def _has_parts(folder: Path) -> bool:
+    """Say whether a folder is a log's; one that cannot be looked into is not taken for none."""
+    try:
+        names = {one.name for one in _inside(folder)}
+    except AuditError:
+        return True
+    return bool(names & {"journal", "evidence", "merged", REGISTER})
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -111,14 +122,14 @@ def verify(
             if not (verdict.findings or verdict.lost) or _state(log) == before:
                 break
     except OSError as error:
-        raise _unreadable(log.folder, error) from error
+        raise _unreadable(Path(error.filename or log.folder), error) from error
     return verdict
 
 
 def _look(
     log: Log, *, first: date | None, last: date | None, kept: dict[str, Any] | None
 ) -> Verdict:
-    copy, points = _copy(log), copied(log.copy)  # before the first ones, which are never behind
+    copy, points, unread = _copies(log)  # before the first ones, which are never behind
     gathered, keys = Gathered(log.folder), read_keys(log.public_keys())
     evidence, wrong = newer(gathered.evidence, points, log.slug, keys, check_signature)
     watched = Watched(evidence)
@@ -134,7 +145,10 @@ def _look(
         live=lambda segment: is_live(log.folder / "journal" / f"{segment}.jsonl"),
     )
     gathered.complete(verdict)
-    _compare(gathered.evidence, copy, verdict)
+    if unread:
+        verdict.notes.append(unread)
+    else:
+        _compare(gathered.evidence, copy, verdict)
     verdict.findings += wrong
     verdict.merged = verdicts(
         log.folder, watched.records(), first=days[0], last=days[1], check=check_signature
@@ -142,11 +156,16 @@ def _look(
     return verdict
 
 
-def _copy(log: Log) -> bytes | None:
+def _copies(log: Log) -> tuple[bytes | None, dict[str, bytes], str]:
+    """Return the second copies of register and checkpoints, and why they cannot be read."""
     try:
-        return log.copy.read_bytes() if log.copy else None
+        points = copied(log.copy)
+        return (log.copy.read_bytes() if log.copy else None), points, ""
     except FileNotFoundError:
-        return None
+        return None, points, ""
+    except OSError as error:
+        why = f"cannot be read ({error.strerror}), so it was not compared"
+        return None, {}, f"The second copy of the register {why}: {error.filename}."
 
 
 def _compare(evidence: Evidence, copy: bytes | None, verdict: Verdict) -> None:
@@ -182,7 +201,7 @@ def _state(log: Log) -> list[tuple[str, int, int]]:
     for path in paths:
         try:
             at = path.stat()
-        except FileNotFoundError:
+        except OSError:  # which whoever reads it will say
             continue
         seen.append((str(path), at.st_size, at.st_mtime_ns))
     return seen

@@ -17,6 +17,7 @@ from hsagency.portals import ClientSlug
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
+    from hsagency.audit.lake import Reading
 
 
 @click.group()
@@ -51,11 +52,14 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
       hsagency audit tail acme-corp -n 50
       hsagency audit tail acme-corp --json | jq .statusCode
     """
-    from hsagency.audit.lake import joined_records
+    import polars as pl
+
+    from hsagency.audit.lake import CALLS, joined_records
 
     with common.agency() as agency:
-        reading = agency.audit.read(slug)
-        calls = reading.calls.collect().tail(last)
+        readings, unread = _read(agency, slug)
+        each = [one.calls.collect().tail(last) for one in readings]
+        calls = pl.concat([pl.DataFrame(schema=CALLS), *each]).sort("ts", "call_id").tail(last)
         _name(common, agency, slug, as_json=as_json)
     if as_json:
         for record in joined_records(calls):
@@ -64,10 +68,11 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
         whose = [] if slug else ["client_slug", "portal_id"]
         columns = ["ts", *whose, "method", "path", "outcome", "status_code"]
         show(calls, [*columns, "duration_ms", "origin", "purpose", "reason"], spare=5)
-    for one in reading.damage:
+    for one in (damage for reading in readings for damage in reading.damage):
         common.say(f"Not readable: {one.client_slug}, {one.file}, line {one.line}: {one.cause}.")
     if calls.is_empty():
         common.say("No calls are recorded.")
+    _end(unread)
 
 
 @audit.command()
@@ -83,8 +88,14 @@ def activity(common: Shared, *, slug: str | None, as_json: bool) -> None:
       hsagency audit activity
       hsagency audit activity acme-corp --json
     """
+    import polars as pl
+
+    from hsagency.audit.lake import ACTIVITY
+
     with common.agency() as agency:
-        frame = agency.activity(slug)
+        readings, unread = _read(agency, slug)
+        each = [one.activity for one in readings]
+        frame = pl.concat([pl.DataFrame(schema=ACTIVITY), *each]).sort("ts", maintain_order=True)
         _name(common, agency, slug, as_json=as_json)
     if as_json:
         emit({"activity": records(frame)})
@@ -92,6 +103,20 @@ def activity(common: Shared, *, slug: str | None, as_json: bool) -> None:
         show_story(frame, ["ts", "client_slug", "event", "user", "message"])
     else:
         common.say("Nothing is recorded.")
+    _end(unread)
+
+
+def _read(agency: Agency, slug: str | None) -> tuple[list[Reading], dict[str, AuditError]]:
+    """Read one log, or each for itself."""
+    return agency.audit.read_each() if slug is None else ([agency.audit.read(slug)], {})
+
+
+def _end(unread: dict[str, AuditError]) -> None:
+    """Name the logs that could not be read, and fail if there are any."""
+    for name, error in unread.items():
+        click.echo(f"{name}: {error}", err=True)
+    if unread:
+        click.get_current_context().exit(1)
 
 
 @audit.command(name="import", short_help="Take in a log that another script wrote.")
@@ -190,7 +215,10 @@ def verify(
             try:
                 verdict = agency.audit.verify(one, head=kept, first=since, last=until)
                 if not verdict.empty:
-                    found.append(join(agency, verdict, since=since, until=after))
+                    joined = join(
+                        agency, verdict, since=since, until=after, thorough=require_complete
+                    )
+                    found.append(joined)
             except AuditError as error:  # one log that cannot be read does not hide the others
                 unread[one] = error.message
     if as_json:

@@ -42,6 +42,8 @@ def status(common: Shared, *, as_json: bool) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in found["connections"].items())
     click.echo(f"clients     {counts or 'none'}; {found['clientsRecorded']} with an audit log")
     click.echo(f"torn tails  {found['tornTails'] or 'none'}")
+    for one in found["unreadable"]:
+        click.echo(plain(f"unreadable  {one['clientSlug']}: {one['path']}"))
     for one in standings:
         click.echo(plain(f"forward     {one.name} ({one.to}): {_progress(one)}"))
         if one.error:
@@ -114,8 +116,18 @@ def _found(agency: Agency) -> dict[str, Any]:
         "freeBytes": shutil.disk_usage(workspace.root).free,
         "connections": dict(sorted(states.items())),
         "clientsRecorded": len(agency.audit.recorded()),
+        "unreadable": _unreadable(agency),
         "tornTails": sum(1 for _ in workspace.audit.glob("*/journal/*.torn-at-*")),
     }
+
+
+def _unreadable(agency: Agency) -> list[dict[str, str]]:
+    """Name the logs that are closed to this user: what cannot be read is not empty."""
+    from hsagency.audit.curing import closed_to_us
+    from hsagency.audit.verifying import log_of
+
+    closed = {one: closed_to_us(log_of(agency.workspace, one)) for one in agency.audit.slugs()}
+    return [{"clientSlug": one, "path": str(path)} for one, path in closed.items() if path]
 
 
 def _document(one: Standing) -> dict[str, Any]:
