@@ -158,4 +158,4 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
 
 
-COMMANDS = ()
+COMMANDS = (audit,)
