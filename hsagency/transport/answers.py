@@ -8,7 +8,10 @@ not read to its end, or that is larger, leaves no ids. That none are recorded do
 not say that there were none. Only numbers and UUIDs are written down (other ids may be
 personal data or names); what is dropped is counted.
 
-A batch that archives is answered without a body. There the ids are those of the request.
+A batch that archives, and the deletion of somebody's data, are answered without a body. There
+the ids are those of the request. Of a link between two records the first is among the ids, and
+the second among `otherObjectIds`; an answer that tells of both directions is read in that of
+its first part. Of members of a list, those that came and those that went are the ids.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ import contextlib
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, cast
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, cast
 
 import httpx
 import orjson
@@ -99,18 +102,16 @@ class _Observed(httpx.SyncByteStream):
         kept, self._kept = self._kept, None
         if kept:
             body = b"".join(kept)
-            known = self._call.object_id
-            _note(
-                self._note,
-                named(_unpacked(body) if self._packed else body, status=self._status, known=known),
-            )
+            body = _unpacked(body) if self._packed else body
+            known = self._call.template.split("/")
+            _note(self._note, named(body, status=self._status, known=known))
 
 
-def named(body: bytes, *, status: int, known: str | None = None) -> dict[str, object]:
+def named(body: bytes, *, status: int, known: Collection[str] = ()) -> dict[str, object]:
     """
     Return what a body says of ids, as fields of a record; half a body says nothing.
 
-    `known` is the id in the path, which needs no second record. Of a batch in which a part
+    `known` are ids in the path, which need no second record. Of a batch in which a part
     failed (207), how many parts did and did not is said as well.
 
     >>> named(b'{"id": "51", "properties": {}}', status=201)["objectIds"]
@@ -122,12 +123,12 @@ def named(body: bytes, *, status: int, known: str | None = None) -> dict[str, ob
         return {}
     if not isinstance(answer, dict):
         return {}
-    results = answer.get("results")
-    given = _given(results) if isinstance(results, list) else _given([answer])
-    fields = _fields(given, source="answer")
+    fields = _fields(_changed(answer), source="answer")
     if status == 207:
         return {**fields, **_parts(answer)}
-    return {} if known is not None and fields.get("objectIds") == [known] else fields
+    said = [fields.get("objectIds", []), fields.get("otherObjectIds", [])]
+    news = [one for ids in said if isinstance(ids, list) for one in ids if one not in known]
+    return fields if news or "objectIdsDropped" in fields else {}
 
 
 def digest(ids: Iterable[str]) -> str:
@@ -135,28 +136,81 @@ def digest(ids: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{one}\n" for one in sorted(ids)).encode()).hexdigest()
 
 
-def _given(parts: Iterable[object]) -> list[object]:
-    ids = [part.get("id") for part in parts if isinstance(part, dict)]
-    return [one for one in ids if one is not None]
+class _Ids(NamedTuple):
+    """Ids as they were given: of what was changed, and of what it was linked to."""
+
+    changed: list[object]
+    others: list[object]
 
 
-def _fields(given: list[object], *, source: str) -> dict[str, object]:
+_ENVELOPES: Final = ("list", "folder")
+_NAMES: Final = ("id", "listId", "typeId", "fromObjectId")
+_MEMBERS: Final = ("recordIdsAdded", "recordsIdsAdded", "recordIdsRemoved")  # HubSpot's spelling
+
+
+def _changed(answer: Mapping[str, object]) -> _Ids:
+    results = answer.get("results")
+    if isinstance(results, list):
+        return _given(_one_way(results))
+    members = [answer[name] for name in _MEMBERS if isinstance(answer.get(name), list)]
+    if members:
+        return _Ids([one for ids in members for one in cast("list[object]", ids)], [])
+    inside = (answer.get(name) for name in _ENVELOPES)
+    return _given([next((one for one in inside if isinstance(one, dict)), answer)])
+
+
+def _one_way(results: list[object]) -> list[object]:
+    """Leave out the other direction of links, which stands beside each."""
+    kinds = [_kind_of_link(one) for one in results]
+    return [one for one, kind in zip(results, kinds, strict=True) if kind == kinds[0]]
+
+
+def _kind_of_link(part: object) -> object:
+    spec = part.get("associationSpec") if isinstance(part, dict) else None
+    return spec.get("associationTypeId") if isinstance(spec, dict) else None
+
+
+def _given(parts: Iterable[object]) -> _Ids:
+    found = _Ids([], [])
+    for part in parts:
+        if isinstance(part, dict):
+            found.changed.extend(_named_in(part, *_NAMES) or _named_at(part.get("from")))
+            found.others.extend(_named_in(part, "toObjectId") or _named_at(part.get("to")))
+    return found
+
+
+def _named_in(part: Mapping[str, object], *names: str) -> list[object]:
+    return [part[name] for name in names if part.get(name) is not None][:1]
+
+
+def _named_at(end: object) -> list[object]:
+    """Return the ids at one end of a link, which may be of several."""
+    ends = end if isinstance(end, list) else [end]
+    return [one["id"] for one in ends if isinstance(one, dict) and one.get("id") is not None]
+
+
+def _fields(given: _Ids, *, source: str) -> dict[str, object]:
     """Return ids as fields: some of them, how many, a digest of all, and how many were dropped."""
-    texts = [str(one) if type(one) is int else one for one in given]
-    safe = [one for one in texts if isinstance(one, str) and _ID.fullmatch(one)]
-    ids = list(dict.fromkeys(safe))
     fields: dict[str, object] = {}
-    if ids:
-        fields = {
-            "objectId": ids[0] if len(ids) == 1 else None,
-            "objectIds": ids[:MOST_IDS],
-            "objectIdCount": len(ids),
-            "objectIdsDigest": digest(ids),
-            "objectIdsSource": source,
-        }
-    if len(safe) < len(given):
-        fields["objectIdsDropped"] = len(given) - len(safe)
-    return {name: value for name, value in fields.items() if value is not None}
+    dropped = 0
+    for ids, (listed, count, digested) in zip(given, _FIELDS, strict=True):
+        texts = [str(one) if type(one) is int else one for one in ids]
+        safe = [one for one in texts if isinstance(one, str) and _ID.fullmatch(one)]
+        unique = list(dict.fromkeys(safe))
+        dropped += len(texts) - len(safe)
+        if unique:
+            fields |= {listed: unique[:MOST_IDS], count: len(unique), digested: digest(unique)}
+    if fields.get("objectIdCount") == 1:
+        (fields["objectId"],) = cast("list[str]", fields["objectIds"])
+    if fields:
+        fields["objectIdsSource"] = source
+    return {**fields, "objectIdsDropped": dropped} if dropped else fields
+
+
+_FIELDS: Final = (
+    ("objectIds", "objectIdCount", "objectIdsDigest"),
+    ("otherObjectIds", "otherObjectIdCount", "otherObjectIdsDigest"),
+)
 
 
 def _parts(answer: Mapping[str, object]) -> dict[str, object]:
@@ -168,19 +222,26 @@ def _parts(answer: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in parts.items() if value is not None}
 
 
+_WITHOUT_ANSWER: Final = ("/batch/archive", "/batch/labels/archive", "/gdpr-delete")
+
+
 def _archived(request: httpx.Request, call: Touched) -> dict[str, object]:
-    """Return the ids that a batch was to archive, where the whole request is at hand."""
-    if not call.template.endswith("/batch/archive"):
+    """Return the ids that a call was to archive, where the whole request is at hand."""
+    if not call.template.endswith(_WITHOUT_ANSWER):
         return {}
     body = _at_hand(request)
     # Looked up by a property, a number may be a telephone number.
     if body is None or len(body) > MOST_BYTES or b"idProperty" in body + request.url.query:
         return {}
     try:
-        inputs = orjson.loads(body)["inputs"]
-    except (ValueError, KeyError, TypeError):
+        asked = orjson.loads(body)
+    except ValueError:
         return {}
-    return _fields(_given(inputs), source="request") if isinstance(inputs, list) else {}
+    if not isinstance(asked, dict):
+        return {}
+    inputs = asked.get("inputs")
+    given = inputs if isinstance(inputs, list) else [{"id": asked.get("objectId")}]
+    return _fields(_given(given), source="request")
 
 
 def _at_hand(request: httpx.Request) -> bytes | None:

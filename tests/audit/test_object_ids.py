@@ -135,13 +135,100 @@ def test_ids_of_configuration_are_recorded_too(connect: Connect, audit: Path) ->
     assert detail["objectIds"] == [answer.json()["id"]]
 
 
+def ids_of(detail: dict[str, Any]) -> tuple[list[str], list[str]]:
+    for ids, count, hashed in (
+        ("objectIds", "objectIdCount", "objectIdsDigest"),
+        ("otherObjectIds", "otherObjectIdCount", "otherObjectIdsDigest"),
+    ):
+        assert ids not in detail or detail[count] == len(detail[ids])
+        assert ids not in detail or detail[hashed] == sha256(detail[ids])
+    return detail.get("objectIds", []), detail.get("otherObjectIds", [])
+
+
+V4, V3 = "/crm/v4/associations/contacts/companies", "/crm/v3/associations/contacts/companies"
+LABEL = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}
+
+
+def test_a_list_its_folder_and_its_members_leave_their_ids(connect: Connect, audit: Path) -> None:
+    client = connect()
+    people = [row["id"] for row in client.get(f"{CONTACTS}?limit=3").json()["results"]]
+    body = {"name": "Guests", "objectTypeId": "0-1", "processingType": "MANUAL"}
+    number = client.post("/crm/v3/lists", json=body).json()["list"]["listId"]
+    folder = client.post("/crm/v3/lists/folders", json={"name": "F"}).json()["folder"]["id"]
+    members = f"/crm/v3/lists/{number}/memberships"
+    client.put(f"{members}/add", json=people)
+    client.put(f"{members}/remove", json=people[:1])
+    both = {"recordIdsToAdd": people[:1], "recordIdsToRemove": people[1:2]}
+    client.put(f"{members}/add-and-remove", json=both)
+    assert [ids_of(one) for one in details(audit)] == [
+        *(([number], []), ([folder], [])),
+        *((people, []), (people[:1], []), (people[:2], [])),
+    ]
+
+
+def test_links_between_records_leave_the_ids_of_both_ends(connect: Connect, audit: Path) -> None:
+    client = connect()
+    rows = client.get(f"{CONTACTS}?limit=2").json()["results"]
+    people = [row["id"] for row in rows]
+    firms = [row["id"] for row in client.get("/crm/v3/objects/companies").json()["results"][:2]][
+        ::-1
+    ]
+    pairs = [{"from": {"id": a}, "to": {"id": b}} for a, b in zip(people, firms, strict=True)]
+    labelled = [{**one, "types": [LABEL]} for one in pairs]
+    client.post(f"{V4}/batch/create", json={"inputs": labelled})
+    client.post(f"{V4}/batch/associate/default", json={"inputs": pairs})  # answers both ways
+    named = [{**one, "type": "contact_to_company"} for one in pairs]
+    client.post(f"{V3}/batch/create", json={"inputs": named})
+    gone = [{"from": one["from"], "to": [one["to"]]} for one in pairs]
+    assert client.post(f"{V4}/batch/archive", json={"inputs": gone}).status_code == 204
+    found = details(audit)
+    assert [ids_of(one) for one in found] == [(people, firms)] * 4
+    assert [one["objectIdsSource"] for one in found] == ["answer"] * 3 + ["request"]
+
+
+def test_one_link_is_in_its_path_and_needs_no_second_record(connect: Connect, audit: Path) -> None:
+    client = connect()
+    path = "/crm/v4/objects/contacts/101/associations"
+    assert client.put(f"{path}/default/companies/151").status_code == 200
+    assert client.put(f"{path}/companies/151", json=[LABEL]).status_code == 201
+    assert details(audit) == []
+    assert records(audit)[0]["path"].endswith("/default/companies/151")
+
+
+def test_labels_leave_the_ids_of_both_directions_and_properties_have_none(
+    connect: Connect, audit: Path
+) -> None:
+    client = connect()
+    label = client.post(f"{V4}/labels", json={"name": "chief", "label": "Chief"}).json()
+    field = {"name": "tier", "label": "T", "type": "string", "fieldType": "text"}
+    field |= {"groupName": "contactinformation"}
+    assert client.post("/crm/v3/properties/contacts", json=field).status_code == 201
+    assert [ids_of(one) for one in details(audit)] == [
+        ([str(one["typeId"]) for one in label["results"]], [])
+    ]
+
+
+def test_the_deletion_of_somebodys_data_says_whose_by_number_and_never_by_address(
+    connect: Connect, audit: Path
+) -> None:
+    client = connect()
+    one, other = client.get(f"{CONTACTS}?limit=2").json()["results"]
+    path = f"{CONTACTS}/gdpr-delete"
+    assert client.post(path, json={"objectId": one["id"]}).status_code == 204
+    address = {"objectId": other["properties"]["email"], "idProperty": "email"}
+    assert client.post(path, json=address).status_code == 204
+    assert [ids_of(detail) for detail in details(audit)] == [([one["id"]], [])]
+
+
 def test_what_is_recorded_of_ids_is_as_the_schema_says(
     connect: Connect, audit: Path, validator: jsonschema.Draft202012Validator
 ) -> None:
     client = connect()
     client.post(f"{CONTACTS}/batch/create", json=new(3))
     client.post(CONTACTS, json={"properties": {"email": "new@example.com"}})
-    assert details(audit)
+    pair = {"from": {"id": "101"}, "to": {"id": "151"}, "types": [LABEL]}
+    client.post(f"{V4}/batch/create", json={"inputs": [pair]})
+    assert len(details(audit)) == 3
     for record in records(audit):
         validator.validate(record)
 
@@ -297,16 +384,23 @@ def test_a_name_instead_of_an_id_is_counted_alone() -> None:
 
 
 LEAF = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("a1-@ä")
+PART = st.dictionaries(
+    st.sampled_from(["id", "x", "from", "to", "listId", "toObjectId", "associationSpec"]),
+    LEAF | st.fixed_dictionaries({"id": LEAF}) | st.lists(st.fixed_dictionaries({"id": LEAF})),
+    max_size=3,
+)
 ANSWER = st.dictionaries(
-    st.sampled_from(["id", "results", "numErrors", "errors"]),
-    LEAF | st.lists(LEAF | st.dictionaries(st.sampled_from(["id", "x"]), LEAF, max_size=2)),
+    st.sampled_from(
+        ["id", "results", "numErrors", "errors", "list", "recordIdsAdded", "recordIdsRemoved"]
+    ),
+    LEAF | PART | st.lists(LEAF | PART),
 )
 
 
 @given(answer=ANSWER | LEAF | st.lists(LEAF), status=st.sampled_from([200, 201, 207]))
 def test_whatever_an_answer_says_only_safe_ids_come_of_it(answer: object, status: int) -> None:
     found: Any = answers.named(json.dumps(answer).encode(), status=status)
-    for one in found.get("objectIds", []):
+    for one in (*found.get("objectIds", []), *found.get("otherObjectIds", [])):
         assert one == UUID or (one.isascii() and one.isdigit() and len(one) <= 20)
     assert ("objectIds" in found) == ("objectIdCount" in found)
     assert found.get("objectIdsDropped", 1) >= 1
