@@ -110,7 +110,8 @@ def _asked() -> str:
     try:
         if sys.stdin is not None and sys.stdin.isatty():
             return getpass.getpass("Identifier (not shown as you type it): ", stream=sys.stderr)
-        return sys.stdin.readline() if sys.stdin is not None else ""
+        # UTF-8 whatever the locale says: another reading would be another hash.
+        return sys.stdin.buffer.readline().decode() if sys.stdin is not None else ""
     except EOFError:
         return ""
     except UnicodeDecodeError:  # its message would repeat what was typed
