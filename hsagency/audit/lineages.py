@@ -30,6 +30,9 @@ from hsagency.audit.standalone.heads import REGISTER, Check, Head
 from hsagency.audit.standalone.verdict import JOURNAL, Verdict, judge
 from hsagency.errors import AuditError
 
+PARTS: Final = "merge.json"
+"""What a staged merge brings; never moved, and the last to go."""
+
 _NEEDLE: Final = b'"event":"%s"' % Event.AUDIT_MERGED.encode()
 _STEP: Final = 1 << 18
 
@@ -174,6 +177,24 @@ def recorded(folder: Path) -> dict[str, Lineage]:
         ) from error
 
 
+def is_recorded(ready: Path, lineage: Lineage | None) -> bool:
+    """Say whether our own chain names what is staged."""
+    known = {} if lineage is None else lineage.heads
+    ends = brought_by(ready)
+    return bool(ends) and all(
+        name in known and known[name].hash == end for name, (end, _) in ends.items()
+    )
+
+
+def brought_by(ready: Path) -> dict[str, tuple[str, bool]]:
+    """Return which segments are staged: with which end, and whether they were here before."""
+    try:
+        said = orjson.loads((ready / PARTS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: (end, again) for name, (end, again) in said.items()}
+
+
 def verdicts(
     folder: Path, records: Iterable[bytes], *, first: str, last: str, check: Check
 ) -> list[Verdict]:
@@ -181,17 +202,11 @@ def verdicts(
     known = lineages_in(records)
     merged = folder / "merged"
     there = {one.name for one in merged.iterdir()} if merged.is_dir() else set()
-    found = [
-        judged(
-            # In the order in which files move, so that none is missed.
-            [folder / "merging" / key, folder / "merged" / key],
-            *(folder.name, known[key]),
-            first=first,
-            last=last,
-            check=check,
-        )
-        for key in known
-    ]
+    found = []
+    for key, lineage in known.items():
+        ready = folder / "merging" / key  # first: files move from there
+        folders = [*([ready] if is_recorded(ready, lineage) else []), merged / key]
+        found.append(judged(folders, folder.name, lineage, first=first, last=last, check=check))
     for name in sorted(there - {*known}):
         cause = "no merge on record brought it here"
         planted = Verdict(folder.name, first, last, lineage=name)

@@ -128,6 +128,16 @@ def fingerprint(public: bytes) -> str:
     return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
 
 
+def counted(number: int, what: str) -> str:
+    """
+    Return a number of things in words.
+
+    >>> counted(1, "call"), counted(0, "call")
+    ('1 call', '0 calls')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def plan(
     log: Log, source: Source, *, portal: int | None = None, progress: Progress = silent
 ) -> Plan:

@@ -7,7 +7,8 @@ How a merge comes to the disk: staged, judged, recorded, moved.
 
 What stands in the second place counts once our own chain has a record of it: then it is moved
 into the third, a file at a time, by the merge itself or, after a crash, by whoever reads next.
-Who judges a lineage looks into both, so that none of these states looks like a loss.
+Who judges a lineage looks into both, so that none of these states looks like a loss. What the
+lake had made of a segment that has grown is forgotten before the second place is cleared.
 
 Files are 0600, and compressed as sealed segments are.
 """
@@ -30,10 +31,19 @@ import orjson
 from hsagency.audit.bringing import Part
 from hsagency.audit.compressed import pack
 from hsagency.audit.evidence import evidence_file
-from hsagency.audit.lineages import Lineage, judged, read_through, recorded
-from hsagency.audit.merging import Key, Plan, plan
+from hsagency.audit.lineages import (
+    PARTS,
+    Lineage,
+    brought_by,
+    is_recorded,
+    judged,
+    read_through,
+    recorded,
+)
+from hsagency.audit.merging import Key, Plan, counted, plan
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import digest
+from hsagency.audit.sealing import forget
 from hsagency.audit.sources import KEYS, Source, refuse
 from hsagency.audit.standalone.evidence import INTACT
 from hsagency.audit.standalone.heads import REGISTER, Head
@@ -50,8 +60,6 @@ Confirm = Callable[[Plan], bool]
 
 MOST: Final = 1000
 """Segments that one record names; a line of the log has a longest length."""
-
-_PARTS: Final = "merge.json"  # which ends of segments a staged merge brings; never moved
 
 
 class _Upto(io.RawIOBase):
@@ -119,22 +127,12 @@ def tidy(folder: Path) -> None:
     left = sorted(merging.iterdir()) if merging.is_dir() else []
     lineages = recorded(folder) if left else {}
     for one in left:
-        if _is_recorded(one, lineages.get(one.name)):
+        if is_recorded(one, lineages.get(one.name)):
             _move(one, folder / "merged" / one.name)
         else:
             shutil.rmtree(one)
     if left:
         _drop_if_empty(merging)
-
-
-def _is_recorded(ready: Path, lineage: Lineage | None) -> bool:
-    """Say whether our own chain names what is staged."""
-    try:
-        ends = orjson.loads((ready / _PARTS).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return False
-    known = {} if lineage is None else lineage.heads
-    return all(name in known and known[name].hash == ends[name] for name in ends)
 
 
 def _staged(folder: Path, planned: Plan, parts: Sequence[Part], source: Source, step: Step) -> Path:
@@ -143,8 +141,8 @@ def _staged(folder: Path, planned: Plan, parts: Sequence[Part], source: Source, 
     beside = ready.with_name(f".{planned.lineage}.{secrets.token_hex(6)}")
     for inside in ("evidence", "heads"):
         make_private_dir(beside / inside)
-    ends = {part.head.segment: part.head.hash for part in parts}
-    write_private(beside / _PARTS, orjson.dumps(ends))
+    brought = {one.head.segment: (one.head.hash, one.start > 0 or one.restored) for one in parts}
+    write_private(beside / PARTS, orjson.dumps(brought))
     write_private(beside / KEYS, _listed(planned))
     write_private(beside / REGISTER, b"".join(planned.register))
     for name, line in planned.checkpoints.items():
@@ -202,8 +200,9 @@ def _record(planned: Plan, parts: Sequence[Part]) -> dict[str, object]:
     first, last = min(one.first for one in parts), max(one.last for one in parts)
     until = datetime.fromisoformat(last) + timedelta(microseconds=1)
     message = (
-        f"{calls} calls ({records} records in {len(parts)} segments, {first[:10]} to "
-        f"{last[:10]}) were merged from another machine's log of this client, key {planned.lineage}."
+        f"Merged from another machine's log of this client: {counted(calls, 'call')} "
+        f"({counted(records, 'record')} in {counted(len(parts), 'segment')}), {first[:10]} to "
+        f"{last[:10]}. It is signed with the key {planned.lineage}."
     )
     return {
         "event": Event.AUDIT_MERGED,
@@ -230,13 +229,18 @@ def _move(ready: Path, target: Path) -> None:
         make_private_dir(target / inside)
         files = sorted((ready / inside).iterdir()) if (ready / inside).is_dir() else []
         for one in files:
-            if one.is_file() and one.name != _PARTS:
+            if one.is_file() and one.name != PARTS:
                 one.replace(target / inside / one.name)
         sync_dir(target / inside)
+    client = target.parents[1]
+    again = [f"{target.name}/{name}" for name, (_, here) in brought_by(ready).items() if here]
+    if again:
+        forget(client.parent, client.name, again)
     for inside in ("evidence", "heads"):
         with contextlib.suppress(FileNotFoundError):
             (ready / inside).rmdir()
-    shutil.rmtree(ready)
+    (ready / PARTS).unlink(missing_ok=True)
+    ready.rmdir()
     _drop_if_empty(ready.parent)
 
 

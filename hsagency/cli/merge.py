@@ -57,6 +57,8 @@ def merge(
         click.echo("\n".join(_described(plan)), err=True)
         return click.confirm("Is this what the other machine shows?", err=True)
 
+    from hsagency.audit.merging import counted
+
     with common.agency() as agency:
         plan = agency.audit.merge(
             source, client=client, key=keys, confirm=confirm, progress=common.progress
@@ -64,10 +66,10 @@ def merge(
     if as_json:
         emit(_document(plan))
     elif not plan.parts:
-        click.echo(f"{plan.slug}: nothing new; {_count(plan.known, 'segment')} were here already.")
+        click.echo(f"{plan.slug}: nothing new; {counted(plan.known, 'segment')} were here already.")
     else:
         click.echo(
-            f"{plan.slug}: {_count(plan.calls, 'call')} in {_count(plan.records, 'record')}, "
+            f"{plan.slug}: {counted(plan.calls, 'call')} in {counted(plan.records, 'record')}, "
             f"{plan.first[:10]} to {plan.last[:10]}, merged from key {plan.lineage}."
         )
     for one in plan.left_out:
@@ -76,9 +78,11 @@ def merge(
 
 def _described(plan: Plan) -> list[str]:
     """Return what would be merged, and whose signature that rests on."""
+    from hsagency.audit.merging import counted
+
     lines = [
-        f"{plan.slug}: {_count(plan.calls, 'call')} in {_count(plan.records, 'record')} and "
-        f"{_count(len(plan.parts), 'segment')}, {plan.first[:10]} to {plan.last[:10]}; "
+        f"{plan.slug}: {counted(plan.calls, 'call')} in {counted(plan.records, 'record')} and "
+        f"{counted(len(plan.parts), 'segment')}, {plan.first[:10]} to {plan.last[:10]}; "
         f"portal {', '.join(map(str, plan.portals)) or 'not named'}.",
         *(f"Left out: {plain(one)}." for one in plan.left_out),
     ]
@@ -104,10 +108,6 @@ def _document(plan: Plan) -> dict[str, object]:
         "leftOut": list(plan.left_out),
         "digest": plan.digest,
     }
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 COMMANDS = (audit,)

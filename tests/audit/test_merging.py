@@ -93,8 +93,9 @@ def test_a_merge_is_on_record(
     (said,) = [one for one in records(ours.audit) if one["event"] == "audit.merged"]
     validator.validate(said)
     assert said["message"] == (
-        f"9 calls ({plan.records} records in 3 segments, 2026-10-01 to 2026-10-03) were merged "
-        f"from another machine's log of this client, key {other.signer.key}."
+        f"Merged from another machine's log of this client: 9 calls ({plan.records} records in "
+        "3 segments), 2026-10-01 to 2026-10-03. It is signed with the key "
+        f"{other.signer.key}."
     )
     assert said["lineage"] == other.signer.key
     assert [one["segment"] for one in said["segments"]] == [f"000-00000{n}" for n in (1, 2, 3)]
