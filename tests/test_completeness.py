@@ -21,6 +21,7 @@ from hsagency import completeness
 from hsagency.agency import Agency
 from hsagency.audit import lake
 from hsagency.audit.record import Author
+from hsagency.audit.sealing import seal
 from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
 from hsagency.completeness import DAYS, STRETCHES, Known, Loss, Sample
@@ -539,6 +540,23 @@ def test_comparing_leaves_no_trace_and_needs_no_secret(tmp_path: Path) -> None:
         assert agency.compare(slug).verdict == "complete"
     after = sorted((path, path.stat().st_mtime_ns) for path in (root / "audit").rglob("*"))
     assert before == after
+
+
+def test_sealed_calls_are_compared_as_they_were(office: Office) -> None:
+    client = office.client()
+    office.sandbox.spend(SLUG, 9)
+    for _ in range(3):
+        ask(client, office.clock, times=4)
+        office.clock.advance(24 * 3600)
+    before = office.days()
+    seal(office.writer.folder, SLUG, zone=ZONE)
+    sealed = list((office.writer.folder / "lake").rglob("part-*.parquet"))
+    left = list((office.writer.folder / SLUG / "journal").glob("*.jsonl"))
+    assert (len(sealed), len(left)) == (1, 1)
+    assert office.days() == before
+    assert [row["difference"] for row in before] == [9, 0, 0]
+    found = completeness.stretches(office.calls(), office.known())
+    assert found["lacking"].to_list() == [9]
 
 
 def test_the_workspace_says_which_portals_are_ours_alone(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hsagency.cli.common import records
@@ -86,18 +87,37 @@ def _reasons(days: pl.DataFrame, wanted: list[date]) -> Iterator[str]:
         yield f"  and not complete either: {more}"
 
 
-def join(agency: Agency, log: Verdict, *, since: date | None, until: date | None) -> Joined:
+def join(
+    agency: Agency,
+    log: Verdict,
+    *,
+    since: date | None,
+    until: date | None,
+    thorough: bool,
+) -> Joined:
     """
     Join a verdict with HubSpot's counts of the same days, `until` not included.
 
-    What stands in the way of comparing never hides the verdict.
+    What stands in the way of comparing never hides the verdict. Unless `thorough`, what would
+    take much longer than the verdict itself is left out: much that is not sealed yet.
     """
     if log.slug == AGENCY:
         return Joined(log, obstacle="its calls are compared with those of the client they were for")
     if log.completeness == "incomplete":
         return Joined(log, obstacle="not compared: what is lost shows without it")
+    waiting = _unsealed(agency.workspace.audit / log.slug)
+    if waiting > _MUCH and not (thorough or since or until):
+        return Joined(log, obstacle=f"not compared: {waiting >> 20} MB are not sealed; {_HOW}")
     try:
         found = agency.compare(log.slug, since=since, until=until, verdict=log)
     except HsAgencyError as error:
         return Joined(log, obstacle=f"not compared: {error.message}")
     return Joined(log, found.days)
+
+
+_MUCH: Final = 64 << 20  # bytes, a few seconds
+_HOW: Final = "hsagency audit seal does that, --require-complete or days compare all the same"
+
+
+def _unsealed(folder: Path) -> int:
+    return sum(path.stat().st_size for path in (folder / "journal").glob("*.jsonl"))

@@ -11,6 +11,12 @@ from hsagency.audit.record import Origin, Outcome
 from hsagency.completeness.judging import CLOCK, Known, Row, Sample
 from hsagency.portals import AGENCY, CredentialKind
 
+COLUMNS: Final = (
+    "ts", "client_slug", "candidate_slug", "path", "outcome", "status_code", "duration_ms",
+    "origin", "rate_limit_daily", "rate_limit_remaining", "credential_fingerprint",
+)  # fmt: skip
+"""What of a call is looked at."""
+
 _LONGEST: Final = timedelta(seconds=100)  # after which HubSpot itself gives up (facts 4.2)
 _NO, _MAYBE, _SURE = 0, 1, 2
 _UNSURE_STATUS: Final = (401, 423, 429, 477, 488)

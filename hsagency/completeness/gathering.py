@@ -16,8 +16,9 @@ from hsagency.audit.record import Event, timestamp
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.completeness import days, stretches
 from hsagency.completeness import verdict as verdict_on
+from hsagency.completeness.counting import COLUMNS
 from hsagency.completeness.judging import CLOCK, Known, Loss, Sample
-from hsagency.errors import UsageError
+from hsagency.errors import AuditError, UsageError
 from hsagency.periods import parse_day
 from hsagency.portals import AGENCY, Connection, CredentialKind
 from hsagency.settings import Workspace
@@ -54,19 +55,40 @@ def compare(
     # wherever a portal is, its day lies within the UTC days around it
     first, last = _near(since, -1), _near(until, 0)
     log = verify(first, last)
-    reading = lake.read(
-        workspace.audit, [AGENCY, slug], since=_midnight(first), until=_midnight(_near(last, 1))
+    calls, activity = _read(
+        workspace, slug, since=_midnight(first), until=_midnight(_near(last, 1))
     )
-    known = _known(workspace, slug, connection, log, reading.activity)
+    known = _known(workspace, slug, connection, log, activity)
     begin = pl.col("day") >= since if since else pl.lit(value=True)
     wanted = begin & (pl.col("day") < until if until else pl.lit(value=True))
-    found = days(reading.calls, known).filter(wanted)
+    found = days(calls.lazy(), known).filter(wanted)
     return Comparison(
         days=found,
-        stretches=stretches(reading.calls, known).filter(wanted),
+        stretches=stretches(calls.lazy(), known).filter(wanted),
         verdict=verdict_on(found),
         log=log,
     )
+
+
+def _read(
+    workspace: Workspace,
+    slug: str,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    again: int = 2,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return calls and activity; a file that was merged with others meanwhile is read anew."""
+    reading = lake.read(workspace.audit, [AGENCY, slug], since=since, until=until)
+    try:
+        return reading.calls.select(COLUMNS).collect(), reading.activity
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if again:
+            return _read(workspace, slug, since=since, until=until, again=again - 1)
+        raise AuditError(
+            f"The calls of {slug} cannot be read. Nothing was compared.",
+            hint="Make the lake anew from the evidence: hsagency audit rebuild.",
+        ) from error
 
 
 def usage_record(connection: Connection, usage: DailyUsage) -> dict[str, object]:

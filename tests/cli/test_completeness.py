@@ -175,6 +175,15 @@ def test_what_is_lost_is_incomplete_and_needs_no_count(full: Fleet) -> None:
     assert "Records are known to be lost: 000-000001 ends in a torn line" in done.stdout
 
 
+def test_verify_does_not_read_for_long_what_is_not_sealed_unless_asked(full: Fleet) -> None:
+    full.agency.close()
+    with (full.root / "audit" / "acme-corp" / "journal" / "stray.jsonl").open("wb") as file:
+        file.truncate(70 << 20)
+    done = run_cli(["audit", "verify", "acme-corp"], cwd=full.root)
+    assert done.returncode == 0
+    assert "not compared: 70 MB are not sealed; hsagency audit seal" in done.stdout
+
+
 def test_a_lost_index_hides_no_verdict(full: Fleet) -> None:
     full.agency.close()
     (full.root / "connections.json").unlink()
