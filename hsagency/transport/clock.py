@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ _EVERY: Final = (
 
 
 class ClockCheck:
-    """Records, once for a portal in one process, that the two clocks disagree."""
+    """Records, and tells, once for a portal in one process, that the two clocks disagree."""
 
     def __init__(self, writer: AuditWriter, *, slug: str, portal_id: int | None) -> None:
         self._writer, self._slug, self._portal_id = writer, slug, portal_id
@@ -37,10 +38,15 @@ class ClockCheck:
             return
         apart = round((ours - theirs).total_seconds())
         way = "ahead of" if apart > 0 else "behind"
-        message = f"This machine's clock is {abs(apart)} seconds {way} HubSpot's. Set it right."
+        message = (
+            f"This machine's clock is {abs(apart)} seconds {way} HubSpot's, and the times in the "
+            "audit log with it. Have this machine set its clock by a time server."
+        )
         fields = {"event": Event.AUDIT_CLOCK, "message": message, "portalId": self._portal_id}
         said = {**fields, "serverTs": timestamp(theirs)}
         self._writer.append(self._slug, said, durable=False)
+        with contextlib.suppress(Exception):  # whoever cannot be told does not stop work
+            self._writer.tell(message)
 
 
 def _date(header: str) -> datetime | None:

@@ -29,11 +29,19 @@ def url(sandbox: Sandbox) -> Iterator[str]:
 
 
 @pytest.fixture
-def call(audit: Path, connect: Connect, url: str) -> Callable[[timedelta, int], None]:
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def call(
+    audit: Path, connect: Connect, url: str, told: list[str]
+) -> Callable[[timedelta, int], None]:
     """Call so often, by two clients of one portal, with a clock that far from HubSpot's."""
 
     def some(apart: timedelta, times: int) -> None:
-        with AuditWriter(audit, author=AUTHOR, now=lambda: THEIRS + apart) as writer:
+        now, tell = (lambda: THEIRS + apart), told.append
+        with AuditWriter(audit, author=AUTHOR, now=now, tell=tell) as writer:
             for _ in range(2):
                 client = connect(url, by=writer)
                 for _ in range(times):
@@ -56,6 +64,7 @@ def noted(audit: Path) -> list[dict[str, object]]:
 def test_a_clock_that_is_not_hubspots_is_on_record_once_in_a_process_for_a_portal(
     audit: Path,
     call: Callable[[timedelta, int], None],
+    told: list[str],
     validator: jsonschema.Draft202012Validator,
     apart: timedelta,
     way: str,
@@ -65,6 +74,8 @@ def test_a_clock_that_is_not_hubspots_is_on_record_once_in_a_process_for_a_porta
     assert way in str(one["message"])
     assert one["serverTs"] == "2026-10-14T12:00:00.000000Z"
     validator.validate(one)
+    assert told == [one["message"]]
+    assert "set its clock by a time server" in told[0]
 
 
 @pytest.mark.parametrize("seconds", [-120, 0, 120])

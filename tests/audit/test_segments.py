@@ -275,6 +275,7 @@ def test_a_clock_that_goes_back_is_on_record_with_both_times(
         writer.append("acme-corp", intent(3))
     (noted,) = of(audit, "audit.clock")
     assert (noted["previousTs"][11:16], noted["ts"][11:16]) == ("12:00", "10:00")
+    assert "set its clock by a time server" in noted["message"]
     assert events(audit) == ["call.started", "audit.clock", "call.started", "call.started"]
     assert_follows(audit, validator)
     clock.at -= timedelta(hours=2)
