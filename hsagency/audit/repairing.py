@@ -86,7 +86,7 @@ class _Repairing:
         self._registrar = writer.registrar(log.slug)
         self._journal = log.folder / "journal"
         self._mended: list[str] = []
-        self._recorded: list[str] = []  # among them, what the segment itself says
+        self._recorded: list[str] = []  # among them, what the log itself says
         self._held: list[str] = []
         self._failed: list[Trouble] = []
 
@@ -181,7 +181,8 @@ class _Repairing:
             self._write(segment, Event.AUDIT_CLOSED, message, {"segment": segment.name})
         if segment.closed and not self._registrar.names(segment.name, Kind.CLOSED):
             self._register(segment, Kind.CLOSED, was_lacking=not ours)
-            self._registrar.checkpoint(segment.head, ts=timestamp(self._writer.now()))
+            if self._registrar.signs():  # else a signed one may be there, which says more
+                self._registrar.checkpoint(segment.head, ts=timestamp(self._writer.now()))
 
     def _is_ours(self, taken: Taken) -> bool:
         """
@@ -220,7 +221,9 @@ class _Repairing:
             self._mended.append(message)
         if not self._registrar.signs():
             what = f"The register's line about the end of {segment.name}"
-            self._mended.append(f"{what} is not signed, since no key was to be had.")
+            message = f"{what} is not signed, since no key was to be had."
+            self._mended.append(message)
+            self._recorded.append(message)  # the line itself shows it
 
     def _put_back_checkpoints(self) -> None:
         for path in sorted((self._log.folder / "heads").glob("[0-9][0-9][0-9].json")):
