@@ -66,7 +66,7 @@ def merge(
     if as_json:
         emit(_document(plan))
     elif not plan.parts:
-        click.echo(f"{plan.slug}: nothing new; {counted(plan.known, 'segment')} were here already.")
+        click.echo(f"{plan.slug}: nothing new. Here already: {counted(plan.known, 'segment')}.")
     else:
         click.echo(
             f"{plan.slug}: {counted(plan.calls, 'call')} in {counted(plan.records, 'record')}, "
