@@ -30,7 +30,7 @@ from hsagency.routes import touched
 from hsagency.sandbox import Sandbox
 from hsagency.secret import Secret
 from hsagency.transport import Binding
-from tests.audit.reading import AUTHOR, CONTACTS, intent
+from tests.audit.reading import AUTHOR, CONTACTS, ending, intent
 
 
 def say(**result: object) -> None:
@@ -337,9 +337,69 @@ def forward(order: dict[str, Any]) -> None:
         open_forwarder(workspace, "one", write).follow()
 
 
+def lock_database(order: dict[str, Any]) -> None:
+    """Hold a SQLite file so that nobody else can write to it, until told."""
+    import sqlite3
+
+    database = sqlite3.connect(order["path"], isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    say(locked=True)
+    sys.stdin.readline()
+    database.execute("ROLLBACK")
+    say(locked=False)
+
+
+def workspace_of(order: dict[str, Any], **table: str) -> Any:
+    from hsagency.settings import Settings, Workspace
+
+    said = {"schema": 1, "workspace": "w", "store": "age:credentials", "forward": [table]}
+    return Workspace(Path(order["root"]), Settings.model_validate(said))
+
+
+def forward_read_only(order: dict[str, Any]) -> None:
+    """Forward into a file that this user may not write to, and then may."""
+    forward_twice(Path(order["root"]) / "before", quietly=True)  # loads all modules
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    forward_twice(Path(order["root"]) / "read-only", quietly=False)
+
+
+def forward_twice(root: Path, *, quietly: bool) -> None:
+    """Forward three calls into a file of mode 0400, then 0600."""
+    from hsagency.audit.forwarding import open_forwarder, standings
+
+    workspace = workspace_of({"root": root}, name="archive", to="sqlite", path="calls.sqlite")
+    with AuditWriter(root / "audit", author=AUTHOR) as writer:
+        for number in range(3):
+            writer.append("acme-corp", intent(number), durable=False)
+            writer.append("acme-corp", ending(number), durable=False)
+    path = root / "calls.sqlite"
+    path.touch(0o400)
+    with open_forwarder(workspace, "archive") as one:
+        for _ in range(2):
+            one.catch_up()
+            (standing,) = standings(workspace)
+            if not quietly:
+                say(failure=str(one.failure), behind=standing.behind_records)
+            path.chmod(0o600)
+
+
+def forward_to_output(order: dict[str, Any]) -> None:
+    """Forward to standard output what there is, and say by the way of ending how that went."""
+    from hsagency.audit.forwarding import open_forwarder
+
+    with open_forwarder(workspace_of(order, name="lines", to="stdout"), "lines") as one:
+        one.catch_up()
+        failed = one.failure is not None
+    os._exit(3 if failed else 0)  # no flush of Python's own into a pipe that is gone
+
+
 if __name__ == "__main__":
     ORDERS = (
         *(forge, append, run_out_of_space, lose_permission),
         *(fork, storm, crowd, tell_and_write, import_until_killed, forward),
+        *(lock_database, forward_read_only, forward_to_output),
     )
     {one.__name__: one for one in ORDERS}[sys.argv[1]](json.loads(sys.stdin.readline()))
