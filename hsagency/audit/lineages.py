@@ -24,10 +24,11 @@ import orjson
 
 from hsagency.audit.gathered import Gathered
 from hsagency.audit.record import Event
-from hsagency.audit.register import Kind, key_id, parse_line
+from hsagency.audit.register import key_id
+from hsagency.audit.sources import KEYS
 from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
-from hsagency.audit.standalone.heads import REGISTER, Check, Head
-from hsagency.audit.standalone.verdict import JOURNAL, Verdict, judge
+from hsagency.audit.standalone.heads import Check, Head
+from hsagency.audit.standalone.verdict import JOURNAL, Verdict, is_outside, judge, stated
 from hsagency.errors import AuditError
 
 PARTS: Final = "merge.json"
@@ -228,7 +229,6 @@ def judged(
     places = [Gathered(folder) for folder in folders]
     evidence = joined(place.evidence for place in places)
     register = {"lines": lineage.lines, "digest": lineage.digest}
-    closed = _closed(evidence.read(REGISTER) or b"")
     verdict = judge(
         evidence,
         slug,
@@ -238,7 +238,6 @@ def judged(
         kept={"register": register, "segments": []},
         brought=dict(lineage.heads),
         check=check,
-        live=lambda name: (name, lineage.heads[name].records) not in closed,
     )
     verdict.lineage = lineage.key
     verdict.notes = [one.replace("is being written", "was being written") for one in verdict.notes]
@@ -250,15 +249,50 @@ def judged(
     return verdict
 
 
-def _closed(register: bytes) -> set[tuple[str, int]]:
-    """Return which segments were closed, with how many records."""
-    found = set()
-    for line in register.split(b"\n")[:-1]:
-        with contextlib.suppress(ValueError):
-            said = parse_line(line)
-            if said.kind is Kind.CLOSED:
-                found.add((said.head.segment, said.head.records))
-    return found
+def packed(
+    folder: Path, *, first: str, last: str, check: Check
+) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield what of each lineage belongs into a client's pack of some days."""
+    for key, lineage in sorted(recorded(folder).items()):
+        place = Gathered(folder / "merged" / key).evidence
+        small = {name: place.read(name) for name in place.names if not _is_segment(name)}
+        small |= {"HEAD.json": _head(folder.name, lineage), KEYS: listed(lineage.keys)}
+        for name, content in sorted(small.items()):
+            yield f"merged/{key}/{name}", iter([content or b""])
+        said = stated(place, dict(lineage.keys), check, Verdict(folder.name))
+        for name, head in sorted(lineage.heads.items()):
+            file = f"journal/{name}.jsonl"
+            if file in place.names and not is_outside(said.get(name, []), first, last):
+                yield f"merged/{key}/{file}", _as_far_as_there(place, file, head.size)
+
+
+def _as_far_as_there(place: Evidence, name: str, end: int) -> Iterator[bytes]:
+    with contextlib.suppress(EOFError):
+        yield from read_through(place, name, end=end)
+
+
+def _head(slug: str, lineage: Lineage) -> bytes:
+    """Return what was merged of a log as a HEAD.json."""
+    said = {
+        "schema": 1,
+        "clientSlug": slug,
+        "made": max(one.ts for one in lineage.heads.values()),
+        "register": {"lines": lineage.lines, "digest": lineage.digest},
+        "segments": [
+            {"segment": one.segment, "records": one.records, "bytes": one.size, "head": one.hash}
+            for _, one in sorted(lineage.heads.items())
+        ],
+    }
+    return orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def listed(keys: Mapping[str, bytes]) -> bytes:
+    """Return public keys as a keys.json."""
+    said = [
+        {"key": key, "algorithm": "Ed25519", "publicKey": base64.b64encode(public).decode()}
+        for key, public in keys.items()
+    ]
+    return orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def joined(parts: Iterable[Evidence]) -> Evidence:

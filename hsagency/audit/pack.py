@@ -28,6 +28,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from hsagency.audit.evidence import DamagedEvidence, journal_file, open_segment
 from hsagency.audit.gathered import Gathered
+from hsagency.audit.lineages import packed
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import MOMENT, REGISTER, read_keys
 from hsagency.audit.standalone.retired import Retired, in_words
@@ -40,7 +41,7 @@ from hsagency.errors import AuditError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import AGENCY
 
-_PARTS: Final = ("ed25519", "evidence", "heads", "retired", "segments", "verdict")
+_PARTS: Final = ("ed25519", "evidence", "heads", "merged", "retired", "segments", "verdict")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip knows: the same log, the same bytes
 _STEP: Final = 1 << 20
 
@@ -143,6 +144,8 @@ def _fill(file: BinaryIO, log: Log, period: Period, verdict: Verdict) -> tuple[b
             digests[name] = _add(pack, name, iter([content]))
         for name in chosen:
             digests[name] = _add(pack, name, _content(log.folder / name))
+        for name, parts in packed(log.folder, first=first, last=last, check=check_signature):
+            digests[name] = _add(pack, name, parts)
         manifest = {"schema": 1, "clientSlug": log.slug, "from": first, "to": last}
         _add(pack, MANIFEST, iter([_json({**manifest, "files": digests})]))
     return head, sum(name.endswith(".jsonl") for name in chosen)

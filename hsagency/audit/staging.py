@@ -37,6 +37,7 @@ from hsagency.audit.lineages import (
     brought_by,
     is_recorded,
     judged,
+    listed,
     read_through,
     recorded,
 )
@@ -143,7 +144,7 @@ def _staged(folder: Path, planned: Plan, parts: Sequence[Part], source: Source, 
         make_private_dir(beside / inside)
     brought = {one.head.segment: (one.head.hash, one.start > 0 or one.restored) for one in parts}
     write_private(beside / PARTS, orjson.dumps(brought))
-    write_private(beside / KEYS, _listed(planned))
+    write_private(beside / KEYS, listed(planned.keyring))
     write_private(beside / REGISTER, b"".join(planned.register))
     for name, line in planned.checkpoints.items():
         write_private(beside / name, line)
@@ -165,15 +166,6 @@ def _write(path: Path, source: Source, head: Head) -> None:
         pack(io.BufferedReader(content), file)
         file.flush()
         sync_file(file.fileno())
-
-
-def _listed(planned: Plan) -> bytes:
-    """Return the keys of a lineage as a keys.json."""
-    listed = [
-        {"key": key, "algorithm": "Ed25519", "publicKey": base64.b64encode(public).decode()}
-        for key, public in planned.keyring.items()
-    ]
-    return orjson.dumps(listed, option=orjson.OPT_INDENT_2)
 
 
 def _refuse_unlike(beside: Path, planned: Plan, parts: Sequence[Part]) -> None:

@@ -30,6 +30,7 @@ from hsagency.audit.standalone.heads import (
     read_register,
     statement,
 )
+from hsagency.audit.standalone.merged import not_brought, went_on
 from hsagency.audit.standalone.retired import (
     Retired,
     as_json,
@@ -138,7 +139,8 @@ def judge(
     files = [JOURNAL.match(name) for name in evidence.names]
     present = {file[0][8:18] for file in files if file and not file[1]}
     if brought is not None:
-        outside |= not_brought(heads, brought, present, outside, verdict)
+        outside |= elsewhere(heads, brought, present, outside, verdict)
+    is_open = live if brought is None else lambda segment: went_on(heads[segment])
     known = sorted({*present, *heads})
     verdict.findings += gaps(known)
     before: Segment | None = None
@@ -155,8 +157,8 @@ def judge(
             pending = {}  # nobody knows any more which of its calls ended
         newest = name == max(one for one in known if one[:3] == name[:3])
         if before is not None:
-            left_open(before, pending if newest else {}, verdict, live)
-        if brought is not None and live(name):
+            left_open(before, pending if newest else {}, verdict, is_open)
+        if brought is not None and went_on(heads[name]):
             before = None  # it went on elsewhere, and the next one names the end that it has there
     note_others(evidence, verdict)
     return verdict
@@ -193,28 +195,20 @@ def stated(
     return found
 
 
-def not_brought(
+def elsewhere(
     heads: dict[str, list[Head]],
     brought: dict[str, Head],
     present: set[str],
     outside: set[str],
     verdict: Verdict,
 ) -> set[str]:
-    """
-    Hold a log from another machine to what was merged of it; return what was not.
-
-    Its register may name more segments, and know how those went on that were still open.
-    """
-    for name, last in brought.items():
-        before = [one for one in heads.get(name, []) if one.records < last.records]
-        heads[name] = [one for one in before if one.kind != "retired"] + [last]
-    for name in sorted(present - {*brought}):
-        cause = "no merge on record brought it here"
-        verdict.findings.append(Finding(ALTERED, f"journal/{name}.jsonl", None, None, cause))
-    elsewhere = {*heads} - {*brought} - outside
-    if elsewhere:
-        verdict.notes.append(f"Segments that were not brought here: {len(elsewhere)}.")
-    return elsewhere | (present - {*brought})
+    """Hold a log from another machine to what was merged of it; return what was not."""
+    found, planted = not_brought(heads, brought, present)
+    verdict.findings += planted
+    count = len(found - present - outside)
+    if count:
+        verdict.notes.append(f"Segments that were not brought here: {count}.")
+    return found
 
 
 def is_outside(said: list[Head], first: str, last: str) -> bool:

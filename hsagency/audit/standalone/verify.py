@@ -39,6 +39,7 @@ from hsagency.audit.standalone.evidence import (
     in_zip,
 )
 from hsagency.audit.standalone.heads import read_keys
+from hsagency.audit.standalone.merged import LINEAGE, brought_by, inside
 from hsagency.audit.standalone.retired import in_words
 from hsagency.audit.standalone.verdict import Verdict, judge, read_kept
 
@@ -58,7 +59,34 @@ def check_pack(evidence: Evidence, kept: bytes | None) -> Verdict:
         kept=None if kept is None else read_kept(kept, slug),
     )
     compare(evidence, manifest["files"], verdict)
+    lineages = {found[1] for found in map(LINEAGE.match, evidence.names) if found}
+    verdict.merged = [check_lineage(evidence, one, verdict) for one in sorted(lineages)]
     return verdict
+
+
+def check_lineage(evidence: Evidence, key: str, log: Verdict) -> Verdict:
+    """Return the verdict on a log from another machine that a pack holds as well."""
+    part = inside(evidence, f"merged/{key}/")
+    kept = read_kept(part.read("HEAD.json") or b"", log.slug)
+    verdict = judge(
+        part,
+        log.slug,
+        read_keys(part.read("keys.json") or b""),
+        first=log.first,
+        last=log.last,
+        kept={**kept, "segments": []},
+        brought=brought_by(kept),
+    )
+    verdict.lineage = key
+    return verdict
+
+
+def in_pack(folder: Path) -> Evidence:
+    """Return the evidence in an unpacked pack."""
+    names = in_folder(folder).names
+    for one in sorted((folder / "merged").glob("*")):
+        names += [f"merged/{one.name}/{name}" for name in in_folder(one).names]
+    return Evidence(names, lambda name: (folder / name).open("rb"))
 
 
 def read_manifest(evidence: Evidence) -> dict[str, Any]:
@@ -123,7 +151,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     try:
-        evidence = in_folder(options.pack) if options.pack.is_dir() else in_zip(options.pack)
+        evidence = in_pack(options.pack) if options.pack.is_dir() else in_zip(options.pack)
         verdict = check_pack(evidence, options.head.read_bytes() if options.head else None)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         sys.stderr.write(f"{options.pack} could not be checked: {error}\n")
@@ -135,7 +163,7 @@ def main() -> int:
     sys.stdout.write(text + "\n")
     if verdict.empty:
         return 3
-    return 0 if verdict.integrity == INTACT else 4
+    return 0 if all(one.integrity == INTACT for one in (verdict, *verdict.merged)) else 4
 
 
 if __name__ == "__main__":
