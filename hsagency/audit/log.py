@@ -206,6 +206,7 @@ class AuditLog:
     def export(self, slug: str, path: str | Path, *, period: Period) -> Pack:
         """Write the evidence pack of one client; the export is recorded before it is made."""
         self._refuse_unknown(slug)
+        finish(self.workspace.audit / slug, lock=self._merging)
 
         def announce() -> None:
             message = f"An evidence pack of {period} was exported."

@@ -172,6 +172,8 @@ def _planned(log: Log, source: Source, portal: int | None, progress: Progress) -
     newer = lineage is None or len(found.register) >= lineage.lines
     examined = {one.name for one in verdict.segments}
     parts, known, left_out = [], 0, [*_unvouched(verdict, found)]
+    if source.merged:
+        left_out.append(f"{counted(source.merged, 'log')} merged there; merge each from its origin")
     with progress("comparing", len(examined)) as step:
         for name, head in sorted(found.heads.items()):
             if name in examined and head.records:

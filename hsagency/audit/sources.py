@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn
 from hsagency.audit.gathered import Gathered
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import REGISTER
+from hsagency.audit.standalone.merged import LINEAGE
 from hsagency.audit.standalone.verdict import JOURNAL, Verdict
 from hsagency.audit.standalone.verify import MANIFEST, read_manifest
 from hsagency.errors import BadSlug, EvidenceRefused, UsageError
@@ -47,7 +48,8 @@ class Source:
     One client's evidence as it came.
 
     `first` and `last` are the days that a pack covers, `files` what its manifest lists, and
-    `digest` is the SHA-256 of a zip file; a folder has none of them. `complete` adds to a
+    `digest` is the SHA-256 of a zip file; a folder has none of them. `merged` counts the logs of
+    still other machines that were merged there, which are not taken. `complete` adds to a
     verdict what the verifier's rules do not know.
     """
 
@@ -59,6 +61,7 @@ class Source:
     last: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    merged: int = 0
     complete: Callable[[Verdict], None] = lambda _: None
 
 
@@ -145,6 +148,7 @@ def _exported(path: Path, evidence: Evidence, client: str | None, *, digest: str
         last=said["to"],
         files=said["files"],
         digest=digest,
+        merged=len({found[1] for found in map(LINEAGE.match, evidence.names) if found}),
     )
 
 
@@ -169,7 +173,7 @@ def _slug(path: Path, text: str, client: str | None) -> str:
 def _folder(path: Path, client: str | None) -> Source:
     """Return the log in a workspace, in one client's folder, or in a pack that was unpacked."""
     if (path / MANIFEST).is_file():
-        _refuse_links(path, [path, path / "journal", path / "heads"])
+        _refuse_links(path, [path, *(one for one in sorted(path.rglob("*")) if one.is_dir())])
         return _exported(path, _unpacked(path), client)
     for audit in (path / "audit", path):
         logs = sorted(one.name for one in audit.iterdir() if _is_log(one)) if audit.is_dir() else []
@@ -210,16 +214,22 @@ def _log(folder: Path, client: str | None) -> Source:
         path=folder,
         slug=_slug(folder, folder.name, client),
         evidence=gathered.evidence,
+        merged=len(_inside(folder / "merged")),
         complete=gathered.complete,
         keys=keys.read_bytes() if keys.is_file() else b"",
     )
 
 
 def _unpacked(folder: Path) -> Evidence:
-    found = [folder, folder / "journal", folder / "heads"]
-    files = [one for inside in found for one in _inside(inside) if one.is_file()]
-    names = sorted(one.relative_to(folder).as_posix() for one in files)
-    return Evidence(names, lambda name: (folder / name).open("rb"))
+    """Return what lies in an unpacked pack; what its manifest lists elsewhere is not there."""
+    files = {one.relative_to(folder).as_posix(): one for one in folder.rglob("*") if one.is_file()}
+
+    def member(name: str) -> Any:
+        if name not in files:
+            raise FileNotFoundError(name)
+        return files[name].open("rb")
+
+    return Evidence(sorted(files), member)
 
 
 def _refuse_links(path: Path, folders: Iterable[Path], *more: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import stat
+import subprocess
+import sys
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -724,3 +726,96 @@ def test_days_choose_among_the_segments_of_a_lineage_too(ours: Desk, other: Desk
 def test_a_source_is_opened_for_its_client_only(other: Desk) -> None:
     with open_source(pack(other), client=None) as source:
         assert (source.slug, source.first, source.last) == (SLUG, "2026-10-01", "2026-10-31")
+
+
+# What is handed on
+
+
+def check(path: Path) -> tuple[int, dict[str, Any]]:
+    """Check a pack with nothing but the verifier in it."""
+    script = path.with_suffix(".py")
+    script.write_bytes(unzipped(path)["verify.py"])
+    command = [sys.executable, "-I", "-S", str(script), str(path), "--json"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_pack_has_the_merged_logs_too_and_checks_them(ours: Desk, other: Desk) -> None:
+    trusted(ours, other, pack(other, period=day(1)))
+    code, said = check(pack(ours))
+    assert (code, said["integrity"]) == (0, "intact")
+    ((key, integrity, calls),) = [
+        (one["key"], one["integrity"], one["calls"]) for one in said["merged"]
+    ]
+    assert (key, integrity, calls) == (other.signer.key, "intact", 3)
+    trusted(ours, other, pack(other, "whole"))
+    files = unzipped(pack(ours, "again"))
+    prefix = f"merged/{other.signer.key}/journal/"
+    handed = {name[len(prefix) : -6]: one for name, one in files.items() if prefix in name}
+    assert handed == bytes_of(other.log().folder)
+    early = unzipped(pack(ours, "early", period=day(1)))
+    assert [name for name in early if prefix in name] == [f"{prefix}000-000001.jsonl"]
+    assert check(ours.audit.parent / "early.zip")[0] == 0
+
+
+@pytest.mark.parametrize("change", ["altered", "missing"])
+def test_a_merged_log_that_was_changed_in_a_pack_is_found(
+    ours: Desk, other: Desk, change: str
+) -> None:
+    trusted(ours, other, pack(other))
+    files = unzipped(pack(ours))
+    name = f"merged/{other.signer.key}/journal/000-000002.jsonl"
+    manifest = json.loads(files["MANIFEST.json"])
+    if change == "missing":
+        del files[name], manifest["files"][name]
+    else:
+        files[name] = files[name].replace(b'"ok"', b'"no"', 1)
+        manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
+    files["MANIFEST.json"] = json.dumps(manifest).encode()
+    code, said = check(zipped(ours.audit.parent / "forged.zip", files))
+    assert (code, said["integrity"]) == (4, "intact")
+    assert [one["integrity"] for one in said["merged"]] == [change]
+
+
+def test_an_unpacked_pack_is_checked_with_its_merged_logs(
+    ours: Desk, other: Desk, tmp_path: Path
+) -> None:
+    trusted(ours, other, pack(other))
+    with zipfile.ZipFile(pack(ours)) as made:
+        made.extractall(tmp_path / "unpacked")
+    command = [sys.executable, "-I", "-S", str(tmp_path / "unpacked" / "verify.py")]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stdout
+    assert f"  merged from key {other.signer.key}: intact" in done.stdout
+
+
+def test_a_log_that_is_damaged_is_exported_as_it_is(ours: Desk, other: Desk) -> None:
+    trusted(ours, other, pack(other))
+    sealed = lineage(ours, other) / "evidence" / "000-000002.jsonl.zst"
+    sealed.write_bytes(sealed.read_bytes()[:-9])
+    code, said = check(pack(ours))
+    assert (code, [one["integrity"] for one in said["merged"]]) == (4, ["truncated"])
+
+
+def test_logs_that_were_merged_elsewhere_are_left_out_by_number(
+    ours: Desk, other: Desk, tmp_path: Path
+) -> None:
+    third = work(machine(tmp_path / "third", b"3"), [50])
+    trusted(other, third, pack(third))
+    for source in (pack(other, period=day(1)), other.log().folder):
+        plan = trusted(ours, other, source)
+        assert "1 log merged there; merge each from its origin" in plan.left_out
+    assert_intact(ours, other)
+
+
+def test_a_manifest_that_lists_files_elsewhere_opens_none_of_them(
+    ours: Desk, other: Desk, tmp_path: Path
+) -> None:
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(pack(other)) as made:
+        made.extractall(folder)
+    os.mkfifo(tmp_path / "pipe")  # whoever opens it waits for ever
+    manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+    manifest["files"]["../pipe"] = "0" * 64
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    assert_refused(ours, folder, r"missing: \.\./pipe", keys=[other.signer.key])
