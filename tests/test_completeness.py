@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hsagency import completeness
 from hsagency.agency import Agency
 from hsagency.audit import lake
-from hsagency.audit.record import Author
+from hsagency.audit.record import Author, timestamp
 from hsagency.audit.sealing import seal
 from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
@@ -228,7 +228,38 @@ def test_no_fault_makes_a_whole_log_look_as_if_it_lacked_a_call(
     row = office.day(only_us=True)
     assert row["lacking"] == 0
     assert row["ours_most"] == 7
-    assert row["verdict"] != "incomplete"
+    assert row["theirs"] == office.sandbox.usage(SLUG).ours
+    # that a redirect was not counted is the sandbox's own idea
+    less = fault.kind == "redirect"
+    assert row["verdict"] == ("not comparable" if less else "complete")
+    assert row["difference"] == (-3 if less else 0)
+
+
+def test_a_count_that_lags_behind_is_not_comparable_until_it_has_caught_up(office: Office) -> None:
+    ask(office.client(), office.clock, times=6)
+    left = pl.col("rate_limit_daily") - pl.col("ts").rank().clip(upper_bound=4).cast(pl.Int64)
+    behind = office.calls().with_columns(left.alias("rate_limit_remaining"))
+    row = completeness.days(behind, office.known(only_us=True)).row(0, named=True)
+    assert (row["theirs"], row["ours_least"], row["ours_most"]) == (4, 6, 6)
+    assert (row["verdict"], row["difference"], row["lacking"]) == ("not comparable", -2, 0)
+    assert "its count lags behind" in row["reason"]
+
+
+def test_calls_that_never_arrived_do_not_make_up_for_those_of_others(office: Office) -> None:
+    client = office.client()
+    office.sandbox.spend(SLUG, 3)
+    ask(client, office.clock)
+    office.sandbox.faults.add(Fault("drop_before", times=5))
+    for _ in range(5):
+        with pytest.raises(httpx.TransportError):
+            client.get(CONTACTS)
+        office.clock.advance(1)
+    ask(client, office.clock)
+    row = office.day(only_us=True)
+    assert (row["theirs"], row["ours_least"], row["ours_most"]) == (5, 2, 7)
+    assert (row["difference"], row["lacking"], row["verdict"]) == (0, 3, "incomplete")
+    assert "this log has 2 to 7: but earlier that day at least 3 calls more" in row["reason"]
+    assert completeness.stretches(office.calls(), office.known())["lacking"].to_list() == [3]
 
 
 def test_a_header_that_later_ones_contradict_accuses_nobody(office: Office) -> None:
@@ -571,6 +602,18 @@ def test_the_workspace_says_which_portals_are_ours_alone(tmp_path: Path) -> None
             assert again.compare(slug).verdict == "incomplete"
 
 
+def test_only_a_clock_that_is_far_off_makes_its_day_not_comparable(tmp_path: Path) -> None:
+    with connected(tmp_path / "workspace") as one:
+        slug = one.slugs[0]
+        one.agency.client(slug).get(CONTACTS)
+        now = datetime.now(UTC)
+        for seconds, verdict in [(1, "complete"), (600, "not comparable")]:
+            other = timestamp(now + timedelta(seconds=seconds))
+            said = {"event": "audit.clock", "message": "The clocks differ.", "serverTs": other}
+            one.agency.writer.append(slug, said)
+            assert one.agency.compare(slug).verdict == verdict
+
+
 def test_days_are_as_people_write_them() -> None:
     assert as_day("2026-10-14") == as_day(date(2026, 10, 14)) == date(2026, 10, 14)
     assert as_day(None) is None
@@ -680,7 +723,7 @@ def history(steps: list[Step], *, unrecorded: set[int]) -> tuple[pl.LazyFrame, l
         status = {"get": 200, "search": 200, "missing": 404, "limited": 429}.get(step.kind)
         outcome = {"get": "ok", "search": "ok", "missing": "client_error"}.get(step.kind)
         row = {
-            "ts": START + timedelta(hours=3, seconds=number, milliseconds=-rng.randrange(900)),
+            "ts": START + timedelta(hours=3, seconds=number, milliseconds=-rng.randrange(1400)),
             "client_slug": SLUG,
             "path": SEARCH if step.kind == "search" else CONTACTS,
             "status_code": status,

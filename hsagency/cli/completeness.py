@@ -75,6 +75,7 @@ def completeness(
     found: dict[str, Comparison] = {}
     with common.agency() as agency:
         chosen = agency.audit.recorded() if everyone else list(dict.fromkeys(slugs))
+        _name_strangers(common, agency)
         with common.progress("Comparing", len(chosen)) as step:
             for slug in chosen:
                 if refresh:
@@ -85,6 +86,14 @@ def completeness(
     if not failed and all(one.days.is_empty() for one in found.values()):
         raise NothingToReport("No calls of these days are recorded: there is nothing to compare.")
     click.get_current_context().exit(1 if failed else 0)
+
+
+def _name_strangers(common: Shared, agency: Agency) -> None:
+    """Say which portals that are said to be ours alone are none, lest a slip goes unseen."""
+    known = {*agency.connections(), *agency.audit.recorded()}
+    for slug in agency.workspace.settings.completeness.only_us:
+        if slug not in known:
+            common.say(plain(f"only_us in hsagency.toml names {slug!r}, which is no client here."))
 
 
 def _ask(common: Shared, agency: Agency, slug: str, failed: dict[str, str]) -> None:

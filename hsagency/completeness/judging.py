@@ -149,6 +149,8 @@ _SILENT: Final = (
 def _lacks(row: Row) -> str:
     lacking, before = row["lacking"], row.get("lacking_before_first")
     least = "" if row["ours_least"] == row["ours_most"] else "at least "
+    if not row["difference"]:
+        least = f"but earlier that day {least}"
     if not before:
         return f"{least}{_calls(lacking)} more"
     when = "all of them" if before == lacking else f"{before:,} of them"

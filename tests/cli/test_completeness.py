@@ -193,6 +193,14 @@ def test_a_lost_index_hides_no_verdict(full: Fleet) -> None:
     assert "not compared: The index" in done.stdout
 
 
+def test_a_slip_in_the_settings_is_named(full: Fleet) -> None:
+    full.agency.close()
+    alone(full.root, "acme-crop")
+    done = run_cli(["audit", "completeness", "acme-corp"], cwd=full.root)
+    assert done.returncode == 0
+    assert "only_us in hsagency.toml names 'acme-crop', which is no client here." in done.stderr
+
+
 def test_comparing_changes_nothing(full: Fleet) -> None:
     full.agency.close()
     before = tree(full.root)
