@@ -31,6 +31,7 @@ SCHEMA: Final = 1
 PART: Final = 250_000
 """Rows of a part at most; they are held in memory while one is written."""
 
+_LEVEL: Final = 1  # higher ones take longer, and pack random ids worse
 _GROUP: Final = 1 << 16  # rows of a row group: what a day of a busy month leaves out or reads
 _MANIFEST: Final = "manifest.json"
 _NUMBER: Final = re.compile(r"(?:part|activity)-(\d{6,})\.parquet", re.ASCII)
@@ -198,7 +199,9 @@ def next_number(folder: Path) -> int:
 def write(folder: Path, path: str, frame: pl.DataFrame) -> File:
     """Write a new file of the lake durably; it counts once the manifest names it."""
     content = BytesIO()
-    frame.write_parquet(content, compression="zstd", row_group_size=_GROUP)
+    frame.write_parquet(
+        content, compression="zstd", compression_level=_LEVEL, row_group_size=_GROUP
+    )
     data = content.getvalue()
     make_private_dir((folder / path).parent)
     write_private(folder / path, data)

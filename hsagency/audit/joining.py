@@ -65,10 +65,9 @@ def joined(raw: pl.DataFrame) -> pl.DataFrame:
     A row may be of a call whose start is not among them: `is_loose` tells those of which there
     is a detail alone. `rows` makes of the others what a reader sees.
     """
-    event = pl.col("event")
-    started = _first(raw.filter(event == Event.STARTED))
-    ended = _first(raw.filter((event == Event.FINISHED) | (event == Event.REFUSED)))
-    told = _first(raw.filter(event == Event.DETAIL))
+    started, others = _parted(raw, Event.STARTED)
+    told, ended = _parted(others, Event.DETAIL)
+    started, told, ended = _first(started), _first(told), _first(ended)
     end = ended.select("call_id", *ENDING, end_segment="segment", end_seq="seq")
     detail = told.select(
         "call_id",
@@ -95,6 +94,16 @@ def joined(raw: pl.DataFrame) -> pl.DataFrame:
     whole = both.join(detail, on="call_id", how="left").select(*_COLUMNS)
     loose = detail.join(both, on="call_id", how="anti")
     return pl.concat([whole, loose], how="diagonal").select(*_COLUMNS)
+
+
+def _parted(records: pl.DataFrame, event: Event) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the records of one kind, and the others."""
+    is_it = records["event"] == str(event)
+    return (
+        (records.filter(is_it), records.filter(~is_it))
+        if is_it.any()
+        else (records.clear(), records)
+    )
 
 
 def _first(records: pl.DataFrame) -> pl.DataFrame:

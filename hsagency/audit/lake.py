@@ -29,7 +29,7 @@ from hsagency.audit import catalog, evidence
 from hsagency.audit.catalog import Catalog, Source, by_place, home, sources
 from hsagency.audit.harvest import records_of
 from hsagency.audit.joining import CALLS, ROWS, TIME, joined, known_zone, rows, settled
-from hsagency.audit.parsing import EVENTS, RAW, blocks
+from hsagency.audit.parsing import EVENTS, RAW, TIME_FORM, blocks
 from hsagency.audit.parts import Parts
 from hsagency.audit.record import TO_DISK
 from hsagency.durable import after_last_line_end, try_lock
@@ -189,7 +189,7 @@ class _Log:
         frames = [pl.DataFrame(self.events, schema=EVENTS)]
         if self.catalog.activity is not None:
             frames.insert(0, pl.read_parquet(self.folder / self.catalog.activity.path))
-        parsed = pl.col("ts").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
+        parsed = pl.col("ts").str.to_datetime(TIME_FORM, time_unit="us")
         return (
             pl.concat(frames)
             .sort(pl.col("segment").str.contains("/", literal=True), "segment", "seq")

@@ -260,7 +260,8 @@ class _Log:
         """Take what is evidence, and in the lake, out of the journal."""
         for one in some:
             try:
-                evidence.archive(one.log, one.name)
+                if not evidence.evidence_file(one.log, one.name).exists():
+                    evidence.archive(one.log, one.name)
                 evidence.drop_journal(one.log, one.name)
             except AuditError as error:
                 done.left.append(str(error))
