@@ -280,11 +280,14 @@ def storm(order: dict[str, Any]) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGALRM, interrupt)
-    with AuditWriter(Path(order["audit"]), author=AUTHOR, sync=lambda _: None) as writer:
+    given = {"limit": order["limit"], "copy": Path(order["copy"])} if "limit" in order else {}
+    with AuditWriter(Path(order["audit"]), author=AUTHOR, sync=lambda _: None, **given) as writer:
         writer.append("acme-corp", intent(0))  # an interrupt while opening may cost a slot
         for _ in range(order["signals"]):
             with contextlib.suppress(KeyboardInterrupt):
-                signal.setitimer(signal.ITIMER_REAL, chance.uniform(20e-6, 500e-6))
+                signal.setitimer(
+                    signal.ITIMER_REAL, chance.uniform(20e-6, order.get("longest", 500e-6))
+                )
                 while True:
                     number += 1
                     writer.append("acme-corp", intent(number))

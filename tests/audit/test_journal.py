@@ -15,6 +15,7 @@ import pytest
 
 from hsagency.audit import lake
 from hsagency.audit.segment import Segment
+from hsagency.audit.verifying import Log, verify
 from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError
 from tests.audit.conftest import Disk
@@ -549,6 +550,22 @@ def test_a_storm_of_interrupts_loses_nothing_and_stops_nothing(audit: Path) -> N
     assert told["promised"]
     assert len(journals(audit)) == 1
     assert not broken_chains(audit)
+
+
+def test_a_storm_of_interrupts_while_segments_turn_loses_nothing_and_leaves_a_true_log(
+    audit: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    order = {"audit": str(audit), "signals": 200, "limit": 3000, "copy": str(copy), "longest": 0.04}
+    (told,) = hear_all("storm", order)
+    calls = [one for one in records(audit) if one["event"] == "call.started"]
+    assert {int(one["callId"], 16) for one in calls} >= set(told["promised"])
+    assert len(journals(audit)) > 10
+    assert not broken_chains(audit)
+    log = Log(folder=audit / "acme-corp", copy=copy / "acme-corp.jsonl")
+    assert verify(log).findings == []
+    assert len({path.name[:3] for path in journals(audit)}) < 10  # of two hundred interrupts
 
 
 def test_an_interrupt_and_then_the_end_leaves_a_log_that_goes_on(audit: Path) -> None:

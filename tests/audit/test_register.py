@@ -131,7 +131,9 @@ def test_every_line_and_checkpoint_is_chained_and_signed(audit: Path, copy: Path
     for one in (*whole, *points):
         assert check_signature(one, KEYS) is Signed.GOOD
     assert (copy / "acme-corp.jsonl").read_bytes() == register(audit).read_bytes()
-    for path in (register(audit), copy / "acme-corp.jsonl", *(audit / "acme-corp").glob("heads/*")):
+    assert [one.read_bytes() for one in sorted((copy / "acme-corp").iterdir())] == points
+    assert stat.S_IMODE((copy / "acme-corp").stat().st_mode) == 0o700
+    for path in (register(audit), *(audit / "acme-corp").glob("heads/*"), *copy.rglob("*.json*")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -276,6 +278,16 @@ def test_a_second_copy_that_cannot_be_written_is_told_and_calls_go_on(
     warnings = [one for one in all_records(audit) if one["event"] == "audit.warning"]
     assert [one["message"] for one in warnings] == [message]
     assert not (copy / "acme-corp.jsonl").is_file()  # a disk that is not there is not made up
+
+
+def test_a_second_copy_of_checkpoints_that_cannot_be_written_is_told_and_calls_go_on(
+    audit: Path, copy: Path
+) -> None:
+    (copy / "acme-corp").write_text("in the way")
+    (message,) = write(audit, *range(10), limit=1000, copy=copy)
+    assert "cannot be written (Not a directory)" in message
+    assert (copy / "acme-corp.jsonl").read_bytes() == register(audit).read_bytes()
+    assert (audit / "acme-corp" / "heads" / "000.json").exists()
 
 
 def test_a_second_copy_in_the_workspace_that_is_gone_is_made_again_and_told(audit: Path) -> None:

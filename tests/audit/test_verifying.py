@@ -463,6 +463,33 @@ def test_any_changed_byte_is_seen(standing: Desk, name: str, data: st.DataObject
 
 
 @relaxed
+@given(slot=st.sampled_from(["000", "001"]), data=st.data())
+def test_any_changed_byte_of_a_copied_checkpoint_is_seen(
+    standing: Desk, slot: str, data: st.DataObject
+) -> None:
+    path = standing.copies / SLUG / f"{slot}.json"
+    content = path.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 2))
+    byte = data.draw(st.integers(0, 255).filter(lambda one: one != content[at]))
+    with replaced(path, content[:at] + bytes([byte]) + content[at + 1 :]):
+        assert first_of(verify(standing.log())) == ("altered", f"heads/{slot}.json", 1)
+
+
+@relaxed
+@given(
+    slot=st.sampled_from(["000", "001"]),
+    garbage=st.one_of(st.none(), st.binary(max_size=300)),
+)
+def test_any_other_checkpoint_in_its_place_is_seen(
+    standing: Desk, slot: str, garbage: bytes | None
+) -> None:
+    """Dropped, cut, exchanged for any bytes."""
+    path = standing.audit / SLUG / "heads" / f"{slot}.json"
+    with replaced(path, garbage):
+        assert f"heads/{slot}.json" in [one.file for one in verify(standing.log()).findings]
+
+
+@relaxed
 @given(name=st.sampled_from(FILES), data=st.data())
 def test_any_cut_is_seen(standing: Desk, name: str, data: st.DataObject) -> None:
     path = standing.audit / SLUG / name
