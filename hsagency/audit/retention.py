@@ -12,11 +12,14 @@ Retention: removing what a client's audit log need not, or must not, hold any lo
 A segment that is not there, and of which no such line tells, is missing: the verifier does not
 take this program's word for it, but a signature. So without the key nothing is removed.
 
+What was merged from another machine stays, and so does the word of our own log on it.
+
 Not promised: that nobody kept a copy. Backups, packs and what was forwarded are elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from calendar import monthrange
 from collections.abc import Callable, Collection, Iterator
@@ -26,7 +29,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from hsagency.audit.evidence import evidence_file, journal_file, open_segment, segments
+from hsagency.audit.evidence import (
+    DamagedEvidence,
+    evidence_file,
+    journal_file,
+    lineages,
+    open_segment,
+    segments,
+)
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import Head, Kind, check_signature, parse_line, read_keys, read_lines
 from hsagency.audit.register import Signed as Signature
@@ -43,6 +53,7 @@ Seal = Callable[[str], object]
 Forget = Callable[[str, Collection[str]], object]
 
 _CLOSING: Final = f'"event":"{Event.AUDIT_CLOSED}"'.encode()
+_MERGING: Final = f'"event":"{Event.AUDIT_MERGED}"'.encode()
 _NOTHING: Final = "Nothing was removed."
 
 
@@ -141,7 +152,12 @@ def plan(log: Log, *, months: int | None, now: datetime) -> Retention:
 def _planned(log: Log, months: int | None, now: datetime) -> Retention:
     before = None if months is None else months_before(now.astimezone(UTC).date(), months)
     begun = _begun(log)
-    kept: list[str] = []
+    merged = _merged(log) if before is not None or begun else {}
+    kept = [
+        f"merged/{key}: {counted(number, 'segment')} from another machine, which retention "
+        "does not remove"
+        for key, number in merged.items()
+    ]
     due: list[Due] = []
     if before is not None or begun:
         # What was opened later is not old; but what is half removed is looked at in any case.
@@ -149,12 +165,14 @@ def _planned(log: Log, months: int | None, now: datetime) -> Retention:
         verdict = verify(log, last=last)
         old = before.isoformat() if before else ""
         for segment in verdict.segments:
-            until = _until(segment, log, old)
+            until, vouches = _looked_into(segment, log, old)
             wrong = next((one for one in verdict.findings if segment.name in one.file), None)
             young = until[:10] >= old or not (until or wrong)
             if young and segment.name not in begun:
                 continue
             why = _reason_to_keep(segment, log, verdict, wrong)
+            if vouches and merged:
+                why = "says what was merged from other machines, and stays as long as that"
             if why:  # also of one so damaged that nobody can tell of when it is
                 kept.append(f"{segment.name} {why}")
             else:
@@ -180,19 +198,28 @@ def _is_signed(line: bytes, keys: dict[str, bytes]) -> bool:
         return False
 
 
-def _until(segment: Segment, log: Log, day: str) -> str:
+def _looked_into(segment: Segment, log: Log, day: str) -> tuple[str, bool]:
     """
-    Return until when a segment was written, its end apart; it may be closed long after.
+    Return until when a segment was written, its end apart, and if it has a record of a merge.
 
-    Of one that was begun on a day or later, that says enough: a clock may have gone back.
+    It may be closed long after. Of one that was begun on a day or later, that says enough: a
+    clock may have gone back.
     """
     if not segment.first or segment.closed is None or segment.first[:10] >= day:
-        return max(segment.first, segment.last)
-    last = b""
-    with open_segment(journal_file(log.folder, segment.name)) as file:
+        return max(segment.first, segment.last), False
+    last, vouches = b"", False
+    path = journal_file(log.folder, segment.name)
+    with contextlib.suppress(DamagedEvidence), open_segment(path) as file:
         for line in file:
             last = last if _CLOSING in line else line
-    return max(segment.first, time_of(last))
+            vouches = vouches or _MERGING in line
+    return max(segment.first, time_of(last)), vouches
+
+
+def _merged(log: Log) -> dict[str, int]:
+    """Return how many segments came from which other machines."""
+    others = lineages(log.folder)[1:]
+    return {one.name: len(segments(one)) for one in others}
 
 
 def _reason_to_keep(segment: Segment, log: Log, verdict: Verdict, wrong: Finding | None) -> str:

@@ -260,6 +260,24 @@ def test_a_name_that_was_removed_is_never_given_again(desk: Desk) -> None:
     assert verify(desk.log()).integrity == "intact"
 
 
+def test_the_word_on_what_was_merged_stays_as_long_as_that(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.writer() as writer:
+        call(writer, 1)
+        writer.append(SLUG, {"event": "audit.merged", "message": "As a merge leaves it."})
+        desk.clock.next_day()
+        call(writer, 2)
+        desk.clock.next_day()
+        call(writer, 3)
+    desk.clock.at = LATER
+    assert [one.segment for one in planned(desk).due] == [FIRST, SECOND]
+    (desk.audit / SLUG / "merged" / ("0" * 16)).mkdir(parents=True)
+    shown = planned(desk)
+    assert [one.segment for one in shown.due] == [SECOND]
+    assert f"merged/{'0' * 16}: 0 segments from another machine" in shown.kept[0]
+    assert f"{FIRST} says what was merged from other machines" in shown.kept[1]
+
+
 # --- a crash at any point ---
 
 

@@ -74,6 +74,24 @@ def test_what_was_shown_is_removed_and_verify_says_so(root: Path) -> None:
     assert "removed" not in again.stdout
 
 
+def test_what_is_removed_is_gone_from_every_answer(root: Path) -> None:
+    for command in ("repair", "seal"):
+        assert run_cli(["audit", command], cwd=root).returncode == 0
+    parts = "audit/lake/client_slug=acme-corp/month=2026-10/*.parquet"
+    assert [*root.glob(parts)]
+    assert "/crm/v3/objects/contacts" in run_cli(["audit", "tail", SLUG], cwd=root).stdout
+    _, shown, _ = retain(root, SLUG)
+    assert retain(root, SLUG, "--apply", str(shown["digest"]))[0] == 0
+    tail = run_cli(["audit", "tail", SLUG], cwd=root)
+    assert (tail.returncode, "No calls are recorded." in tail.stderr) == (0, True)
+    assert not [*root.glob(parts)]
+    assert [one for one in old(root) if one == SLUG] == [SLUG] * len(
+        [*root.glob("audit/acme-corp/*/000-00000[4-9]*")]
+    )
+    assert run_cli(["audit", "rebuild", "--compare"], cwd=root).returncode == 0
+    assert "contacts" in run_cli(["audit", "tail", "beta-inc"], cwd=root).stdout
+
+
 def test_one_client_is_removed_and_the_other_stays(root: Path) -> None:
     _, shown, _ = retain(root, SLUG)
     run = run_cli(["audit", "retain", SLUG, "--apply", str(shown["digest"])], cwd=root)
