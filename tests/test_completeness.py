@@ -412,6 +412,17 @@ def test_threads_that_call_side_by_side_are_put_into_hubspot_s_order(tmp_path: P
     assert row["theirs"] == received - 1  # introspection is no call of the portal's day
 
 
+def test_a_search_begun_before_an_answer_came_may_be_in_its_count() -> None:
+    usual = {"client_slug": SLUG, "outcome": "ok", "status_code": 200, "origin": "witnessed"}
+    answer = {"duration_ms": 2000, "rate_limit_daily": 9, "rate_limit_remaining": 7, "ts": NOON}
+    for seconds, verdict in [(-5, "complete"), (1, "complete"), (3, "not comparable")]:
+        search = {"path": SEARCH, "duration_ms": 10, "ts": NOON + timedelta(seconds=seconds)}
+        rows = [{**usual, "path": CONTACTS, **answer}, {**usual, **search}]
+        calls = pl.LazyFrame(rows, schema=lake.CALLS)
+        found = completeness.days(calls, Known(slug=SLUG, zone=ZONE))
+        assert found["verdict"].to_list() == [verdict]
+
+
 def kind_of(agency: Agency, slug: str, kind: str) -> None:
     def change(connections: dict[ClientSlug, Connection]) -> None:
         one = connections[ClientSlug(slug)]
