@@ -28,6 +28,7 @@ from hsagency.audit.register import key_id
 from hsagency.audit.sources import KEYS
 from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import Check, Head
+from hsagency.audit.standalone.segments import LONGEST
 from hsagency.audit.standalone.verdict import JOURNAL, Verdict, is_outside, judge, stated
 from hsagency.errors import AuditError
 
@@ -93,7 +94,7 @@ class Watched:
         for name in names:
             if name not in self._whole:
                 with contextlib.suppress(FileNotFoundError), self.open(name) as file:
-                    while file.read(_STEP):
+                    while name not in self._whole and file.read(_STEP):
                         pass
         return [line for name in names for line in self._found.get(name, [])]
 
@@ -108,6 +109,9 @@ class Watched:
             first, end = part.find(b"\n") + 1, part.rfind(b"\n") + 1
             if not end:
                 rest += part
+                if len(rest) > LONGEST:  # of no record: it is the verdict's to say so
+                    self._whole.add(name)
+                    rest = b""
                 return
             across = rest + part[:first]
             if _NEEDLE in across:
