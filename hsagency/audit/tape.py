@@ -7,6 +7,7 @@ what it is when the segment is sealed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -18,6 +19,7 @@ from hsagency.durable import try_lock
 from hsagency.errors import AuditError
 
 _CLOSED: Final = f'"event":"{Event.AUDIT_CLOSED}"'.encode()
+_RETIRED: Final = re.compile(rb'"kind":"retired","segment":"(\d{3})-(\d{6})"')
 _STEP: Final = 1 << 18
 
 
@@ -50,6 +52,19 @@ def is_written(path: Path | None) -> bool:
         raise _unreadable(path, error) from error
 
 
+def removed(segment: Path) -> set[int]:
+    """Return the segments of the same slot that the register says were removed for good."""
+    try:
+        register = (segment.parent.parent / "heads.jsonl").read_bytes()
+    except FileNotFoundError:
+        return set()
+    return {int(number) for slot, number in _RETIRED.findall(register) if slot == _slot(segment)}
+
+
+def _slot(segment: Path) -> bytes:
+    return segment.name[:3].encode()
+
+
 class Tape:
     """The whole lines of one slot from a place on, through its segments up to a gap."""
 
@@ -62,6 +77,12 @@ class Tape:
         self.gap = first + len(self._numbers) if len(self._numbers) < len(later) else None
         if not later and at.offset:
             self.gap = first
+        if self.gap is not None and self.last is not None:
+            gone = removed(self.last)
+            wanted = range(self.gap, later[-1] + 1 if later else self.gap + 1)
+            absent = [one for one in wanted if one not in segments and one not in gone]
+            self.gap = absent[0] if absent else None
+            self._numbers = [one for one in later if self.gap is None or one < self.gap]
 
     def __iter__(self) -> Iterator[tuple[Position, bytes]]:
         for number in self._numbers:

@@ -19,11 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsagency.audit import evidence
+from hsagency.audit.following import Cursor, read
 from hsagency.audit.pack import export, kept_head
 from hsagency.audit.register import Head, Kind, Signer, digest, encode_line, genesis, parse_line
 from hsagency.audit.retention import Retention, months_before, plan, retain
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.standalone.verify import described
+from hsagency.audit.tape import Position, slots
 from hsagency.audit.verifying import verify
 from hsagency.errors import AuditError, Conflict
 from hsagency.periods import Period
@@ -276,6 +278,18 @@ def test_the_word_on_what_was_merged_stays_as_long_as_that(tmp_path: Path) -> No
     assert [one.segment for one in shown.due] == [SECOND]
     assert f"merged/{'0' * 16}: 0 segments from another machine" in shown.kept[0]
     assert f"{FIRST} says what was merged from other machines" in shown.kept[1]
+
+
+def test_what_forwards_the_log_goes_on_behind_what_was_removed(desk: Desk) -> None:
+    remove(desk)
+    folder = desk.audit / SLUG
+    for at in (Position(), Position(1, 99), Position(2), Position(3)):
+        window = read(slots(folder)["000"], Cursor(at), slug=SLUG, now=LATER, most=1000)
+        assert "10" not in {one.record.get("objectId") for one in window.items}
+        assert "20" in {one.record.get("objectId") for one in window.items}
+    evidence.segments(folder)[THIRD].unlink()  # which no line says
+    with pytest.raises(AuditError, match="000003 of acme-corp is gone before it was forwarded"):
+        read(slots(folder)["000"], Cursor(Position(2)), slug=SLUG, now=LATER, most=1000)
 
 
 # --- a crash at any point ---
