@@ -15,6 +15,7 @@ Which segment a process takes is the business of `slots`; what follows one, of `
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -44,10 +45,9 @@ class Segment:
     """One open journal file, held by this process alone; safe for threads."""
 
     def __init__(self, descriptor: int, path: Path, end: End, *, sync: Sync) -> None:
+        self._pid, self._descriptor = os.getpid(), descriptor
         self.path, self.name, self._file = path, path.stem, os.fspath(path)
-        self._descriptor = descriptor
         self._sync = sync
-        self._pid = os.getpid()
         self._write_lock, self._sync_lock = threading.Lock(), threading.Lock()
         self._broken: str | None = None
         self._inode = os.fstat(descriptor).st_ino
@@ -116,7 +116,7 @@ class Segment:
     def close(self) -> None:
         """Flush and let go of the slot; a forked child only lets go of its copy."""
         if os.getpid() != self._pid:
-            self._let_go()
+            self.let_go()
             return
         # Both locks: a descriptor closed under a writer's feet may be another file's by then.
         with self._write_lock:
@@ -127,14 +127,20 @@ class Segment:
                     self.flush()
             finally:
                 with self._sync_lock:
-                    self._let_go()
+                    self.let_go()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Let go of the slot and nothing else; `close` is the way for what was written."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0 and os.getpid() == self._pid:
             unlock_and_close(descriptor)  # a forked child may have a copy open
         elif descriptor >= 0:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        # An interrupt may come between taking a slot and keeping it.
+        with contextlib.suppress(Exception):
+            self.let_go()
 
     def _refuse_strangers(self) -> None:
         if self._descriptor < 0 or os.getpid() != self._pid:

@@ -202,9 +202,12 @@ def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken
         for slot in range(_SLOTS):
             taken = search.take(slot)
             if taken is not None:
-                # Another process may have made the folders a moment ago, and not flushed them.
-                for one in (folder, folder.parent, folder.parent.parent):
-                    sync_dir(one)
+                with contextlib.ExitStack() as undo:
+                    undo.callback(taken.segment.let_go)
+                    # Another process may have made the folders a moment ago, and not flushed them.
+                    for one in (folder, folder.parent, folder.parent.parent):
+                        sync_dir(one)
+                    undo.pop_all()
                 return taken
     except OSError as error:
         raise AuditError(
