@@ -130,7 +130,7 @@ def test_spelling_makes_no_difference(text: str, form: str) -> None:
         assert key.hash(text) == key.hash(text.upper())
 
 
-@given(st.text(max_size=20), st.text(max_size=20))
+@given(st.text("aAäÄß @+\u0301", max_size=6), st.text("aAäÄß @+\u0301", max_size=6))
 def test_other_values_have_other_hashes(first: str, second: str) -> None:
     key = Key("0" * 8, Secret(base64.b64encode(bytes(32)).decode()))
     assert (key.hash(first) == key.hash(second)) == (normalised(first) == normalised(second))
