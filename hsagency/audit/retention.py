@@ -110,14 +110,18 @@ class Retention:
         """Return in one line what would be removed."""
         if self.days is None:
             return "nothing"
-        first, last = self.days
-        of = first if first == last else f"{first} to {last}"
-        return f"{counted(len(self.due), 'segment')} with {counted(self.calls, 'call')} of {of}"
+        parts = counted(len(self.due), "segment"), counted(self.calls, "call")
+        return f"{parts[0]} with {parts[1]} of {days_in_words(*self.days)}"
 
 
 def counted(number: int, what: str) -> str:
     """Return a number with its noun: 1 call, 2,000 calls."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def days_in_words(first: str, last: str) -> str:
+    """Return the days from one time to another: one day, or both."""
+    return first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
 
 
 def months_before(day: date, months: int) -> date:
@@ -337,6 +341,7 @@ def _record(now: Retention) -> dict[str, object]:
         "event": Event.AUDIT_RETIRED,
         "message": message,
         "records": sum(one.head.records for one in now.due),
+        "calls": now.calls,
         "rangeFrom": first,
         "rangeUntil": last,
     }

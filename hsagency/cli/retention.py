@@ -113,16 +113,15 @@ def _show(common: Shared, plans: list[Retention], slug: str | None) -> None:
 
 
 def _show_one(plan: Retention) -> None:
-    from hsagency.audit.retention import counted
+    from hsagency.audit.retention import counted, days_in_words
 
     kept = f"kept for {counted(plan.months, 'month')}" if plan.months else "kept for ever"
     older = f"; last written before {plan.before}" if plan.before else ""
     click.echo(f"{plan.slug} ({kept}{older}): {plan}")
     for one in plan.due[:_SHOWN]:
         begun = ", half removed already" if one.begun else ""
-        click.echo(
-            f"  {one.segment}  {one.first[:10]} to {one.last[:10]}  {one.calls:>9,} calls{begun}"
-        )
+        days = days_in_words(one.first, one.last)
+        click.echo(f"  {one.segment}  {days:<24}  {counted(one.calls, 'call')}{begun}")
     if len(plan.due) > _SHOWN:
         click.echo(f"  and {len(plan.due) - _SHOWN} more segments")
     for reason in plan.kept:

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -557,3 +558,13 @@ def test_the_records_that_stay_are_as_they_were(desk: Desk) -> None:
     remove(desk)
     assert evidence.journal_file(desk.audit / SLUG, THIRD).read_bytes().startswith(before)
     assert os.listdir(desk.audit / SLUG / "evidence") == []  # noqa: PTH208  (names alone)
+
+
+def test_the_record_of_a_removal_is_what_the_schema_says(
+    desk: Desk, validator: jsonschema.Draft202012Validator
+) -> None:
+    remove(desk)
+    for one in records(desk.audit):
+        validator.validate(one)
+    (record,) = [one for one in records(desk.audit) if one["event"] == "audit.retired"]
+    assert record["calls"] == 8
