@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ from hypothesis import strategies as st
 
 from hsagency.agency import Agency
 from hsagency.audit import erasing, evidence
+from hsagency.audit.destinations import SqliteTable
 from hsagency.audit.identifiers import Identifiers, Key, Listed, normalised, read_keys
 from hsagency.audit.writer import AuditWriter
 from hsagency.credentials import CredentialStore, SecretName
@@ -245,6 +248,24 @@ def test_calls_have_the_hashes_of_what_their_addresses_name(one: Connected) -> N
     assert [(one["event"], one["identifiers"]) for one in started] == [
         ("call.started", by_path)
     ] * 2
+
+
+def test_a_sqlite_table_of_an_earlier_version_gets_the_column(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    table = SqliteTable(path)
+    table.take({"callId": "1"})
+    table.settle()
+    table.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE calls DROP COLUMN identifiers")
+        database.commit()
+    later = SqliteTable(path)
+    later.take({"callId": "2", "identifiers": "00000000:1"})
+    later.settle()
+    later.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT call_id, identifiers FROM calls ORDER BY call_id")
+        assert rows.fetchall() == [("1", None), ("2", "00000000:1")]
 
 
 def test_a_refused_call_has_them_too_unless_it_was_for_another_host(one: Connected) -> None:
