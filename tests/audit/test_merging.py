@@ -240,6 +240,8 @@ def test_what_no_signed_head_covers_is_left_out_by_number(ours: Desk, other: Des
     plan = trusted(ours, other, other.log().folder)
     assert plan.calls == 6  # the checkpoint of the third day has made room for an unsigned one
     assert any("that no signed head covers yet" in one for one in plan.left_out)
+    register = (lineage(ours, other) / "heads.jsonl").read_bytes().splitlines()
+    assert b'"signature":' in register[-1]  # an unsigned end could be rewritten by anybody
     assert_intact(ours, other)
     other.signed = True
     work(other, [40])
