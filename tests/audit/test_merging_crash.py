@@ -13,7 +13,7 @@ import pytest
 
 from hsagency.audit.staging import finish
 from hsagency.audit.verifying import verify
-from tests.audit.dying import reopened
+from tests.audit.dying_merge import reopened
 from tests.audit.killing import ROOT
 from tests.audit.logs import Desk, call
 from tests.audit.machines import bytes_of, here, lineage, machine, pack, take, trusted, work
@@ -24,7 +24,7 @@ KILLS = 24
 
 @pytest.fixture
 def forge() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.audit.dying"]
+    command = [sys.executable, "-m", "tests.audit.dying_merge"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
         yield process
