@@ -116,7 +116,7 @@ class Watched:
             across = rest + part[:first]
             if _NEEDLE in across:
                 found.append(across)
-            if _NEEDLE in part[first:end]:
+            if part.find(_NEEDLE, first, end) >= 0:
                 lines = part[first:end].split(b"\n")
                 found.extend(line for line in lines if _NEEDLE in line)
             rest = part[end:]

@@ -115,19 +115,19 @@ def take(
     return None
 
 
-STARTED, DETAIL = b"s"[0], b"d"[0]  # of call.started, call.detail; others end a call
+STARTED, DETAIL = b"s", b"d"  # of call.started, call.detail; others end a call
 
 
 def tally(segment: Segment, lines: list[bytes], pending: Pending) -> None:
     """Count the calls of some lines, and keep which of them have no outcome yet."""
     for line in lines:
-        at = line.find(b',"event":"call.')
-        if at < 0:
+        _, called, rest = line.partition(b',"event":"call.')
+        if not called:
             continue
-        kind, start = line[at + 15], line.find(b'"callId":"', at) + 10
-        call = line[start : line.find(b'"', start)]
+        named, _, rest = rest.partition(b'"callId":"')
+        kind, call = named[:1], rest[: rest.find(b'"')]
         if kind == STARTED:
-            pending[call] = word(line, b'"runId":"')
+            pending[call] = word(named, b'"runId":"')
             segment.calls += 1
         elif kind != DETAIL and pending.pop(call, None) is None:
             segment.calls += 1  # one that was not counted when it was started
