@@ -81,7 +81,8 @@ def read_register(
     content: bytes, slug: str, keys: dict[str, bytes], check: Check
 ) -> tuple[list[Head], list[Finding]]:
     """Return what the register states line by line, and what is wrong with it."""
-    heads, wrong, byte, expected = [], [], 0, 1
+    heads: list[Head] = []
+    wrong, byte, expected = [], 0, 1
     previous = hashlib.sha256(b"hsagency register\0" + slug.encode()).hexdigest()
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         verdict, cause, seq = ALTERED, "", expected
