@@ -81,6 +81,8 @@ def closed(folder: Path) -> None:
 def full(folder: Path) -> None:
     """Run every command on a disk that is full."""
     root = workspace(folder / "workspace")
+    with (root / "audit/acme-corp/journal/000-000001.jsonl").open("ab") as torn:
+        torn.write(b'{"schema":1')  # which there is no room to set aside
     with (folder / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(b"x" * 4096):
             pass
