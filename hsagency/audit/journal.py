@@ -150,7 +150,7 @@ class Journal:
                     self._tell(message)
 
     def _is_over(self, segment: Segment, at: str) -> bool:
-        return segment.size >= self._limit or at[:10] != self._day or segment.closed
+        return at[:10] != self._day or segment.is_over(self._limit)
 
     def _turned(self) -> Segment:
         """Return the segment that is written from now on."""

@@ -54,10 +54,10 @@ class Segment:
         self._end, self._next = end, end  # they differ while a record is being written
         self._synced = End(0, 0, "")  # a dead process may have left it unflushed
 
-    @property
-    def size(self) -> int:
-        """How many bytes it has."""
-        return self._end.size
+    def is_over(self, limit: int) -> bool:
+        """Say whether nothing more is written here: it is closed, or large enough."""
+        end = self._end
+        return end.closed or end.size >= limit
 
     @property
     def records(self) -> int:
@@ -152,8 +152,9 @@ class Segment:
 
     def _check(self) -> None:
         """Raise unless records written now will be found later under this name."""
-        self._refuse_broken()
-        self._refuse_strangers()
+        if self._broken is not None or self._descriptor < 0 or os.getpid() != self._pid:
+            self._refuse_broken()
+            self._refuse_strangers()
         if self._next is not self._end:
             self._settle()
         try:

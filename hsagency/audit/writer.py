@@ -114,7 +114,8 @@ class AuditWriter:
         Raises `AuditError` if it cannot be written, or not be made durable where it must.
         """
         try:
-            self._refuse_strangers()  # before any lock: a fork copies them as they are
+            if self._closed or os.getpid() != self._pid:
+                self._refuse_strangers()  # before any lock: a fork copies them as they are
             journal = self._journals.get(slug) or self._open(slug)
             journal.append(fields, durable=durable)
         except AuditError as error:
