@@ -18,6 +18,7 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
+from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -618,6 +619,43 @@ def test_sealing_while_a_forwarder_is_behind_loses_nothing_and_doubles_nothing(
     assert before.behind_records is not None
     assert before.behind_records >= 60 - taken
     assert (after.behind_records, after.error) == (0, None)
+
+
+def test_a_forwarder_deep_in_a_long_segment_goes_on_in_the_evidence_where_it_was(
+    workspace: Workspace, clock: Clock, audit: Path
+) -> None:
+    with AuditWriter(audit, author=AUTHOR, now=clock, limit=1_000_000) as writer:
+        for number in range(1500):
+            call(writer, number)
+    taker = Taker(fails_at=1000)
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+    at = load(workspace.state / "forwarders" / "one.json").cursors["acme-corp"]["000"].at
+    assert at.segment == 1
+    assert at.offset > 600_000
+    assert seal(audit) == 1
+    taker.fails_at = None
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+    assert taker.calls() == ids(*range(1500))
+
+
+def test_evidence_that_ends_before_a_forwarder_stands_is_named(
+    workspace: Workspace, short: AuditWriter, clock: Clock, audit: Path
+) -> None:
+    for number in range(30):
+        call(short, number)
+    taker = Taker(fails_at=8)
+    with forwarder(workspace, taker, clock) as one:
+        one.catch_up()
+        seal(audit)
+        path = audit / "acme-corp" / "evidence" / "000-000001.jsonl.zst"
+        first = zstd.decompress(path.read_bytes()).splitlines(keepends=True)[0]
+        path.write_bytes(zstd.compress(first))
+        taker.fails_at = None
+        one.catch_up()
+        assert f"{path} is shorter than it was. Nothing of it was forwarded" in str(one.failure)
+    assert len(taker.taken) == 8
 
 
 def test_sealing_under_the_eyes_of_a_forwarder_loses_nothing_and_doubles_nothing(
