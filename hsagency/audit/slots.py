@@ -46,6 +46,7 @@ from hsagency.errors import AuditError
 _SLOTS: Final = 1000  # processes that can write for one client at once
 _LONGEST: Final = 1 << 16  # of a first line: of a longer one the time is not looked for
 _TRIES: Final = 5  # at a slot whose segment others end or seal meanwhile
+_UNNAMED: Final = 3  # records of a segment, at most, before it is registered; see the verifier
 _LOOKS: Final = 3  # at a lock: a reader takes it for an instant, to see whether a writer has it
 _INSTANT: Final = 0.001  # seconds
 
@@ -238,6 +239,12 @@ def left_open(
                 yield taken
 
 
+def _refuse_planted(found: _Found) -> None:
+    """Raise `ValueError` for more records than a crash leaves of what no line names."""
+    if found.end.seq > _UNNAMED and found.first.get("event") == Event.AUDIT_OPENED:
+        raise ValueError
+
+
 class _Moved(Exception):
     """Others have gone on from a segment, or sealed it, a moment ago."""
 
@@ -297,7 +304,10 @@ class _Search:
                     path.unlink()
                 raise _Moved
             try:
-                found = _look(descriptor, path.name, self._known.last_head(path.stem))
+                known = self._known.last_head(path.stem)
+                found = _look(descriptor, path.name, known)
+                if self._named and known is None:
+                    _refuse_planted(found)
             except ValueError:
                 self._avoided.append(path.stem)  # left as it is for the verifier to name
                 return None

@@ -352,7 +352,10 @@ def test_a_forged_segment_is_not_entered_into_the_register(desk: Desk) -> None:
     journal(desk, name).write_bytes(written)
     done = mend(desk)
     assert done.state == "broken"
+    with desk.writer() as writer:
+        call(writer, 500)  # nor by whoever writes next
     assert all(one["segment"] != name for one in register_lines(desk.audit))
+    assert ("altered", f"journal/{name}.jsonl") in found(verify(desk.log()))
 
 
 # --- somebody else's permissions, and a full disk ---
