@@ -44,6 +44,7 @@ NOT_IN_A_JOINED_CALL = {
     *("schema", "seq", "event", "message", "hash"),
     *("segment", "previousSegment", "previousHash", "records"),
     *("since", "previousTs", "serverTs", "rangeFrom", "rangeUntil"),
+    *("lineage", "lineageKeys", "registerLines", "registerDigest", "segments", "calls"),
     *("usageLimit", "currentUsage", "collectedAt", "fetchStatus", "resetsAt", "credentialKind"),
 }
 OF_THE_SOURCE_DOCUMENTS = {

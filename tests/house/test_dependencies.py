@@ -17,7 +17,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 RUNTIME = PROJECT["project"]["dependencies"]
 TEST = PROJECT["dependency-groups"]["test"]
 # What is installed under another name than it is imported by.
-INSTALLED_AS = {"hubspot": "hubspot-api-client", "vl_convert": "vl-convert-python"}
+INSTALLED_AS = {
+    "backports": "backports.zstd",
+    "hubspot": "hubspot-api-client",
+    "vl_convert": "vl-convert-python",
+}
+NOT_A_PACKAGE = {"_typeshed", "compression"}  # for type checkers alone; Python's own from 3.14 on
 OURS = {"hsagency", "tests", "run"}
 
 
@@ -32,7 +37,7 @@ def imported(source: str) -> Iterator[str]:
             continue
         for name in names:
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names and top not in OURS:
+            if top not in sys.stdlib_module_names and top not in OURS | NOT_A_PACKAGE:
                 yield top
 
 
