@@ -65,8 +65,10 @@ _TIME_LENGTH: Final = 27
 _DIGITS: Final = re.compile(r"[\d:.TZ-]{27}", re.ASCII)
 # How segments follow one another is no news: whoever verifies the log reads that.
 _NOT_ACTIVITY: Final = ("call.", Event.AUDIT_OPENED, Event.AUDIT_CLOSED)
-_BLOCK: Final = 8 << 20  # bytes that are parsed at once
-_LONGEST: Final = 16 << 20  # of a line: a longer one is damage, whatever it holds
+BLOCK: Final = 8 << 20
+"""Bytes that are parsed at once."""
+
+_LONGEST: Final = 16 << 20  # bytes of a line: a longer one is damage, whatever it holds
 _FEW: Final = 64  # lines among which a damaged one is looked for one by one
 
 
@@ -104,7 +106,7 @@ def _whole_lines(file: BufferedReader, size: int | None) -> Iterator[tuple[bytes
     """Yield whole lines, many at once; or what stands for some, and why they are damaged."""
     left = sys.maxsize if size is None else size
     while left > 0:
-        content, cause = _read(file, min(_BLOCK, left))
+        content, cause = _read(file, min(BLOCK, left))
         left -= len(content)
         if left and not cause and content and not content.endswith(b"\n"):
             end, cause = _rest_of_line(file, min(_LONGEST, left))
@@ -147,7 +149,7 @@ def _skip_line(file: BufferedReader, left: int) -> tuple[int, bool]:
     """Pass over the rest of a line; return its length, and whether it has an end."""
     length = 0
     while length < left:
-        part, cause = _rest_of_line(file, min(_BLOCK, left - length))
+        part, cause = _rest_of_line(file, min(BLOCK, left - length))
         length += len(part)
         if part.endswith(b"\n"):
             return length, True

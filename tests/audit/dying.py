@@ -1,83 +1,44 @@
 """
-A process that dies while it merges: `python -m tests.audit.dying`.
+A process that dies while it seals: `python -m tests.audit.dying AUDIT SLUG LINE`.
 
-Each line on standard input names our folder, a source, the key of its signature and a number.
-A fork of this process then merges, and is killed before the line of code of that number, counted
-over the modules that touch the disk. What came of it goes out as JSON.
+It is killed before the line of code of that number, counted over the modules that touch the
+disk; with 0 it lives, and prints how many lines there were.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from datetime import datetime
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from hsagency import durable
-from hsagency.audit import compressed, registrar, segment, staging
-from tests.audit.logs import Desk, signer_of
-from tests.audit.machines import take
+from hsagency.audit import catalog, evidence, sealing
 
-TOUCHING = {one.__file__ for one in (durable, compressed, registrar, segment, staging)}
+TOUCHING = {one.__file__ for one in (durable, catalog, evidence, sealing)}
 
 
-class Countdown:
-    """Kills this process before so many lines of code."""
+def main(audit: str, slug: str, line: int) -> None:
+    done = [0]
 
-    def __init__(self, line: int) -> None:
-        self.left = line
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+    def trace(frame: FrameType, event: str, _: object) -> Any:
         if frame.f_code.co_filename not in TOUCHING:
             return None
         if event == "line":
-            self.left -= 1
-            if self.left == 0:
+            done[0] += 1
+            if done[0] == line:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return self
+        return trace
 
-
-def reopened(root: Path, at: str) -> Desk:
-    """Return the machine whose log lies in a folder, as it was left."""
-    desk = Desk.__new__(Desk)
-    desk.audit, desk.copies, desk.signed = root / "audit", root / "copies", True
-    desk.signer, _ = signer_of(b"1")
-    desk.clock = Clock(at)
-    return desk
-
-
-class Clock:
-    """Stands still."""
-
-    def __init__(self, at: str) -> None:
-        self.at = datetime.fromisoformat(at)
-
-    def __call__(self) -> datetime:
-        return self.at
-
-
-def main() -> None:
-    for order in sys.stdin:
-        root, source, key, at, line = json.loads(order)
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            countdown = Countdown(line)
-            sys.settrace(countdown)
-            take(reopened(Path(root), at), Path(source), keys=[key], most=2)
-            sys.settrace(None)
-            os.write(writing, str(line - countdown.left).encode())
-            os._exit(0)
-        os.close(writing)
-        _, status = os.waitpid(child, 0)
-        lines = int(os.read(reading, 20) or 0)
-        os.close(reading)
-        print(json.dumps({"killed": os.WIFSIGNALED(status), "lines": lines}), flush=True)
+    threading.settrace(trace)
+    sys.settrace(trace)
+    sealing.seal(Path(audit), slug, zone="US/Eastern")
+    sys.settrace(None)
+    print(done[0])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
