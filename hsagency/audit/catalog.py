@@ -13,8 +13,9 @@ the new manifest is on the disk.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -23,9 +24,9 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from hsagency.audit.evidence import lineages, segments
+from hsagency.audit import evidence
 from hsagency.durable import make_private_dir, write_private
-from hsagency.errors import CorruptFile, NewerSchema
+from hsagency.errors import AuditError, CorruptFile, NewerSchema
 
 SCHEMA: Final = 1
 PART: Final = 250_000
@@ -96,15 +97,39 @@ class Source:
     path: Path
 
 
-def sources(folder: Path) -> dict[str, Source]:
-    """Return every segment of a client, also of logs merged into it, in order of place."""
+def sources(folder: Path, *, without: Container[str] = ()) -> dict[str, Source]:
+    """
+    Return every segment of a client, also of logs merged into it, in order of place.
+
+    Those that are named in `without` are left out, but for those still in the journal. Raises
+    `AuditError` where a folder cannot be read.
+    """
     found = {}
-    for log in lineages(folder):
+    for log in evidence.lineages(folder):
         prefix = "" if log == folder else f"{log.name}/"
-        for name, path in segments(log).items():
-            one = Source(segment=f"{prefix}{name}", log=log, name=name, path=path)
-            found[one.segment] = one
+        # The journal first: what is sealed in between is seen twice, which is once, and not never.
+        written, packed = _names(log / "journal", ".jsonl"), _names(log / "evidence", ".jsonl.zst")
+        new = {name for name in packed if f"{prefix}{name}" not in without}
+        for name in sorted(written | new):
+            file = evidence.journal_file if name in written else evidence.evidence_file
+            segment = f"{prefix}{name}"
+            found[segment] = Source(segment=segment, log=log, name=name, path=file(log, name))
     return found
+
+
+def _names(folder: Path, ending: str) -> set[str]:
+    """Return the names of the segments in a folder; none there is nothing, one locked an error."""
+    try:
+        inside = os.listdir(folder)  # noqa: PTH208  (for every log of a fleet at every reading)
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except OSError as error:
+        raise AuditError(
+            f"The audit log {folder} cannot be read ({error.strerror}).",
+            hint="A log that cannot be read is not an empty one: restore access to it.",
+        ) from error
+    names = (one.removesuffix(ending) for one in inside if one.endswith(ending))
+    return {name for name in names if evidence.NAME.fullmatch(name)}
 
 
 def by_place(segment: str) -> tuple[bool, str]:
@@ -180,12 +205,12 @@ def save(folder: Path, catalog: Catalog) -> None:
 
 def wrong_files(folder: Path, files: Iterable[File]) -> list[str]:
     """Return which files are missing or have another size than they should."""
-    return [one.path for one in files if _size(folder / one.path) != one.bytes]
+    return [one.path for one in files if _size(f"{folder}/{one.path}") != one.bytes]
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116  (for every file at every reading)
     except OSError:
         return -1
 

@@ -29,13 +29,22 @@ from hsagency.audit import catalog, evidence
 from hsagency.audit.catalog import Catalog, Source, by_place, home, sources
 from hsagency.audit.harvest import records_of
 from hsagency.audit.joining import CALLS, ROWS, TIME, joined, known_zone, rows, settled
-from hsagency.audit.parsing import EVENTS, RAW, TIME_FORM, blocks
+from hsagency.audit.parsing import EVENTS, TIME_FORM, blocks
 from hsagency.audit.parts import Parts
 from hsagency.audit.record import TO_DISK
 from hsagency.durable import after_last_line_end, try_lock
 from hsagency.errors import AuditError, CorruptFile
 
-__all__ = ["ACTIVITY", "CALLS", "Damage", "Reading", "clients", "joined_records", "read"]
+__all__ = [
+    "ACTIVITY",
+    "CALLS",
+    "Damage",
+    "Reading",
+    "calls_of",
+    "clients",
+    "joined_records",
+    "read",
+]
 
 ACTIVITY: Final[Mapping[str, pl.DataType]] = {
     name: TIME if name == "ts" else kind()
@@ -112,16 +121,31 @@ def read(
     later version wrote.
     """
     logs = [_read(folder, slug, zones.get(slug)) for slug in slugs]
-    parts = [path for log in logs for path in log.parts(since, until)]
-    frames = [log.frame(since, until) for log in logs]
-    frames.append(_scan(parts) if parts else pl.LazyFrame(schema=CALLS))
-    calls = pl.concat(frames).filter(_between(since, until)).sort("ts", "call_id")
     activity = pl.concat([pl.DataFrame(schema=ACTIVITY), *(log.activity() for log in logs)])
     return Reading(
-        calls=calls,
+        calls=_calls(logs, since, until),
         activity=activity.filter(_between(since, until)).sort("ts", maintain_order=True),
         damage=tuple(one for log in logs for one in log.damage()),
     )
+
+
+def calls_of(
+    folder: Path,
+    slugs: Iterable[str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    zones: Mapping[str, str] = _NO_ZONES,
+) -> pl.LazyFrame:
+    """Return what `read` gives as calls, and leave the rest unread."""
+    return _calls([_read(folder, slug, zones.get(slug)) for slug in slugs], since, until)
+
+
+def _calls(logs: list[_Log], since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+    parts = [path for log in logs for path in log.parts(since, until)]
+    frames = [frame for log in logs for frame in log.frames(since, until)]
+    frames.append(_scan(parts) if parts else pl.LazyFrame(schema=CALLS))
+    return pl.concat(frames).filter(_between(since, until)).sort("ts", "call_id")
 
 
 def joined_records(calls: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -159,10 +183,9 @@ class _Log:
     slug: str
     folder: Path  # in the lake
     catalog: Catalog
-    calls: list[pl.DataFrame] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    new: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ROWS))
+    new: pl.DataFrame | None = None  # rows of calls that are not in the lake
     hidden: pl.Series | None = None  # calls whose row in the lake is not the one that counts
 
     def parts(self, since: datetime | None, until: datetime | None) -> list[Path]:
@@ -175,20 +198,20 @@ class _Log:
         some = (one for one in self.catalog.parts if first <= one.month <= last)
         return [self.folder / one.path for one in some]
 
-    def frame(self, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
-        """Return the calls that are not in the lake, with all of it where one amends it."""
-        new = self.new.lazy().select(*CALLS)
-        parts = self._parts(since, until)
-        if self.hidden is None or not parts:
-            return new
-        kept = _scan(parts).join(self.hidden.to_frame().lazy(), on="call_id", how="anti")
-        return pl.concat([kept, new])
+    def frames(self, since: datetime | None, until: datetime | None) -> Iterator[pl.LazyFrame]:
+        """Yield the calls that are not in the lake, and all of it where they amend it."""
+        if self.new is not None:
+            yield self.new.lazy().select(*CALLS)
+        if self.hidden is not None and (parts := self._parts(since, until)):
+            yield _scan(parts).join(self.hidden.to_frame().lazy(), on="call_id", how="anti")
 
     def activity(self) -> pl.DataFrame:
         """Return what is not a call, in order of place."""
-        frames = [pl.DataFrame(self.events, schema=EVENTS)]
+        frames = [pl.DataFrame(self.events, schema=EVENTS)] if self.events else []
         if self.catalog.activity is not None:
             frames.insert(0, pl.read_parquet(self.folder / self.catalog.activity.path))
+        if not frames:
+            return pl.DataFrame(schema=ACTIVITY)
         parsed = pl.col("ts").str.to_datetime(TIME_FORM, time_unit="us")
         return (
             pl.concat(frames)
@@ -219,14 +242,17 @@ def _read(folder: Path, slug: str, zone: str | None) -> _Log:
 
 
 def _look(folder: Path, slug: str, zone: str | None) -> _Log:
-    there = sources(folder / slug)  # before the manifest: what is sealed since is in that
-    log = _Log(slug, home(folder, slug), _usable(home(folder, slug)))
-    raw = [pl.DataFrame(schema=RAW)]
+    lake = home(folder, slug)
+    before = _usable(lake)
+    there = sources(folder / slug, without=before.segments)
+    log = _Log(slug, lake, _usable(lake) if there else before)  # what is sealed since is in that
+    raw: list[pl.DataFrame] = []
     for name in [name for name in there if name not in log.catalog.segments]:
         _add(log, there[name], raw)
-    records = pl.concat(raw)
-    if records.height:
-        _join(log, records, list(there.values()), known_zone(zone) or log.catalog.zone)
+    records = pl.concat(raw) if raw else None
+    if records is not None and records.height:
+        everything = list(sources(folder / slug).values())
+        _join(log, records, everything, known_zone(zone) or log.catalog.zone)
     return log
 
 

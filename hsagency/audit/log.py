@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -37,6 +38,7 @@ from hsagency.progress import Progress, silent
 from hsagency.settings import Workspace
 
 When = str | date | datetime | None
+Found = TypeVar("Found")
 
 
 class AuditLog:
@@ -74,7 +76,7 @@ class AuditLog:
         for a slug that is neither connected nor recorded.
         """
         begin, end = _moment(since), _moment(until)
-        reading = self._read([*self._logs(slug)], begin, end)
+        reading = self._asked(lake.read, [*self._logs(slug)], since=begin, until=end)
         self._note_reading(slug, begin, end)
         return reading
 
@@ -83,18 +85,20 @@ class AuditLog:
         readings, unread = [], {}
         for one in self._logs(None):
             try:
-                readings.append(self._read([one], None, None))
+                readings.append(self._asked(lake.read, [one]))
             except AuditError as error:
                 unread[one] = error
         self._note_reading(None, None, None)
         return readings, unread
 
-    def _read(self, slugs: list[str], begin: datetime | None, end: datetime | None) -> lake.Reading:
+    def _asked(
+        self, read: Callable[..., Found], slugs: list[str], **between: datetime | None
+    ) -> Found:
         try:
             for one in slugs:
                 finish(self.workspace.audit / one, lock=self._merging)
             zones = self._refresh(slugs)
-            return lake.read(self.workspace.audit, slugs, since=begin, until=end, zones=zones)
+            return read(self.workspace.audit, slugs, zones=zones, **between)
         except OSError as error:
             raise AuditError(
                 f"The audit log {error.filename or slugs} cannot be read ({error.strerror}).",
@@ -105,7 +109,10 @@ class AuditLog:
         self, slug: str | None = None, *, since: When = None, until: When = None
     ) -> pl.LazyFrame:
         """Return one row a call, of one client or of all (columns: `audit.lake.CALLS`)."""
-        return self.read(slug, since=since, until=until).calls
+        begin, end = _moment(since), _moment(until)
+        calls = self._asked(lake.calls_of, [*self._logs(slug)], since=begin, until=end)
+        self._note_reading(slug, begin, end)
+        return calls
 
     def activity(
         self, slug: str | None = None, *, since: When = None, until: When = None

@@ -80,7 +80,7 @@ def seal(
     """
     folder = home(audit, slug)
     done = Sealed(client_slug=slug)
-    if not _Log(audit, slug, folder, known_zone(zone)).is_due():
+    if not _Log(audit, slug, folder, known_zone(zone), new=True).is_due():
         return done
     with holding(audit, slug, wait=wait):
         log = _Log(audit, slug, folder, known_zone(zone))
@@ -176,10 +176,14 @@ def is_closed(path: Path) -> bool:
 class _Log:
     """One client's log and its lake, while both are brought together."""
 
-    def __init__(self, audit: Path, slug: str, folder: Path, zone: str | None) -> None:
+    def __init__(
+        self, audit: Path, slug: str, folder: Path, zone: str | None, *, new: bool = False
+    ) -> None:
+        """Look at what is there, or only at what is `new`."""
         self._audit, self._slug, self._folder = audit, slug, folder
-        self._sources = sources(audit / slug)
         self.catalog, self._rebuilt = self._known()
+        known = self.catalog.segments if new else ()
+        self._sources = sources(audit / slug, without=known)
         self._zone = zone or self.catalog.zone
 
     def _known(self) -> tuple[Catalog, str]:
@@ -190,8 +194,7 @@ class _Log:
             return Catalog(), error.message.removesuffix(".")
         if known is None:
             own = self._audit / self._slug
-            mine = (one.path for one in self._sources.values() if one.log == own)
-            lost = any(evidence.is_evidence(path) for path in mine)
+            lost = bool(evidence.sealed(own))
             return Catalog(), "its manifest was not there" if lost else ""
         wrong = catalog.wrong_files(self._folder, known.files)
         if wrong:
