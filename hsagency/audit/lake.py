@@ -16,7 +16,7 @@ Does not follow the hash chain: that a line reads well does not show that nobody
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,7 +209,7 @@ class _Log:
         """Return what is not a call, in order of place."""
         frames = [pl.DataFrame(self.events, schema=EVENTS)] if self.events else []
         if self.catalog.activity is not None:
-            frames.insert(0, pl.read_parquet(self.folder / self.catalog.activity.path))
+            frames.insert(0, _parquet(self.folder / self.catalog.activity.path, self.slug))
         if not frames:
             return pl.DataFrame(schema=ACTIVITY)
         parsed = pl.col("ts").str.to_datetime(TIME_FORM, time_unit="us")
@@ -228,10 +228,22 @@ class _Log:
                 yield Damage(client_slug=self.slug, file=f"{segment}.jsonl", line=line, cause=cause)
 
 
+def _parquet(path: Path, slug: str) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise AuditError(
+            f"{path} cannot be read ({type(error).__name__}).",
+            hint=f"It is made anew from the evidence by: hsagency audit rebuild {slug}",
+        ) from error
+
+
 def _read(folder: Path, slug: str, zone: str | None) -> _Log:
     for look in range(_LOOKS):
         try:
-            return _look(folder, slug, zone)
+            return _look(folder, slug, zone, _usable)
+        except pl.exceptions.PolarsError:
+            return _look(folder, slug, zone, lambda _: Catalog())  # it cannot be read as it is
         except FileNotFoundError as error:
             # What was there a moment ago is sealed, or merged, by now.
             if look == _LOOKS - 1:
@@ -241,11 +253,11 @@ def _read(folder: Path, slug: str, zone: str | None) -> _Log:
     raise AssertionError
 
 
-def _look(folder: Path, slug: str, zone: str | None) -> _Log:
+def _look(folder: Path, slug: str, zone: str | None, known: Callable[[Path], Catalog]) -> _Log:
     lake = home(folder, slug)
-    before = _usable(lake)
+    before = known(lake)
     there = sources(folder / slug, without=before.segments)
-    log = _Log(slug, lake, _usable(lake) if there else before)  # what is sealed since is in that
+    log = _Log(slug, lake, known(lake) if there else before)  # what is sealed since is in that
     raw: list[pl.DataFrame] = []
     for name in [name for name in there if name not in log.catalog.segments]:
         _add(log, there[name], raw)

@@ -84,7 +84,12 @@ def seal(
         return done
     with holding(audit, slug, wait=wait):
         log = _Log(audit, slug, folder, known_zone(zone))
-        log.seal(done, progress)
+        try:
+            log.seal(done, progress)
+        except pl.exceptions.PolarsError as error:
+            done = Sealed(client_slug=slug)
+            log.begin_anew(f"a file cannot be read: {type(error).__name__}")
+            log.seal(done, progress)
     return done
 
 
@@ -200,6 +205,10 @@ class _Log:
         if wrong:
             return Catalog(zone=known.zone), f"missing or changed: {', '.join(wrong[:3])}"
         return known, ""
+
+    def begin_anew(self, why: str) -> None:
+        """Take nothing of the lake for given."""
+        self.catalog, self._rebuilt = Catalog(zone=self.catalog.zone), why
 
     def is_due(self) -> bool:
         """Say whether there is anything to do."""

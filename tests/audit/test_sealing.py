@@ -526,6 +526,20 @@ def test_a_lake_that_is_not_there_is_made_anew_with_a_word(tmp_path: Path, what:
     assert in_files(tmp_path).height == 34
 
 
+def test_a_part_that_cannot_be_read_keeps_nobody_from_reading_on(tmp_path: Path) -> None:
+    """It has its size, so it is noticed where it is needed."""
+    lay_history(tmp_path)
+    expected = seen(tmp_path)
+    seal(tmp_path)
+    lay(tmp_path, "000-000003", written([ending(32)], "000-000003", closed=False))
+    for part in parts(tmp_path):
+        part.write_bytes(b"PAR1" + b"\0" * (part.stat().st_size - 8) + b"PAR1")
+    assert seen(tmp_path).calls.drop("day_utc").equals(expected.calls.drop("day_utc"))
+    lay(tmp_path, "000-000003", written([ending(32)], "000-000003", closed=True))
+    assert seal(tmp_path).rebuilt.startswith("a file cannot be read")
+    assert not rebuild(tmp_path, SLUG, compare=True).differences
+
+
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
     lay_history(tmp_path)
     seal(tmp_path)
