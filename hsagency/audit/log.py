@@ -352,7 +352,7 @@ class AuditLog:
         return [slug]
 
     def _refuse_unknown(self, slug: str) -> None:
-        if slug != AGENCY and slug not in self.slugs():
+        if slug != AGENCY and not _has_log(self.workspace.audit, slug) and slug not in self.slugs():
             try:
                 self._connected(slug)
             except UnknownClient as error:
