@@ -150,6 +150,11 @@ def load(folder: Path) -> Catalog | None:
     """
     path = folder / _MANIFEST
     try:
+        at = os.stat(path)  # noqa: PTH116  (for every client at every reading)
+        stamp = (at.st_ino, at.st_mtime_ns, at.st_size)
+        known = _LOADED.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
         said = orjson.loads(path.read_bytes())
         newer = said["schema"] > SCHEMA
         catalog = None if newer else _catalog(said)
@@ -165,7 +170,12 @@ def load(folder: Path) -> Catalog | None:
             f"The lake {folder} has schema {said['schema']}; this hsagency reads up to {SCHEMA}.",
             hint="Use the later hsagency that wrote it, or remove that folder: it is made anew.",
         )
+    _LOADED[path] = stamp, catalog
     return catalog
+
+
+# A manifest is replaced, never changed, so the same file says the same.
+_LOADED: dict[Path, tuple[tuple[int, int, int], Catalog]] = {}
 
 
 def _catalog(said: Mapping[str, Any]) -> Catalog:

@@ -108,7 +108,7 @@ class AuditLog:
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None
     ) -> pl.LazyFrame:
-        """Return one row a call, of one client or of all (columns: `audit.lake.CALLS`)."""
+        """Return one row a call, in no order, of one client or all (columns: `lake.CALLS`)."""
         begin, end = _moment(since), _moment(until)
         calls = self._asked(lake.calls_of, [*self._logs(slug)], since=begin, until=end)
         self._note_reading(slug, begin, end)
