@@ -10,6 +10,7 @@ atomic rename.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -118,3 +119,17 @@ def set_aside(torn: bytes, descriptor: int, path: Path, *, end: int) -> None:
         os.fsync(file.fileno())
     sync_dir(path.parent)
     os.ftruncate(descriptor, end)
+
+
+_OWN: Final = "This user must own the folder and be able to write there."
+_CURES: Final = {
+    errno.ENOSPC: "The disk is full: free some space, then try again.",
+    errno.EDQUOT: "Your disk quota is used up: free some space, then try again.",
+    errno.EFBIG: "A file size limit (ulimit -f) stops it: raise the limit, then try again.",
+    errno.EROFS: "The file system is read-only: remount it, then try again.",
+}
+
+
+def cure(error: OSError, *, otherwise: str = _OWN) -> str:
+    """Return what a person can do about a file that cannot be written."""
+    return _CURES.get(error.errno or 0, otherwise)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from hsagency.audit.register import Signed, check_signature, first_break, read_keys, read_lines
-from hsagency.audit.segment import CURES
 from hsagency.audit.standalone.evidence import ALTERED, GAP, MISSING, TRUNCATED, Finding
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import Log, verify
+from hsagency.durable import cure
 from hsagency.errors import AuditError
 
 _CAUSES: Final[Mapping[str, str]] = {
@@ -46,12 +46,11 @@ def failure(what: str, error: AuditError | OSError) -> Trouble:
         message = error.message if isinstance(error, AuditError) else str(error)
         hint = error.hint if isinstance(error, AuditError) else ""
         return Trouble(what=message.removesuffix(" Nothing was sent."), cure=hint)
-    cure = CURES.get(
-        cause.errno or 0,
-        "Give this user access to it again (it must be the owner), then run the repair again.",
+    advice = cure(
+        cause, otherwise="Give this user access to it again (it must be the owner), then run the repair again."
     )
     where = cause.filename or what
-    return Trouble(what=f"{where} cannot be read or written ({cause.strerror}).", cure=cure)
+    return Trouble(what=f"{where} cannot be read or written ({cause.strerror}).", cure=advice)
 
 
 def closed_to_us(log: Log) -> Path | None:

@@ -28,9 +28,9 @@ from typing import BinaryIO, Final, NoReturn
 import orjson
 
 from hsagency.audit.record import Event
-from hsagency.audit.segment import CURES, OWN
 from hsagency.durable import (
     after_last_line_end,
+    cure,
     make_private_dir,
     sync_dir,
     sync_file,
@@ -179,7 +179,7 @@ def _finished(folder: Path, name: str) -> Iterator[BinaryIO | None]:
     except OSError as error:
         raise AuditError(
             f"The segment {path} could not be sealed ({error.strerror}). It is as it was.",
-            hint=CURES.get(error.errno or 0, OWN),
+            hint=cure(error),
         ) from error
 
 

@@ -26,8 +26,9 @@ from typing import Final
 from hsagency.audit.record import Event, Origin, timestamp
 from hsagency.audit.register import Head, Kind
 from hsagency.audit.registrar import Registrar
-from hsagency.audit.segment import CURES, OWN, REOPEN, STRANGE, Segment, Sync
+from hsagency.audit.segment import REOPEN, STRANGE, Segment, Sync
 from hsagency.audit.slots import Taken, last_records, left_open, open_segment
+from hsagency.durable import cure
 from hsagency.errors import AuditError
 
 Now = Callable[[], datetime]
@@ -167,7 +168,7 @@ class Journal:
             raise AuditError(
                 f"The register of the audit log in {self._folder.parent} cannot be written "
                 f"({error.strerror}).",
-                hint=CURES.get(error.errno or 0, OWN),
+                hint=cure(error),
             ) from error
 
     def _taken_up(self) -> Segment:
@@ -292,7 +293,7 @@ class Journal:
             self._note(
                 f"A checkpoint of {self._slug} cannot be written ({error.strerror}). Calls go on; "
                 f"what is cut off {head.segment} would not be seen. "
-                + CURES.get(error.errno or 0, OWN)
+                + cure(error)
             )
         else:
             self._checkpointed = head

@@ -32,8 +32,7 @@ from hsagency.audit.joining import is_loose, joined, known_zone, local_day, rows
 from hsagency.audit.parsing import EVENTS
 from hsagency.audit.parts import Parts, in_order
 from hsagency.audit.record import Event
-from hsagency.audit.segment import CURES, OWN
-from hsagency.durable import after_last_line_end, locked, make_private_dir, try_lock
+from hsagency.durable import after_last_line_end, cure, locked, make_private_dir, try_lock
 from hsagency.errors import AuditError, CorruptFile
 from hsagency.progress import Progress, silent
 
@@ -147,7 +146,7 @@ def holding(audit: Path, slug: str, *, wait: bool) -> Iterator[None]:
     except OSError as error:
         raise AuditError(
             f"The log of {slug} could not be sealed ({error.strerror}). It is read where it is.",
-            hint=CURES.get(error.errno or 0, OWN),
+            hint=cure(error),
         ) from error
 
 

@@ -26,7 +26,7 @@ from typing import Final, NamedTuple, NoReturn
 from hsagency.audit import chain
 from hsagency.audit.record import SCHEMA, Event, encode
 from hsagency.audit.register import Head
-from hsagency.durable import unlock_and_close
+from hsagency.durable import cure, unlock_and_close
 from hsagency.errors import AuditError
 
 Sync = Callable[[int], None]
@@ -186,7 +186,7 @@ class Segment:
         self._next = self._end
         raise AuditError(
             f"The audit log {self.path} cannot be written ({error.strerror}).",
-            hint=CURES.get(error.errno or 0, "See to the disk, then try again."),
+            hint=cure(error, otherwise="See to the disk, then try again."),
         ) from error
 
     def _take_back(self, cause: OSError | None) -> None:
@@ -215,10 +215,3 @@ class Segment:
 STRANGE: Final = "This audit log is closed, or was opened by another process."
 REOPEN: Final = "Open the agency again in this process: Agency.open()."
 _KEEP: Final = "Keep that folder as it is, find out what touched it, and open the agency again."
-OWN: Final = "This user must own the folder and be able to write there."
-CURES: Final = {
-    errno.ENOSPC: "The disk is full: free some space, then try again.",
-    errno.EDQUOT: "Your disk quota is used up: free some space, then try again.",
-    errno.EFBIG: "A file size limit (ulimit -f) stops it: raise the limit, then try again.",
-    errno.EROFS: "The file system is read-only: remount it, then try again.",
-}

@@ -31,9 +31,10 @@ import orjson
 from hsagency.audit import chain, evidence
 from hsagency.audit.record import Event
 from hsagency.audit.register import Head
-from hsagency.audit.segment import CURES, OWN, End, Segment, Sync
+from hsagency.audit.segment import End, Segment, Sync
 from hsagency.durable import (
     after_last_line_end,
+    cure,
     make_private_dir,
     set_aside,
     sync_dir,
@@ -213,7 +214,7 @@ def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken
     except OSError as error:
         raise AuditError(
             f"The audit log in {folder} cannot be opened ({error.strerror}).",
-            hint=CURES.get(error.errno or 0, OWN),
+            hint=cure(error),
         ) from error
     raise AuditError(
         f"All {_SLOTS} writer slots in {folder} are taken or damaged.",
