@@ -20,12 +20,12 @@ from typing import Final, Self
 import polars as pl
 
 from hsagency import __version__
-from hsagency.audit.identifiers import Identifiers
+from hsagency.audit.journal.writer import AuditWriter, utc_now
 from hsagency.audit.log import AuditLog, When
+from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.audit.record import Author, Event
-from hsagency.audit.signing import SigningKey
+from hsagency.audit.register.signing import SigningKey
 from hsagency.audit.standalone.verdict import Verdict
-from hsagency.audit.writer import AuditWriter, utc_now
 from hsagency.client import PortalClient
 from hsagency.completeness.gathering import Comparison, as_day, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from hsagency import __version__
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import ClientClosed, UsageError
 from hsagency.halt import Halt
 from hsagency.portals import Portal

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event
-from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient, host_url
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.errors import (

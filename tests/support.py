@@ -20,8 +20,8 @@ import polars as pl
 
 from hsagency import onboarding
 from hsagency.agency import Agency
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient, host_url
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, Portal, PortalId

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hsagency import completeness
 from hsagency.agency import Agency
 from hsagency.audit import lake
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.lake.sealing import seal
 from hsagency.audit.record import Author, timestamp
-from hsagency.audit.sealing import seal
-from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
 from hsagency.completeness import DAYS, STRETCHES, Known, Loss, Sample
 from hsagency.completeness.gathering import as_day

@@ -29,8 +29,8 @@ import orjson
 import polars as pl
 
 from hsagency.audit import lake
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import TO_FRAME, Event, Origin, outcome_of, timestamp
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import UsageError
 from hsagency.portals import AGENCY, looks_like_token, parse_portal_id, parse_slug, redact
 from hsagency.progress import Progress, silent

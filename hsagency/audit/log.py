@@ -14,23 +14,25 @@ from typing import TypeVar
 
 import polars as pl
 
-from hsagency.audit import erasing, finding, lake, rebuilding, sealing
-from hsagency.audit.destinations import Destination, Record
+from hsagency.audit import lake
 from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
-from hsagency.audit.identifiers import Identifiers
-from hsagency.audit.merging import Plan, fingerprint
+from hsagency.audit.forwarding.destinations import Destination, Record
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.lake import rebuilding, sealing
+from hsagency.audit.merging.planning import Plan, fingerprint
+from hsagency.audit.merging.sources import open_source
+from hsagency.audit.merging.staging import Confirm, finish, merge
 from hsagency.audit.pack import Pack, export
+from hsagency.audit.privacy import erasing, finding
+from hsagency.audit.privacy.identifiers import Identifiers
+from hsagency.audit.privacy.retention import Retention, retain
+from hsagency.audit.privacy.retention import plan as plan_retention
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import read_keys
 from hsagency.audit.repairing import Repair, repair
-from hsagency.audit.retention import Retention, retain
-from hsagency.audit.retention import plan as plan_retention
-from hsagency.audit.sources import open_source
-from hsagency.audit.staging import Confirm, finish, merge
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, HsAgencyError, UnknownClient, UsageError
 from hsagency.periods import Period, parse_day
 from hsagency.portals import AGENCY, ClientSlug, redact

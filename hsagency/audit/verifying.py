@@ -27,9 +27,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from hsagency.audit.checkpoints import copied, newer
-from hsagency.audit.gathered import Gathered
-from hsagency.audit.lineages import Watched, verdicts
+from hsagency.audit.evidence.gathered import Gathered
+from hsagency.audit.evidence.lineages import Watched, verdicts
+from hsagency.audit.register.checkpoints import copied, newer
 from hsagency.audit.standalone.evidence import (
     ALTERED,
     MISSING,

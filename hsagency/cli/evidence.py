@@ -12,8 +12,8 @@ from hsagency.cli.tables import plain
 from hsagency.errors import HsAgencyError
 
 if TYPE_CHECKING:
-    from hsagency.audit.rebuilding import Comparison
-    from hsagency.audit.sealing import Sealed
+    from hsagency.audit.lake.rebuilding import Comparison
+    from hsagency.audit.lake.sealing import Sealed
 
 
 @audit.command(short_help="Compress closed segments, and make them quick to query.")

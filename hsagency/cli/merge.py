@@ -13,7 +13,7 @@ from hsagency.cli.common import Shared, as_json, emit, shared
 from hsagency.cli.tables import plain
 
 if TYPE_CHECKING:
-    from hsagency.audit.merging import Plan
+    from hsagency.audit.merging.planning import Plan
 
 
 @audit.command(short_help="Bring in another machine's log of the same client.")
@@ -57,7 +57,7 @@ def merge(
         click.echo("\n".join(_described(plan)), err=True)
         return click.confirm("Is this what the other machine shows?", err=True)
 
-    from hsagency.audit.merging import counted
+    from hsagency.audit.merging.planning import counted
 
     with common.agency() as agency:
         plan = agency.audit.merge(
@@ -78,7 +78,7 @@ def merge(
 
 def _described(plan: Plan) -> list[str]:
     """Return what would be merged, and whose signature that rests on."""
-    from hsagency.audit.merging import counted
+    from hsagency.audit.merging.planning import counted
 
     lines = [
         f"{plan.slug}: {counted(plan.calls, 'call')} in {counted(plan.records, 'record')} and "

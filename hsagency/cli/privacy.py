@@ -14,7 +14,7 @@ from hsagency.cli.tables import show
 from hsagency.errors import UsageError
 
 if TYPE_CHECKING:
-    from hsagency.audit.erasing import Erasure
+    from hsagency.audit.privacy.erasing import Erasure
 
 _MEANS: Final = (
     "The records stay, and verify as before; their hashes tell nobody any more whom they are of.",

@@ -12,8 +12,8 @@ from hsagency.cli.common import Shared, as_json, emit, shared
 from hsagency.errors import HsAgencyError
 
 if TYPE_CHECKING:
-    from hsagency.audit.curing import Trouble
     from hsagency.audit.repairing import Repair
+    from hsagency.audit.repairing.curing import Trouble
 
 _WORDS = {
     "well": "nothing to mend",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hsagency.agency import Agency
-    from hsagency.audit.retention import Retention
+    from hsagency.audit.privacy.retention import Retention
 
 _SHOWN = 20  # segments of one client; all of them with --json
 
@@ -113,7 +113,7 @@ def _show(common: Shared, plans: list[Retention], slug: str | None) -> None:
 
 
 def _show_one(plan: Retention) -> None:
-    from hsagency.audit.retention import counted, days_in_words
+    from hsagency.audit.privacy.retention import counted, days_in_words
 
     kept = f"kept for {counted(plan.months, 'month')}" if plan.months else "kept for ever"
     older = f"; last written before {plan.before}" if plan.before else ""

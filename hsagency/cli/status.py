@@ -123,7 +123,7 @@ def _found(agency: Agency) -> dict[str, Any]:
 
 def _unreadable(agency: Agency) -> list[dict[str, str]]:
     """Name the logs that are closed to this user: what cannot be read is not empty."""
-    from hsagency.audit.curing import closed_to_us
+    from hsagency.audit.repairing.curing import closed_to_us
     from hsagency.audit.verifying import log_of
 
     closed = {one: closed_to_us(log_of(agency.workspace, one)) for one in agency.audit.slugs()}

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
-from hsagency.audit.writer import AuditWriter
 
 _MOST: Final = timedelta(seconds=120)
 _EVERY: Final = (

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import httpx
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, Outcome
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, CallRefused, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import ConnectionType, looks_like_token

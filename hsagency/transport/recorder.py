@@ -11,8 +11,8 @@ from typing import Final, NoReturn, cast
 import httpx
 import orjson
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, Outcome, outcome_of
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import plain_word

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt

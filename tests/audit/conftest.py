@@ -15,7 +15,7 @@ import jsonschema
 import orjson
 import pytest
 
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.client import Channel, PortalClient
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, PortalId

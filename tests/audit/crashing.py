@@ -17,7 +17,8 @@ from types import FrameType
 from typing import Any
 
 from hsagency import durable
-from hsagency.audit import compressed, evidence
+from hsagency.audit import evidence
+from hsagency.audit.evidence import compressed
 
 TOUCHING = {one.__file__ for one in (durable, compressed, evidence)}
 

@@ -16,7 +16,8 @@ from types import FrameType
 from typing import Any
 
 from hsagency import durable
-from hsagency.audit import catalog, evidence, sealing
+from hsagency.audit import evidence
+from hsagency.audit.lake import catalog, sealing
 
 TOUCHING = {one.__file__ for one in (durable, catalog, evidence, sealing)}
 

@@ -18,7 +18,10 @@ from types import FrameType
 from typing import Any
 
 from hsagency import durable
-from hsagency.audit import compressed, registrar, segment, staging
+from hsagency.audit.evidence import compressed
+from hsagency.audit.journal import segment
+from hsagency.audit.merging import staging
+from hsagency.audit.register import registrar
 from tests.audit.logs import Desk, signer_of
 from tests.audit.machines import take
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hsagency.audit import lake
-from hsagency.audit.writer import LIMIT
+from hsagency.audit.journal.writer import LIMIT
 from hsagency.sandbox import Sandbox, serve
 from tests.audit.reading import CONTACTS, broken_chains, journals, records
 

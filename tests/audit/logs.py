@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hsagency.audit import chain
 from hsagency.audit.evidence import archive, drop_journal
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.register import Signer, key_id
 from hsagency.audit.verifying import Log
-from hsagency.audit.writer import AuditWriter
 from tests.audit.reading import AUTHOR, ending, intent
 
 SLUG = "acme-corp"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hsagency.audit.evidence import open_segment, segments
-from hsagency.audit.merging import Plan
+from hsagency.audit.merging.planning import Plan
+from hsagency.audit.merging.sources import open_source
+from hsagency.audit.merging.staging import merge
 from hsagency.audit.pack import export
 from hsagency.audit.register import Head, Kind, digest, encode_line, genesis
-from hsagency.audit.sources import open_source
-from hsagency.audit.staging import merge
 from hsagency.periods import Period
 from tests.audit.logs import SLUG, Desk, call, listed, rechained, signer_of
 

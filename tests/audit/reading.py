@@ -12,9 +12,9 @@ import jsonschema
 import orjson
 
 from hsagency.audit import chain
+from hsagency.audit.journal.segment import Segment
+from hsagency.audit.journal.slots import open_segment
 from hsagency.audit.record import Author
-from hsagency.audit.segment import Segment
-from hsagency.audit.slots import open_segment
 
 AUTHOR = Author(actor="tests/1", user="tester", host="here", run_id="0123456789abcdef")
 CONTACTS = "/crm/v3/objects/contacts"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from hsagency.audit import lake
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import AuditError
 from hsagency.sandbox import Fault, Reply, Request, Sandbox, serve
 from tests.audit.conftest import Connect, Disk

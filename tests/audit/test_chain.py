@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hsagency.audit import chain
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import encode
-from hsagency.audit.writer import AuditWriter
 from tests.audit.reading import intent, journals, lines
 
 SEGMENT = "000-000001.jsonl"

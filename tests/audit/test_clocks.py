@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.sandbox import Clock, Sandbox, serve
 from tests.audit.conftest import Connect
 from tests.audit.reading import AUTHOR, CONTACTS, all_records

@@ -16,8 +16,8 @@ from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.audit.evidence import open_segment, segments
 from hsagency.audit.importing import import_file
+from hsagency.audit.journal.writer import utc_now
 from hsagency.audit.record import Event
-from hsagency.audit.writer import utc_now
 from hsagency.errors import HsAgencyError
 from hsagency.periods import Period
 from hsagency.sandbox import Fault

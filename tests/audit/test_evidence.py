@@ -18,10 +18,11 @@ from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hsagency.audit import cursors, evidence
+from hsagency.audit import evidence
 from hsagency.audit.evidence import DamagedEvidence, archive, drop_journal, open_segment, segments
+from hsagency.audit.forwarding import cursors
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.verifying import logs, verify
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError
 from hsagency.settings import Settings, Workspace
 from tests.audit.killing import ROOT

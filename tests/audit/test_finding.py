@@ -13,9 +13,10 @@ import orjson
 import pytest
 
 from hsagency.agency import Agency
-from hsagency.audit import evidence, sealing
+from hsagency.audit import evidence
 from hsagency.audit.importing import import_file
-from hsagency.audit.writer import AuditWriter, utc_now
+from hsagency.audit.journal.writer import AuditWriter, utc_now
+from hsagency.audit.lake import sealing
 from hsagency.credentials import SecretName
 from hsagency.errors import UnknownClient, UsageError
 from tests.support import Connected, connected, records

@@ -23,11 +23,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsagency.audit import evidence, lake
-from hsagency.audit.cursors import load
-from hsagency.audit.destinations import Destination, Function, Logging, SqliteTable
 from hsagency.audit.forwarding import Forwarder, open_forwarder, standings
+from hsagency.audit.forwarding.cursors import load
+from hsagency.audit.forwarding.destinations import Destination, Function, Logging, SqliteTable
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import CALL_FIELDS, DETAIL_FIELDS
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import CorruptFile, NewerSchema, UsageError
 from hsagency.settings import Settings, Workspace
 from tests.audit.conftest import Connect

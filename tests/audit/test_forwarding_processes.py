@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hsagency.audit.destinations import SqliteTable
 from hsagency.audit.forwarding import standings
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.forwarding.destinations import SqliteTable
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.settings import Settings, Workspace
 from tests.audit.killing import child, hear, hear_all, tell
 from tests.audit.reading import AUTHOR, CONTACTS, ending, intent

@@ -26,10 +26,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.agency import Agency
-from hsagency.audit import erasing, evidence
-from hsagency.audit.destinations import SqliteTable
-from hsagency.audit.identifiers import Identifiers, Key, Listed, normalised, read_keys
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit import evidence
+from hsagency.audit.forwarding.destinations import SqliteTable
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.privacy import erasing
+from hsagency.audit.privacy.identifiers import Identifiers, Key, Listed, normalised, read_keys
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.errors import (
     AuditError,
@@ -424,8 +425,8 @@ def test_a_plan_that_no_longer_fits_destroys_nothing(one: Connected) -> None:
 _DYING = """
 import os, sys
 from pathlib import Path
-from hsagency.audit import erasing
-from hsagency.audit.identifiers import Identifiers
+from hsagency.audit.privacy import erasing
+from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.agency import Agency
 
 class Dying:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hsagency.audit import lake
 from hsagency.audit.importing import ImportResult, Malformed, import_file, malformed_lines
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import AuditError, UsageError
 from tests.audit.killing import child
 from tests.audit.reading import AUTHOR, broken_chains, digests, events, journals, records

@@ -14,9 +14,9 @@ import orjson
 import pytest
 
 from hsagency.audit import lake
-from hsagency.audit.segment import Segment
+from hsagency.audit.journal.segment import Segment
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.verifying import Log, verify
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError
 from tests.audit.conftest import Disk
 from tests.audit.killing import hear_all

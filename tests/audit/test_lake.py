@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.audit import chain, lake
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import CALL_FIELDS, encode, outcome_of, timestamp
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, NewerSchema
 from tests.audit.reading import AUTHOR, CONTACTS, ending, intent, journals
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hsagency.audit.staging import finish
+from hsagency.audit.merging.staging import finish
 from hsagency.audit.verifying import verify
 from tests.audit.dying_merge import reopened
 from tests.audit.killing import ROOT

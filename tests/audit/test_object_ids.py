@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.audit import lake
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.sandbox import Sandbox
 from hsagency.transport import answers
 from tests.audit.conftest import Connect

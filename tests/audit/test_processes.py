@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 from hsagency.audit import lake
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import outcome_of
 from hsagency.audit.register import first_break
-from hsagency.audit.writer import AuditWriter
 from tests.audit.killing import child, hear, hear_all, kill_many, tell
 from tests.audit.reading import (
     AUTHOR,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hsagency import onboarding
 from hsagency.audit.importing import import_file
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake import clients, joined_records, read
 from hsagency.audit.record import (
     CALL_FIELDS,
@@ -30,7 +31,6 @@ from hsagency.audit.record import (
     outcome_of,
     timestamp,
 )
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import CallRefused, PortalMismatch
 from hsagency.routes import OperationClass
 from hsagency.sandbox import Fault

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.agency import Agency
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.register import (
     Head,
     Kind,
@@ -35,8 +36,7 @@ from hsagency.audit.register import (
     read_keys,
     read_lines,
 )
-from hsagency.audit.signing import key_name
-from hsagency.audit.writer import AuditWriter
+from hsagency.audit.register.signing import key_name
 from hsagency.credentials import SecretName
 from hsagency.errors import UsageError
 from tests.audit.conftest import Disk

@@ -20,13 +20,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsagency.audit import evidence
-from hsagency.audit.following import Cursor, read
+from hsagency.audit.forwarding.following import Cursor, read
+from hsagency.audit.forwarding.tape import Position, slots
 from hsagency.audit.pack import export, kept_head
+from hsagency.audit.privacy.retention import Retention, months_before, plan, retain
 from hsagency.audit.register import Head, Kind, Signer, digest, encode_line, genesis, parse_line
-from hsagency.audit.retention import Retention, months_before, plan, retain
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.standalone.verify import described
-from hsagency.audit.tape import Position, slots
 from hsagency.audit.verifying import verify
 from hsagency.errors import AuditError, Conflict
 from hsagency.periods import Period

@@ -23,8 +23,9 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsagency.audit import catalog, chain, evidence, lake, parsing, sealing
-from hsagency.audit.rebuilding import rebuild
+from hsagency.audit import chain, evidence, lake
+from hsagency.audit.lake import catalog, parsing, sealing
+from hsagency.audit.lake.rebuilding import rebuild
 from hsagency.audit.record import encode, timestamp
 from hsagency.durable import locked
 from hsagency.errors import NewerSchema

@@ -18,9 +18,9 @@ import orjson
 import pytest
 
 from hsagency.audit import chain, lake
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
 from hsagency.audit.verifying import is_live
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import AuditError, AuditWarning
 from tests.audit.killing import child, hear, hear_all, tell
 from tests.audit.reading import (

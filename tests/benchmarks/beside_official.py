@@ -21,7 +21,7 @@ from hubspot import HubSpot
 
 from hsagency import onboarding
 from hsagency.agency import Agency
-from hsagency.audit.writer import AuditWriter, utc_now
+from hsagency.audit.journal.writer import AuditWriter, utc_now
 from hsagency.router import Parts, Router
 from tests.benchmarks.measuring import line, timed
 from tests.benchmarks.serving import Serving, serving

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.audit.writer import AuditWriter
 from hsagency.client import Channel, host_url
 from hsagency.halt import Halt
 from hsagency.portals import ClientSlug, ConnectionType, PortalId

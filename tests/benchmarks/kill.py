@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from hsagency.audit.journal.writer import LIMIT
 from hsagency.audit.record import outcome_of
 from hsagency.audit.verifying import Log, verify
-from hsagency.audit.writer import LIMIT
 from tests.audit.killing import kill_many
 from tests.benchmarks.measuring import line
 

@@ -105,7 +105,7 @@ def make(root: Path, calls: int) -> Path:
     import orjson
     import polars as pl
 
-    from hsagency.audit import catalog
+    from hsagency.audit.lake import catalog
 
     each = calls // CLIENTS
     path = root.with_name("calls.jsonl")

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.audit.writer import AuditWriter
 from tests.benchmarks.measuring import line
 
 TURNS, SECONDS = 9, 0.7

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hsagency.audit import chain
+from hsagency.audit.journal.writer import LIMIT
 from hsagency.audit.record import encode, timestamp
-from hsagency.audit.writer import LIMIT
 from tests.benchmarks.measuring import line
 
 CALLS = 5_000_000
@@ -112,7 +112,7 @@ def lay_down(audit: Path, calls: int, *, since: datetime, days: float, slug: str
 
 def seal(audit: Path) -> None:
     """Seal, and say how long that took and how much memory it had."""
-    from hsagency.audit.sealing import seal as run
+    from hsagency.audit.lake.sealing import seal as run
 
     begun = time.perf_counter()
     done = run(audit, SLUG, zone="US/Eastern")

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hsagency.audit.evidence import archive, drop_journal, open_segment, segments
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.verifying import Log, verify
-from hsagency.audit.writer import AuditWriter
 from tests.audit.reading import AUTHOR, ending, intent
 from tests.benchmarks.measuring import line, timed
 

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from hsagency.agency import Agency
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake import CALLS
-from hsagency.audit.writer import AuditWriter
 from hsagency.compliance import evidence, summary
 from hsagency.periods import Period
 from tests.audit.reading import AUTHOR, ending, intent

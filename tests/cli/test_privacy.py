@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from hsagency.agency import Agency
-from hsagency.audit.identifiers import Identifiers
+from hsagency.audit.privacy.identifiers import Identifiers
 from tests.commands import on_terminal, run_cli
 from tests.fleets import Fleet, tree
 

@@ -6,8 +6,8 @@ import json
 import sqlite3
 from pathlib import Path
 
+from hsagency.audit.journal.writer import utc_now
 from hsagency.audit.record import timestamp
-from hsagency.audit.writer import utc_now
 from tests.commands import run_cli, running_cli
 from tests.fleets import Fleet
 

@@ -14,9 +14,9 @@ from typing import Final
 
 import orjson
 
-from hsagency.audit.lineages import Lineage, read_through
+from hsagency.audit.evidence.lineages import Lineage, read_through
+from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.record import SCHEMA, Event
-from hsagency.audit.sources import Source, refuse
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import Head
 from hsagency.errors import NewerSchema

@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from hsagency.audit.journal import Journal, Now, Tell
+from hsagency.audit.journal.segment import REOPEN, STRANGE, Sync
 from hsagency.audit.record import Author, timestamp
 from hsagency.audit.register import Signer
-from hsagency.audit.registrar import Registrar
-from hsagency.audit.segment import REOPEN, STRANGE, Sync
+from hsagency.audit.register.registrar import Registrar
 from hsagency.durable import sync_file
 from hsagency.errors import AuditError, AuditWarning
 

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from hsagency.audit.bringing import Part
-from hsagency.audit.compressed import pack
 from hsagency.audit.evidence import evidence_file
-from hsagency.audit.lineages import (
+from hsagency.audit.evidence.compressed import pack
+from hsagency.audit.evidence.lineages import (
+    KEYS,
     PARTS,
     Lineage,
     brought_by,
@@ -41,15 +41,16 @@ from hsagency.audit.lineages import (
     read_through,
     recorded,
 )
-from hsagency.audit.merging import Key, Plan, counted, plan
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.lake.sealing import forget
+from hsagency.audit.merging.bringing import Part
+from hsagency.audit.merging.planning import Key, Plan, counted, plan
+from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import digest
-from hsagency.audit.sealing import forget
-from hsagency.audit.sources import KEYS, Source, refuse
 from hsagency.audit.standalone.evidence import INTACT
 from hsagency.audit.standalone.heads import REGISTER, Head
 from hsagency.audit.verifying import Log, check_signature
-from hsagency.audit.writer import AuditWriter
 from hsagency.durable import locked, make_private_dir, sync_dir, sync_file, try_lock, write_private
 from hsagency.errors import AuditError
 from hsagency.progress import Progress, Step, silent

@@ -24,8 +24,8 @@ from typing import Any, Final
 
 import orjson
 
+from hsagency.audit.forwarding.tape import Position, Tape, is_written, slots
 from hsagency.audit.record import CALL_FIELDS, DETAIL_FIELDS, SCHEMA, Event, Origin, Outcome
-from hsagency.audit.tape import Position, Tape, is_written, slots
 from hsagency.errors import NewerSchema
 
 PATIENCE: Final = timedelta(minutes=2)

@@ -26,20 +26,20 @@ from typing import Final
 
 import orjson
 
-from hsagency.audit.bringing import FORKED, Part, hash_at, part_of
 from hsagency.audit.evidence import DamagedEvidence
-from hsagency.audit.gathered import Gathered
-from hsagency.audit.lineages import Lineage, joined, recorded
+from hsagency.audit.evidence.gathered import Gathered
+from hsagency.audit.evidence.lineages import Lineage, joined, recorded
+from hsagency.audit.merging.bringing import FORKED, Part, hash_at, part_of
+from hsagency.audit.merging.sources import Source, refuse
+from hsagency.audit.merging.vouching import Vouched, vouched
 from hsagency.audit.register import Signed, digest, key_id, parse_line, read_keys, read_lines
 from hsagency.audit.register import check_signature as check_line
-from hsagency.audit.sources import Source, refuse
 from hsagency.audit.standalone.evidence import INTACT, Evidence
 from hsagency.audit.standalone.heads import REGISTER, Head
 from hsagency.audit.standalone.heads import read_keys as keys_in
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, judge
 from hsagency.audit.standalone.verify import compare
 from hsagency.audit.verifying import Log, check_signature
-from hsagency.audit.vouching import Vouched, vouched
 from hsagency.progress import Progress, silent
 
 _STEP: Final = 1 << 18

@@ -15,8 +15,8 @@ from typing import Any, Final
 import orjson
 
 from hsagency.audit.evidence import is_log
-from hsagency.audit.following import Cursor
-from hsagency.audit.tape import Position
+from hsagency.audit.forwarding.following import Cursor
+from hsagency.audit.forwarding.tape import Position
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import AuditError, CorruptFile, NewerSchema
 from hsagency.settings import Workspace

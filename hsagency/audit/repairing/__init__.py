@@ -28,8 +28,9 @@ from typing import Final
 
 import orjson
 
-from hsagency.audit import curing
-from hsagency.audit.curing import Trouble
+from hsagency.audit.journal.segment import Segment
+from hsagency.audit.journal.slots import Taken, left_open, newest_segments
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import (
     Head,
@@ -39,11 +40,10 @@ from hsagency.audit.register import (
     read_keys,
     read_lines,
 )
-from hsagency.audit.segment import Segment
-from hsagency.audit.slots import Taken, left_open, newest_segments
+from hsagency.audit.repairing import curing
+from hsagency.audit.repairing.curing import Trouble
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.verifying import Log, is_live
-from hsagency.audit.writer import AuditWriter
 from hsagency.durable import sync_dir, try_lock, write_private
 from hsagency.errors import AuditError
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from hsagency.audit.parsing import RAW, TYPES
+from hsagency.audit.lake.parsing import RAW, TYPES
 from hsagency.audit.record import CALL_FIELDS, Event, Origin, Outcome
 
 TIME: Final = pl.Datetime("us", "UTC")

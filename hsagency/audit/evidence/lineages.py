@@ -22,15 +22,17 @@ from typing import Any, Final, Self
 
 import orjson
 
-from hsagency.audit.gathered import Gathered
+from hsagency.audit.evidence.gathered import Gathered
 from hsagency.audit.record import Event
 from hsagency.audit.register import key_id
-from hsagency.audit.sources import KEYS
 from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import Check, Head
 from hsagency.audit.standalone.segments import LONGEST
 from hsagency.audit.standalone.verdict import JOURNAL, Verdict, is_outside, judge, stated
 from hsagency.errors import AuditError
+
+KEYS: Final = "keys.json"
+"""Where the public keys of a log stand, in a pack, a lineage and an audit folder."""
 
 PARTS: Final = "merge.json"
 """What a staged merge brings; never moved, and the last to go."""

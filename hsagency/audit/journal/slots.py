@@ -29,9 +29,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from hsagency.audit import chain, evidence
+from hsagency.audit.journal.segment import End, Segment, Sync
 from hsagency.audit.record import Event
 from hsagency.audit.register import Head
-from hsagency.audit.segment import End, Segment, Sync
 from hsagency.durable import (
     after_last_line_end,
     cure,
@@ -53,7 +53,7 @@ _INSTANT: Final = 0.001  # seconds
 
 
 class Known(Protocol):
-    """What the register knows of a journal; see `hsagency.audit.registrar`."""
+    """What the register knows of a journal; see `hsagency.audit.register.registrar`."""
 
     def newest(self) -> dict[int, int]:
         """Return the highest segment number that it names, by slot."""

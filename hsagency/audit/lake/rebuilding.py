@@ -16,12 +16,12 @@ from pathlib import Path
 
 import polars as pl
 
-from hsagency.audit import catalog
-from hsagency.audit.catalog import Catalog, File, by_place, home, sources
 from hsagency.audit.evidence import is_evidence
-from hsagency.audit.joining import ROWS
-from hsagency.audit.parsing import EVENTS
-from hsagency.audit.sealing import derive, holding
+from hsagency.audit.lake import catalog
+from hsagency.audit.lake.catalog import Catalog, File, by_place, home, sources
+from hsagency.audit.lake.joining import ROWS
+from hsagency.audit.lake.parsing import EVENTS
+from hsagency.audit.lake.sealing import derive, holding
 from hsagency.durable import make_private_dir, sync_dir
 from hsagency.errors import CorruptFile
 

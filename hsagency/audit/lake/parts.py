@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from hsagency.audit import catalog
-from hsagency.audit.catalog import PART, File
-from hsagency.audit.joining import ROWS
+from hsagency.audit.lake import catalog
+from hsagency.audit.lake.catalog import PART, File
+from hsagency.audit.lake.joining import ROWS
 
 
 class Parts:

@@ -25,12 +25,13 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 import polars as pl
 
-from hsagency.audit import catalog, evidence
-from hsagency.audit.catalog import Catalog, Source, by_place, home, sources
-from hsagency.audit.harvest import records_of
-from hsagency.audit.joining import CALLS, ROWS, TIME, joined, known_zone, rows, settled
-from hsagency.audit.parsing import EVENTS, TIME_FORM, blocks
-from hsagency.audit.parts import Parts
+from hsagency.audit import evidence
+from hsagency.audit.lake import catalog
+from hsagency.audit.lake.catalog import Catalog, Source, by_place, home, sources
+from hsagency.audit.lake.harvest import records_of
+from hsagency.audit.lake.joining import CALLS, ROWS, TIME, joined, known_zone, rows, settled
+from hsagency.audit.lake.parsing import EVENTS, TIME_FORM, blocks
+from hsagency.audit.lake.parts import Parts
 from hsagency.audit.record import TO_DISK
 from hsagency.durable import after_last_line_end, try_lock
 from hsagency.errors import AuditError, CorruptFile

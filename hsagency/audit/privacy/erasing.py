@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from hsagency.audit.identifiers import Identifiers, Listed
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.privacy.identifiers import Identifiers, Listed
 from hsagency.audit.record import Event, timestamp
-from hsagency.audit.writer import AuditWriter
 from hsagency.errors import NothingToReport, UsageError
 
 

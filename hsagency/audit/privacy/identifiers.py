@@ -31,8 +31,8 @@ from typing import Final
 
 import orjson
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
-from hsagency.audit.writer import AuditWriter
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.durable import locked, make_private_dir, write_private
 from hsagency.errors import AuditError, CorruptFile, CredentialMissing, HsAgencyError, NewerSchema

@@ -37,6 +37,7 @@ from hsagency.audit.evidence import (
     open_segment,
     segments,
 )
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import Head, Kind, check_signature, parse_line, read_keys, read_lines
 from hsagency.audit.register import Signed as Signature
@@ -45,7 +46,6 @@ from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.segments import Segment, time_of
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import Log, is_live, verify
-from hsagency.audit.writer import AuditWriter
 from hsagency.durable import locked, sync_dir
 from hsagency.errors import AuditError, Conflict
 

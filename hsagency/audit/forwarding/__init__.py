@@ -29,9 +29,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from hsagency.audit import following
-from hsagency.audit.cursors import Cursors, State, Trouble, folder, load, recorded, save
-from hsagency.audit.destinations import (
+from hsagency.audit.forwarding import following
+from hsagency.audit.forwarding.cursors import Cursors, State, Trouble, folder, load, recorded, save
+from hsagency.audit.forwarding.destinations import (
     Destination,
     Function,
     Logging,
@@ -39,9 +39,9 @@ from hsagency.audit.destinations import (
     SqliteTable,
     StandardOutput,
 )
-from hsagency.audit.following import Cursor, Window
+from hsagency.audit.forwarding.following import Cursor, Window
+from hsagency.audit.forwarding.tape import slots
 from hsagency.audit.record import timestamp
-from hsagency.audit.tape import slots
 from hsagency.durable import make_private_dir, try_lock
 from hsagency.errors import AuditError, HsAgencyError, UsageError
 from hsagency.portals import redact

@@ -23,11 +23,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from hsagency.audit.journal.segment import REOPEN, STRANGE, Segment, Sync
+from hsagency.audit.journal.slots import Taken, last_records, left_open, open_segment
 from hsagency.audit.record import Event, Origin, timestamp
 from hsagency.audit.register import Head, Kind
-from hsagency.audit.registrar import Registrar
-from hsagency.audit.segment import REOPEN, STRANGE, Segment, Sync
-from hsagency.audit.slots import Taken, last_records, left_open, open_segment
+from hsagency.audit.register.registrar import Registrar
 from hsagency.durable import cure
 from hsagency.errors import AuditError
 
@@ -292,8 +292,7 @@ class Journal:
         except OSError as error:
             self._note(
                 f"A checkpoint of {self._slug} cannot be written ({error.strerror}). Calls go on; "
-                f"what is cut off {head.segment} would not be seen. "
-                + cure(error)
+                f"what is cut off {head.segment} would not be seen. " + cure(error)
             )
         else:
             self._checkpointed = head

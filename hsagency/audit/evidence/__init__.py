@@ -205,7 +205,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _unpacked(path: Path) -> BufferedReader:
-    from hsagency.audit.compressed import Damage, Unpacked
+    from hsagency.audit.evidence.compressed import Damage, Unpacked
 
     def error(damage: Damage) -> DamagedEvidence:
         return DamagedEvidence(path, str(damage), cut=damage.cut)
@@ -215,7 +215,7 @@ def _unpacked(path: Path) -> BufferedReader:
 
 def _write(source: BinaryIO, target: Path) -> None:
     """Write beside, read back, compare, and only then let it be found."""
-    from hsagency.audit.compressed import pack
+    from hsagency.audit.evidence.compressed import pack
 
     beside = target.with_name(f"{target.name}.new")
     beside.unlink(missing_ok=True)  # left by a crash

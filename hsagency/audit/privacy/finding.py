@@ -20,8 +20,8 @@ import orjson
 import polars as pl
 
 from hsagency.audit.evidence import DamagedEvidence, lineages, open_segment, segments
-from hsagency.audit.identifiers import Key, Listed
 from hsagency.audit.lake import CALLS, Reading
+from hsagency.audit.privacy.identifiers import Key, Listed
 from hsagency.audit.record import Event, Origin
 from hsagency.errors import UsageError
 from hsagency.progress import Progress, silent

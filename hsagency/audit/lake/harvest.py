@@ -15,11 +15,11 @@ from typing import Final
 
 import polars as pl
 
-from hsagency.audit.catalog import File, Source, Told
 from hsagency.audit.evidence import open_segment
-from hsagency.audit.joining import SAID, is_loose, is_opened, is_stray, joined, rows, settled
-from hsagency.audit.parsing import EVENTS, RAW, Block, blocks
-from hsagency.audit.parts import Parts
+from hsagency.audit.lake.catalog import File, Source, Told
+from hsagency.audit.lake.joining import SAID, is_loose, is_opened, is_stray, joined, rows, settled
+from hsagency.audit.lake.parsing import EVENTS, RAW, Block, blocks
+from hsagency.audit.lake.parts import Parts
 
 _WAITING: Final = 200_000  # records that wait for others at most
 _NEAR: Final = 2_000  # lines after the end of a call within which its detail is waited for

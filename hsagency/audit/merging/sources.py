@@ -23,7 +23,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from hsagency.audit.gathered import Gathered
+from hsagency.audit.evidence.gathered import Gathered
+from hsagency.audit.evidence.lineages import KEYS
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.merged import LINEAGE
@@ -31,8 +32,6 @@ from hsagency.audit.standalone.verdict import JOURNAL, Verdict
 from hsagency.audit.standalone.verify import MANIFEST, read_manifest
 from hsagency.errors import BadSlug, EvidenceRefused, UsageError
 from hsagency.portals import AGENCY, parse_slug
-
-KEYS: Final = "keys.json"
 
 _SAFE: Final = re.compile(r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[\w.-][\w./-]{0,199}", re.ASCII)
 _SEGMENT: Final = 1 << 30  # bytes; ours are closed at 64 MB, those of the first version were not

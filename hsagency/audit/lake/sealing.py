@@ -25,12 +25,13 @@ from typing import Final
 import orjson
 import polars as pl
 
-from hsagency.audit import catalog, evidence
-from hsagency.audit.catalog import PART, Catalog, File, Source, home, sources
-from hsagency.audit.harvest import Gathered, bring_together, gather, records_of
-from hsagency.audit.joining import is_loose, joined, known_zone, local_day, rows
-from hsagency.audit.parsing import EVENTS
-from hsagency.audit.parts import Parts, in_order
+from hsagency.audit import evidence
+from hsagency.audit.lake import catalog
+from hsagency.audit.lake.catalog import PART, Catalog, File, Source, home, sources
+from hsagency.audit.lake.harvest import Gathered, bring_together, gather, records_of
+from hsagency.audit.lake.joining import is_loose, joined, known_zone, local_day, rows
+from hsagency.audit.lake.parsing import EVENTS
+from hsagency.audit.lake.parts import Parts, in_order
 from hsagency.audit.record import Event
 from hsagency.durable import after_last_line_end, cure, locked, make_private_dir, try_lock
 from hsagency.errors import AuditError, CorruptFile
