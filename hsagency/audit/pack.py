@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from hsagency.audit.evidence import DamagedEvidence, journal_file, open_segment
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.lineages import packed
+from hsagency.audit.evidence.merged import packed
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import MOMENT, REGISTER, read_keys
 from hsagency.audit.standalone.retired import Retired, in_words

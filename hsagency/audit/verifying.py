@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.lineages import Watched, verdicts
+from hsagency.audit.evidence.merged import Watched, verdicts
 from hsagency.audit.register.checkpoints import copied, newer
 from hsagency.audit.standalone.evidence import (
     ALTERED,

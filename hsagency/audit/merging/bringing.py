@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from hsagency.audit.evidence.lineages import Lineage, read_through
+from hsagency.audit.evidence.merged import Lineage, read_through
 from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.record import SCHEMA, Event
 from hsagency.audit.standalone.evidence import Evidence

@@ -28,7 +28,7 @@ import orjson
 
 from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.lineages import Lineage, joined, recorded
+from hsagency.audit.evidence.merged import Lineage, joined, recorded
 from hsagency.audit.merging.bringing import FORKED, Part, hash_at, part_of
 from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.merging.vouching import Vouched, vouched

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.lineages import KEYS
+from hsagency.audit.evidence.merged import KEYS
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.merged import LINEAGE

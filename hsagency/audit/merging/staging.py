@@ -30,7 +30,7 @@ import orjson
 
 from hsagency.audit.evidence import evidence_file
 from hsagency.audit.evidence.compressed import pack
-from hsagency.audit.evidence.lineages import (
+from hsagency.audit.evidence.merged import (
     KEYS,
     PARTS,
     Lineage,
