@@ -14,8 +14,10 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,44 @@ def make_private_dir(path: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_dir(folder.parent)
     return path
+
+
+class NotAFile(OSError):
+    """A pipe, a folder, a link or a device is where a file should be."""
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """
+    Open a file, made for this user alone (0600) if `flags` say so, and return its descriptor.
+
+    Never waits: whatever else is in the file's place is refused with `NotAFile`. Raises
+    `OSError` as `os.open` does.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+            raise _not_a_file(path) from error
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise _not_a_file(path)
+
+
+def open_to_read(path: Path) -> BufferedReader:
+    """Open a file for reading as `open_regular` does."""
+    return os.fdopen(open_regular(path), "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return a whole file, opened as `open_regular` does."""
+    with open_to_read(path) as file:
+        return file.read()
+
+
+def _not_a_file(path: Path) -> NotAFile:
+    return NotAFile(errno.EINVAL, "what is there is no regular file", os.fspath(path))
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -132,4 +172,6 @@ _CURES: Final = {
 
 def cure(error: OSError, *, otherwise: str = _OWN) -> str:
     """Return what a person can do about a file that cannot be written."""
+    if isinstance(error, NotAFile):
+        return "A pipe, a folder, a link or a device is in its place: move it away, then try again."
     return _CURES.get(error.errno or 0, otherwise)
