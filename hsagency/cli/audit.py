@@ -268,7 +268,7 @@ def export(
     with common.agency() as agency:
         pack = agency.audit.export(slug, output, period=period)
         _name(common, agency, slug, as_json=as_json)
-    integrity = pack.verdict.integrity
+    integrity = pack.verdict.worst
     if as_json:
         emit(
             {

@@ -41,7 +41,7 @@ class Joined:
 
     def fails(self, *, require_complete: bool) -> bool:
         """Say whether a check of this log has to fail."""
-        if any(one.integrity != "intact" for one in (self.log, *self.log.merged)):
+        if self.log.worst != "intact":
             return True
         # its calls are counted, and compared, with those of the portals they went to
         wanted = ("complete", "not comparable") if self.log.slug == AGENCY else ("complete",)

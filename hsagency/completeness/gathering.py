@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -205,7 +206,13 @@ def _clocks(activity: pl.DataFrame) -> Iterator[datetime]:
             yield at
 
 
-def _losses(verdict: Verdict) -> Iterator[Loss]:
+def _losses(log: Verdict) -> Iterator[Loss]:
+    """Yield what is known to be lost, of what was merged from other machines too."""
+    for one in log.each:
+        yield from _lost(one)
+
+
+def _lost(verdict: Verdict) -> Iterator[Loss]:
     for finding in verdict.findings:
         yield Loss(what=str(finding))
     for text in verdict.lost:
@@ -217,8 +224,8 @@ def _losses(verdict: Verdict) -> Iterator[Loss]:
         yield Loss(what=text, since=begun, until=until)
 
 
-def _removed(verdict: Verdict) -> Iterator[Loss]:
-    for one in verdict.retired:
+def _removed(log: Verdict) -> Iterator[Loss]:
+    for one in itertools.chain.from_iterable(verdict.retired for verdict in log.each):
         first, last = date.fromisoformat(one.first), date.fromisoformat(one.last)
         yield Loss(what=one.segment, since=_midnight(first), until=_midnight(_near(last, 1)))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +15,8 @@ import pytest
 from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.periods import Period
+from hsagency.portals import ClientSlug
+from tests.audit.reading import intent
 from tests.commands import on_terminal, run_cli
 from tests.fleets import Fleet, client_list
 
@@ -129,6 +134,42 @@ def test_a_merged_log_that_was_altered_or_taken_away_has_4(full: Fleet, other: A
     (said,) = json.loads(done.stdout)["clients"]
     assert (done.returncode, said["integrity"]) == (4, "intact")
     assert [(one["key"], one["integrity"]) for one in said["merged"]] == [(key, "missing")]
+
+
+def test_a_pack_with_an_altered_merged_log_has_4_everywhere(full: Fleet, other: Agency) -> None:
+    """Whoever hands it out hears it before whoever gets it."""
+    key = key_of(other)
+    full.agency.audit.merge(packed(other), key=key)
+    full.agency.close()
+    register = full.root / "audit" / SLUG / "merged" / key / "heads.jsonl"
+    register.write_bytes(register.read_bytes().replace(b'"records":', b'"records":1', 1))
+    made = full.root / "pack.zip"
+    export = ["audit", "export", SLUG, "--from", "2020-01-01", "--to", "2099-12-31", "-o", made]
+    done = run_cli(export, cwd=full.root)
+    assert (done.returncode, "the log is altered." in done.stdout) == (4, True)
+    shutil.unpack_archive(made, full.root / "unpacked")
+    script = full.root / "unpacked" / "verify.py"
+    assert subprocess.run([sys.executable, script], check=False).returncode == 4
+
+
+def test_what_a_merged_log_is_known_to_lack_is_lacking_here(full: Fleet, other: Agency) -> None:
+    portal = int(full.agency.connections()[ClientSlug(SLUG)].portal_id)
+    other.writer.append(SLUG, intent(portalId=portal))
+    other.writer.settle()
+    other.close()  # without an outcome of that call
+    with Agency.open(other.workspace.root) as again:
+        again.client(SLUG).get(CONTACTS)
+        full.agency.audit.merge(packed(again, "later.zip"), key=key_of(again))
+    full.agency.client(SLUG).get(CONTACTS)
+    verdict = full.agency.audit.verify(SLUG)
+    assert [one.completeness for one in verdict.merged] == ["incomplete"]
+    assert (verdict.integrity, verdict.completeness) == ("intact", "incomplete")
+    compared = full.agency.compare(SLUG)
+    assert compared.verdict == "incomplete"
+    assert "calls whose outcome is not recorded: 1" in compared.days["reason"][0]
+    full.agency.close()
+    done = run_cli(["audit", "verify", SLUG, "--require-complete"], cwd=full.root)
+    assert done.returncode == 4
 
 
 def test_a_client_that_nobody_knows_here_is_refused_with_what_to_do(

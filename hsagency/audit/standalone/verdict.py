@@ -67,13 +67,23 @@ class Verdict:
     @property
     def integrity(self) -> str:
         """Return the worst of what was found."""
-        found = {one.verdict for one in self.findings}
-        return next((one for one in WORST_FIRST if one in found), INTACT)
+        return min((one.verdict for one in self.findings), key=WORST_FIRST.index, default=INTACT)
+
+    @property
+    def each(self) -> list[Verdict]:
+        """Return it and those on merged logs: all that belongs to this client."""
+        return [self, *self.merged]
+
+    @property
+    def worst(self) -> str:
+        """Return the worst of what was found in any of them."""
+        return min((one.integrity for one in self.each), key=(*WORST_FIRST, INTACT).index)
 
     @property
     def completeness(self) -> str:
-        """Return what is known of records that are not there."""
-        return "incomplete" if self.lost or self.findings else "not comparable"
+        """Return what is known of records that are not there, in any of them."""
+        known = any(one.lost or one.findings for one in self.each)
+        return "incomplete" if known else "not comparable"
 
     @property
     def empty(self) -> bool:

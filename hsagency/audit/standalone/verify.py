@@ -163,7 +163,7 @@ def main() -> int:
     sys.stdout.write(text + "\n")
     if verdict.empty:
         return 3
-    return 0 if all(one.integrity == INTACT for one in (verdict, *verdict.merged)) else 4
+    return 0 if verdict.worst == INTACT else 4
 
 
 if __name__ == "__main__":
