@@ -102,7 +102,7 @@ def folder() -> Iterator[Path]:
 
 SEGMENTS = (
     *("000-000001", "000-000002", "000-000003", "001-000001", "001-000002"),
-    *("aa00/000-000001", "bb11/000-000001"),
+    *("aa00/000-000001", "bb11/000-000001", "bb11/000-000002", "bb11/000-000003"),
 )
 GARBAGE = st.sampled_from(
     [b"", b"junk", b"{}", b"[1]", b'{"event":5}', b"\xff\xfe", b"\r", b'{"event":"x","ts":1}']
@@ -603,6 +603,23 @@ def test_the_same_call_in_two_machines_logs_is_one_row(tmp_path: Path) -> None:
     seal(tmp_path)
     assert seen(tmp_path).calls.equals(both)
     assert in_files(tmp_path).filter(pl.col("segment").str.contains("/")).height == 1
+
+
+def test_a_call_that_another_log_tells_again_and_details_late_is_one_row(tmp_path: Path) -> None:
+    again = [intent(1), ending(1)]
+    lay(tmp_path, "000-000001", written(again, "000-000001", closed=True))
+    seal(tmp_path)
+    expected = seen(tmp_path).calls.drop("policy_name")
+    detail = {"event": "call.detail", "callId": intent(1)["callId"], "policyName": "DAILY"}
+    told = {"000-000001": again, "000-000002": [intent(2)], "000-000003": [detail]}
+    for name, some in told.items():
+        content = written(some, name, closed=True, start=NOON + timedelta(days=40))
+        lay(tmp_path, f"bb11/{name}", content)
+    seal(tmp_path)
+    rows = in_files(tmp_path).filter(pl.col("call_id") == intent(1)["callId"])
+    assert (rows.height, rows["policy_name"].to_list()) == (1, ["DAILY"])
+    calls = seen(tmp_path).calls.drop("policy_name")
+    assert calls.filter(pl.col("call_id") == intent(1)["callId"]).equals(expected)
 
 
 def test_damaged_evidence_is_named_and_what_comes_before_is_read(tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ def bring_together(
     later = parts.find(new, again["call_id"])
     changed, conflicts = settled(again, later.with_columns(_SAID_NOTHING))
     redo |= {*changed["call_id"], *conflicts}
+    # A stray would amend the row that was told again, and not the one that counts.
+    redo |= {*again["call_id"]} & {*strays["call_id"]}
     told_again = {*again["call_id"]} - redo
     # (2) strays
     mine = strays.filter(~pl.col("call_id").is_in(list(redo)))
