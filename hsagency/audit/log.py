@@ -20,6 +20,7 @@ from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, stand
 from hsagency.audit.forwarding.destinations import Destination, Record
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake import rebuilding, sealing
+from hsagency.audit.lake.steady import steadily
 from hsagency.audit.merging.planning import Plan, fingerprint
 from hsagency.audit.merging.sources import open_source
 from hsagency.audit.merging.staging import Confirm, finish, merge
@@ -141,13 +142,15 @@ class AuditLog:
         recorded, and what was looked for is not.
         """
         wanted = finding.parse(identifier)
-        return finding.find(
-            self.read(slug),
-            self.workspace.audit / slug,
-            wanted,
-            key=self._identifiers.key(slug),
-            keys=self._identifiers.keys(slug),
-            progress=progress,
+        return steadily(
+            lambda: finding.find(
+                self.read(slug),
+                self.workspace.audit / slug,
+                wanted,
+                key=self._identifiers.key(slug),
+                keys=self._identifiers.keys(slug),
+                progress=progress,
+            )
         )
 
     def erasure(self, slug: str) -> erasing.Erasure:

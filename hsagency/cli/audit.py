@@ -55,10 +55,14 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
     import polars as pl
 
     from hsagency.audit.lake import CALLS, joined_records
+    from hsagency.audit.lake.steady import steadily
+
+    def look() -> tuple[list[Reading], dict[str, AuditError], list[pl.DataFrame]]:
+        readings, unread = _read(agency, slug)
+        return readings, unread, [one.calls.collect().tail(last) for one in readings]
 
     with common.agency() as agency:
-        readings, unread = _read(agency, slug)
-        each = [one.calls.collect().tail(last) for one in readings]
+        readings, unread, each = steadily(look)
         calls = pl.concat([pl.DataFrame(schema=CALLS), *each]).sort("ts", "call_id").tail(last)
         _name(common, agency, slug, as_json=as_json)
     if as_json:

@@ -8,6 +8,7 @@ import polars as pl
 
 from hsagency.agency import Agency
 from hsagency.audit import lake
+from hsagency.audit.lake.steady import steadily
 from hsagency.compliance import evidence, summary, to_csv, within
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import NothingToReport
@@ -25,8 +26,12 @@ def fleet_csv(agency: Agency, period: Period) -> Path:
     Calls that judged a key before it was stored belong to no connection and are not in it; the
     text counts them. Raises `NothingToReport` if no client has a record in the period.
     """
-    reading = lake.read(agency.workspace.audit, agency.audit.recorded())
-    counted = summary(within(reading.calls, period))
+
+    def look() -> tuple[lake.Reading, pl.DataFrame]:
+        reading = lake.read(agency.workspace.audit, agency.audit.recorded())
+        return reading, summary(within(reading.calls, period))
+
+    reading, counted = steadily(look)
     if not counted.height:
         raise NothingToReport(
             f"The audit log holds no record of any client from {period}; nothing was written.",

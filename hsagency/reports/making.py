@@ -19,6 +19,7 @@ import orjson
 import polars as pl
 
 from hsagency.agency import Agency
+from hsagency.audit.lake.steady import steadily
 from hsagency.audit.record import Origin, Outcome
 from hsagency.compliance import COLUMNS, REASONS, summary, to_csv
 from hsagency.durable import write_private
@@ -71,7 +72,7 @@ def _made(task: Mapping[str, Any], *, scratch: Path, engine: Engine) -> dict[str
     with Agency.open(root) as agency:
         notebook = find_notebook(agency.workspace, task["kind"])
         days = {"first": task["first"], "last": task["last"]}
-        found = choose(agency, client=task["client"], **days)
+        found = steadily(lambda: choose(agency, client=task["client"], **days))
     counted = summary(found.calls)
     empty = not found.calls.select(pl.len()).collect().item()
     if empty:
