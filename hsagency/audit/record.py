@@ -22,6 +22,11 @@ import orjson
 SCHEMA: Final = 1
 """The version of the record format; fields are only ever added within a version."""
 
+LONGEST: Final = 1 << 16
+"""Bytes of a line as it is written. Readers go further: earlier versions knew no limit."""
+
+_ROOM: Final = LONGEST - 75  # for a record without its hash and the line end
+
 
 class Event(StrEnum):
     """What a record is about."""
@@ -175,14 +180,33 @@ def encode(fields: Mapping[str, object]) -> bytes:
     Return a record as bytes; these bytes, as written, are what the chain hashes.
 
     A value that JSON or a reader has no room for is never the reason that a call goes
-    unrecorded: half a character becomes a question mark, a boundless number is left out.
+    unrecorded: half a character becomes a question mark, a boundless number is left out, and
+    texts that would make a line longer than `LONGEST` are cut, and end in a word of that.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     try:
-        return orjson.dumps(given, option=orjson.OPT_STRICT_INTEGER)
+        body = orjson.dumps(given, option=orjson.OPT_STRICT_INTEGER)
     except TypeError:
         kept = {name: _writable(value) for name, value in given.items()}
-        return orjson.dumps({name: value for name, value in kept.items() if value is not None})
+        given = {name: value for name, value in kept.items() if value is not None}
+        body = orjson.dumps(given)
+    return body if len(body) <= _ROOM else _shortened(given)
+
+
+def _shortened(fields: Mapping[str, object]) -> bytes:
+    """Return a record with its longest texts cut, and without lists where that is not enough."""
+    for most in (8192, 1024, 128):
+        cut = {name: _cut(value, most) for name, value in fields.items()}
+        body = orjson.dumps(cut)
+        if len(body) <= _ROOM:
+            return body
+    return orjson.dumps({name: one for name, one in cut.items() if isinstance(one, str | int)})
+
+
+def _cut(value: object, most: int) -> object:
+    if isinstance(value, str) and len(value) > most:
+        return f"{value[:most]} ... (cut: it had {len(value)} characters)"
+    return value
 
 
 def _writable(value: object) -> object:

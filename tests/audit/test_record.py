@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency import onboarding
+from hsagency.audit import chain
 from hsagency.audit.importing import import_file
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake import clients, joined_records, read
 from hsagency.audit.record import (
     CALL_FIELDS,
     DETAIL_FIELDS,
+    LONGEST,
     TO_DISK,
     TO_FRAME,
     Event,
@@ -31,12 +33,14 @@ from hsagency.audit.record import (
     outcome_of,
     timestamp,
 )
+from hsagency.audit.standalone.segments import LONGEST as MOST_OF_A_READER
+from hsagency.audit.verifying import Log, verify
 from hsagency.errors import CallRefused, PortalMismatch
 from hsagency.routes import OperationClass
 from hsagency.sandbox import Fault
 from hsagency.sandbox.clients_csv import bad_rows
 from hsagency.secret import Secret
-from tests.audit.reading import CONTACTS, ending, intent, journals, lines, records
+from tests.audit.reading import AUTHOR, CONTACTS, ending, intent, journals, lines, records
 from tests.support import client_list, connected
 
 LEGACY = Path(__file__).parents[1] / "data"
@@ -66,8 +70,6 @@ def test_a_time_is_27_characters_of_utc(at: datetime, offset: int) -> None:
 
 
 def test_every_record_has_such_a_time_whatever_the_clock_shows(audit: Path) -> None:
-    from tests.audit.reading import AUTHOR
-
     moments = [
         datetime(2026, 3, 1, tzinfo=UTC),  # no microseconds
         datetime(2026, 3, 1, 1, 0, 0, 5, tzinfo=timezone(timedelta(hours=1))),
@@ -111,6 +113,53 @@ def test_no_value_keeps_a_record_from_being_one_line_of_json(fields: dict[str, A
 def test_half_a_character_becomes_a_question_mark_and_a_boundless_number_is_left_out() -> None:
     line = encode({"event": "x", "host": "h\ud800t", "rateLimitRemaining": 2**63, "seq": 7})
     assert orjson.loads(line) == {"event": "x", "host": "h?t", "seq": 7}
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*CALL_FIELDS, "message"]),
+        st.builds(
+            lambda text, times: text * times,
+            st.text(min_size=1, max_size=9),
+            st.sampled_from([1, 900, 9000, 90_000]),
+        ),
+    )
+)
+def test_no_record_is_longer_than_a_reader_takes_and_what_was_cut_says_so(
+    fields: dict[str, str],
+) -> None:
+    line = chain.link(chain.genesis("x"), encode({"event": "halt.cleared", **fields}))[0]
+    assert len(line) <= LONGEST < MOST_OF_A_READER
+    for name, value in orjson.loads(line).items():
+        given = fields.get(name, value).encode("utf-8", "replace").decode()
+        if value != given:
+            start, _, rest = value.rpartition(" ... (cut: it had ")
+            assert given.startswith(start)
+            assert rest == f"{len(given)} characters)"
+
+
+def test_lists_without_end_are_left_out_sooner_than_a_record() -> None:
+    record = orjson.loads(encode({"event": "x", "objectIds": ["1"] * 30_000, "seq": 7}))
+    assert record == {"event": "x", "seq": 7}
+    kept = {"event": "x", "objectIds": ["1" * 20] * 2000}
+    assert orjson.loads(encode(kept)) == kept
+
+
+def test_a_record_that_fills_a_line_to_the_byte_is_whole(audit: Path) -> None:
+    """Neither the verifier nor a reader takes it for damage."""
+    with AuditWriter(audit, author=AUTHOR) as writer:
+        writer.append("acme-corp", {"event": "halt.cleared", "message": "r" * (2 << 20)})
+        bare = len(lines(journals(audit)[0])[-1]) - len(records(audit)[-1]["message"])
+        message = "r" * (LONGEST - bare)
+        writer.append("acme-corp", {"event": "halt.cleared", "message": message})
+        writer.append("acme-corp", {"event": "halt.cleared", "message": message + "r"})
+    cut, whole, again = records(audit)
+    assert whole["message"] == message
+    assert len(lines(journals(audit)[0])[2]) == LONGEST
+    assert cut["message"].endswith("(cut: it had 2097152 characters)")
+    assert again["message"].startswith("r" * 8192 + " ... (cut")
+    verdict = verify(Log(folder=audit / "acme-corp", copy=None))
+    assert (verdict.integrity, read(audit, ["acme-corp"]).damage) == ("intact", ())
 
 
 def test_only_2xx_and_3xx_are_ok() -> None:

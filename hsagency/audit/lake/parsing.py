@@ -21,6 +21,7 @@ import polars as pl
 
 from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.record import CALL_FIELDS, SCHEMA, TO_FRAME, Event
+from hsagency.audit.standalone.segments import LONGEST
 from hsagency.errors import NewerSchema
 
 TYPES: Final[Mapping[str, type[pl.DataType]]] = {
@@ -68,7 +69,6 @@ _NOT_ACTIVITY: Final = ("call.", Event.AUDIT_OPENED, Event.AUDIT_CLOSED)
 BLOCK: Final = 8 << 20
 """Bytes that are parsed at once."""
 
-_LONGEST: Final = 16 << 20  # bytes of a line: a longer one is damage, whatever it holds
 _FEW: Final = 64  # lines among which a damaged one is looked for one by one
 
 
@@ -109,7 +109,7 @@ def _whole_lines(file: BufferedReader, size: int | None) -> Iterator[tuple[bytes
         content, cause = _read(file, min(BLOCK, left))
         left -= len(content)
         if left and not cause and content and not content.endswith(b"\n"):
-            end, cause = _rest_of_line(file, min(_LONGEST, left))
+            end, cause = _rest_of_line(file, min(LONGEST, left))
             left -= len(end)
             content += end
         whole = content.rfind(b"\n") + 1

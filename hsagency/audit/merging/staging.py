@@ -51,7 +51,15 @@ from hsagency.audit.register import digest
 from hsagency.audit.standalone.evidence import INTACT
 from hsagency.audit.standalone.heads import REGISTER, Head
 from hsagency.audit.verifying import Log, check_signature
-from hsagency.durable import locked, make_private_dir, sync_dir, sync_file, try_lock, write_private
+from hsagency.durable import (
+    locked,
+    make_private_dir,
+    open_regular,
+    sync_dir,
+    sync_file,
+    try_lock,
+    write_private,
+)
 from hsagency.errors import AuditError
 from hsagency.progress import Progress, Step, silent
 
@@ -60,8 +68,8 @@ if TYPE_CHECKING:
 
 Confirm = Callable[[Plan], bool]
 
-MOST: Final = 1000
-"""Segments that one record names; a line of the log has a longest length."""
+MOST: Final = 300
+"""Segments that one record names: with them it is well below `record.LONGEST`."""
 
 
 class _Upto(io.RawIOBase):
@@ -115,7 +123,7 @@ def finish(folder: Path, *, lock: Path) -> None:
     if not (folder / "merging").is_dir():
         return
     with contextlib.suppress(OSError, AuditError):  # a log that cannot be changed can be read
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_regular(lock, os.O_RDWR | os.O_CREAT)
         try:
             if try_lock(descriptor):
                 tidy(folder)
