@@ -71,7 +71,7 @@ def touched(method: str, path: str, query: str = "") -> Touched:
     'read'
     """
     # The query stays out of the cache: it is new on every page and may hold personal data.
-    return _touched(method, path, _by_property(query))
+    return _touched(method, path, looks_up(query))
 
 
 def identifying(method: str, path: str, query: str = "") -> list[str]:
@@ -81,7 +81,7 @@ def identifying(method: str, path: str, query: str = "") -> list[str]:
     >>> identifying("GET", "/crm/owners/2026-09", "email=jane%40example.com&limit=1")
     ['jane@example.com']
     """
-    hidden = _read(method, path, by_property=_by_property(query)).hidden
+    hidden = _read(method, path, by_property=looks_up(query)).hidden
     return [one for one in (*hidden, *_asked_for(query)) if one]
 
 
@@ -167,8 +167,19 @@ def _query_names() -> tuple[frozenset[str], tuple[str, ...]]:
     return frozenset(listed["identifying"]), tuple(listed["prefixes"])
 
 
-def _by_property(query: str) -> bool:
-    return bool(query) and "idproperty" in {name.lower() for name in _names(query)}
+def looks_up(query: str) -> bool:
+    """Say whether a query names the property that ids are looked up by: then they are none."""
+    return bool(query) and any(is_lookup(name) for name in _names(query))
+
+
+def is_lookup(name: str) -> bool:
+    """
+    Say whether this is what HubSpot calls the property that ids are looked up by.
+
+    >>> is_lookup("idProperty"), is_lookup("IDPROPERTY"), is_lookup("id")
+    (True, True, False)
+    """
+    return name.lower() == "idproperty"
 
 
 def secret_in_url(path: str, query: str) -> bool:

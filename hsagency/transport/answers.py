@@ -27,7 +27,7 @@ import httpx
 import orjson
 
 from hsagency.errors import AuditError
-from hsagency.routes import OperationClass, Touched
+from hsagency.routes import OperationClass, Touched, is_lookup, looks_up
 
 Note = Callable[[Mapping[str, object]], None]
 
@@ -40,7 +40,8 @@ MOST_BYTES: Final = 4 << 20
 _ID: Final = re.compile(
     r"[0-9]{1,20}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII
 )
-_CHANGING: Final = frozenset({OperationClass.WRITE, OperationClass.DELETE})
+# Of what is configuration, a workflow that may be switched on is sent as well as written.
+_CHANGING: Final = frozenset({OperationClass.WRITE, OperationClass.DELETE, OperationClass.SEND})
 _FAMILIES: Final = frozenset({"records", "config"})
 _PACKINGS: Final = ("", "identity", "gzip", "deflate")
 
@@ -231,17 +232,31 @@ def _archived(request: httpx.Request, call: Touched) -> dict[str, object]:
         return {}
     body = _at_hand(request)
     # Looked up by a property, a number may be a telephone number.
-    if body is None or len(body) > MOST_BYTES or b"idProperty" in body + request.url.query:
+    if body is None or len(body) > MOST_BYTES or looks_up(request.url.query.decode("ascii")):
         return {}
     try:
         asked = orjson.loads(body)
     except ValueError:
         return {}
-    if not isinstance(asked, dict):
+    if not isinstance(asked, dict) or _looks_up(asked):
         return {}
     inputs = asked.get("inputs")
     given = inputs if isinstance(inputs, list) else [{"id": asked.get("objectId")}]
     return _fields(_given(given), source="request")
+
+
+def _looks_up(asked: object) -> bool:
+    """Say whether any part of a body, read as HubSpot reads it, names a property to look up by."""
+    parts = [asked]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            if any(is_lookup(name) for name in part):
+                return True
+            parts.extend(part.values())
+        elif isinstance(part, list):
+            parts.extend(part)
+    return False
 
 
 def _at_hand(request: httpx.Request) -> bytes | None:

@@ -345,6 +345,23 @@ def test_an_answer_read_after_the_log_was_closed_is_still_whole(
             f"{CONTACTS}/batch/archive",
             json={"inputs": [{"id": "4930123456", "idProperty": "phone"}]},
         ),
+        lambda client: client.post(
+            f"{CONTACTS}/batch/archive",
+            json={"inputs": [{"id": "1"}, {"id": "4930123456", "IDProperty": "phone"}]},
+        ),
+        lambda client: client.post(
+            f"{CONTACTS}/gdpr-delete", json={"objectId": "4930123456", "idProperty": "phone"}
+        ),
+        lambda client: client.post(
+            f"{CONTACTS}/gdpr-delete",
+            content=b'{"id\\u0050roperty": "phone", "objectId": "4930123456"}',
+        ),
+        lambda client: client.post(
+            f"{CONTACTS}/gdpr-delete?id%50roperty=phone", json={"objectId": "4930123456"}
+        ),
+        lambda client: client.post(
+            f"{CONTACTS}/gdpr-delete?IDPROPERTY=phone", json={"objectId": "4930123456"}
+        ),
         lambda client: client.delete(f"{CONTACTS}/12"),
     ],
 )
@@ -358,6 +375,7 @@ def test_a_request_is_not_searched_for_more_than_plain_ids(
     ):
         assert send(client).status_code == 204
     assert records_of(tmp_path, "acme-corp")[-1]["event"] == "call.finished"
+    assert "4930123456" not in str(records_of(tmp_path, "acme-corp"))
 
 
 def test_of_many_ids_a_hundred_are_listed_and_all_are_counted_and_digested() -> None:

@@ -24,7 +24,7 @@ LAYERS = (
     {"transport"},
     {"verifier", "credentials", "audit", "routes", "halt"},
     {"index", "settings", "portals"},
-    {"durable", "secret", "periods", "progress"},
+    {"durable", "secret", "periods", "progress", "words"},
     {"errors", "data"},
 )
 # The same within the sandbox.

@@ -1,0 +1,13 @@
+"""Words of which messages are made."""
+
+from __future__ import annotations
+
+
+def counted(number: int, what: str) -> str:
+    """
+    Return a number of things in words.
+
+    >>> counted(1, "call"), counted(0, "call"), counted(1200, "record")
+    ('1 call', '0 calls', '1,200 records')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
