@@ -42,13 +42,15 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """
     Open a file, made for this user alone (0600) if `flags` say so, and return its descriptor.
 
-    Never waits: whatever else is in the file's place is refused with `NotAFile`. Raises
-    `OSError` as `os.open` does.
+    Never waits: whatever else is in the file's place is refused with `NotAFile`. A link is
+    read through, but never written through. Raises `OSError` as `os.open` does.
     """
+    writes = flags & os.O_ACCMODE != os.O_RDONLY
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if writes else 0)
     try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
-        if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+        if error.errno in (errno.EISDIR, errno.ENXIO) or (writes and error.errno == errno.ELOOP):
             raise _not_a_file(path) from error
         raise
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -108,7 +110,7 @@ def sync_dir(path: Path) -> None:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`, waiting for other threads and processes."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -152,8 +154,8 @@ def torn_file(path: Path, end: int) -> Path:
 
 def set_aside(torn: bytes, descriptor: int, path: Path, *, end: int) -> None:
     """Move a torn last line into a file beside, whose name says where the line was."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(torn_file(path, end), flags, 0o600), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(open_regular(torn_file(path, end), flags), "wb") as file:
         file.write(torn)
         file.flush()
         os.fsync(file.fileno())

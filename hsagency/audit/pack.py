@@ -36,7 +36,12 @@ from hsagency.audit.standalone.segments import Segment
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, is_outside, stated
 from hsagency.audit.standalone.verify import MANIFEST
 from hsagency.audit.verifying import Log, check_signature, is_live, verify
-from hsagency.durable import after_last_line_end, sync_dir, sync_file
+from hsagency.durable import (
+    after_last_line_end,
+    open_to_read,
+    sync_dir,
+    sync_file,
+)
 from hsagency.errors import AuditError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import AGENCY
@@ -174,7 +179,7 @@ def _snapshot(log: Log) -> _Snapshot:
 def _begins(path: Path) -> bool:
     """Say whether a segment has so few records that it may not be in the register yet."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return len(list(itertools.islice(file, 4))) < 4
     except FileNotFoundError:
         return False  # it was sealed, so it is
@@ -285,7 +290,7 @@ def _alone(source: str) -> str:
 def _content(path: Path) -> Iterator[bytes]:
     """Yield a file as it was written; of a segment that is being written, its whole lines."""
     try:
-        file = path.open("rb")
+        file = open_to_read(path)
     except FileNotFoundError:
         yield from _sealed(path)
         return

@@ -39,7 +39,12 @@ from hsagency.audit.standalone.evidence import (
 )
 from hsagency.audit.standalone.heads import REGISTER, read_keys
 from hsagency.audit.standalone.verdict import Verdict, judge, read_kept
-from hsagency.durable import try_lock
+from hsagency.durable import (
+    NotAFile,
+    open_to_read,
+    read_regular,
+    try_lock,
+)
 from hsagency.errors import AuditError, UsageError
 from hsagency.settings import Workspace
 
@@ -61,7 +66,7 @@ class Log:
     def public_keys(self) -> bytes:
         """Return the list of keys as it is on disk."""
         try:
-            return (self.folder.parent / "keys.json").read_bytes()
+            return read_regular(self.folder.parent / "keys.json")
         except FileNotFoundError:
             return b"[]\n"
 
@@ -160,7 +165,7 @@ def _copies(log: Log) -> tuple[bytes | None, dict[str, bytes], str]:
     """Return the second copies of register and checkpoints, and why they cannot be read."""
     try:
         points = copied(log.copy)
-        return (log.copy.read_bytes() if log.copy else None), points, ""
+        return (read_regular(log.copy) if log.copy else None), points, ""
     except FileNotFoundError:
         return None, points, ""
     except OSError as error:
@@ -210,9 +215,9 @@ def _state(log: Log) -> list[tuple[str, int, int]]:
 def is_live(path: Path) -> bool:
     """Say whether a writer holds a segment; one that dies lets go of it, and none what is sealed."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return not try_lock(file.fileno())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotAFile):
         return False
 
 

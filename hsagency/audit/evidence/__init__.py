@@ -32,6 +32,7 @@ from hsagency.durable import (
     after_last_line_end,
     cure,
     make_private_dir,
+    open_to_read,
     sync_dir,
     sync_file,
     try_lock,
@@ -117,7 +118,7 @@ def open_segment(path: Path) -> BufferedReader:
     if is_evidence(path):
         return _unpacked(path)
     try:
-        return path.open("rb")
+        return open_to_read(path)
     except FileNotFoundError:
         sealed = evidence_file(path.parent.parent, path.stem)
         if not NAME.fullmatch(path.stem) or not sealed.exists():
@@ -173,7 +174,7 @@ def _finished(folder: Path, name: str) -> Iterator[BinaryIO | None]:
             if not path.exists():
                 yield None
                 return
-            with path.open("rb") as file:
+            with open_to_read(path) as file:
                 _refuse_unfinished(file, path)
                 yield file
     except OSError as error:
@@ -184,17 +185,25 @@ def _finished(folder: Path, name: str) -> Iterator[BinaryIO | None]:
 
 
 def _named(folder: Path, ending: str) -> dict[str, Path]:
+    """Return the files of a folder that are named like segments; a pipe or a folder is none."""
     return {
-        name: one
-        for one in sorted(_inside(folder))
-        if one.name.endswith(ending) and NAME.fullmatch(name := one.name.removesuffix(ending))
+        name: folder / one.name
+        for one in sorted(_entries(folder), key=lambda one: one.name)
+        if one.name.endswith(ending)
+        and NAME.fullmatch(name := one.name.removesuffix(ending))
+        and one.is_file()
     }
 
 
 def _inside(folder: Path) -> list[Path]:
+    return [folder / one.name for one in _entries(folder)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what is in a folder; none there is nothing, one locked is an error."""
     try:
-        return list(folder.iterdir())
+        with os.scandir(folder) as found:
+            return list(found)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -210,7 +219,7 @@ def _unpacked(path: Path) -> BufferedReader:
     def error(damage: Damage) -> DamagedEvidence:
         return DamagedEvidence(path, str(damage), cut=damage.cut)
 
-    return BufferedReader(Unpacked(path.open("rb"), error=error), _STEP)
+    return BufferedReader(Unpacked(open_to_read(path), error=error), _STEP)
 
 
 def _write(source: BinaryIO, target: Path) -> None:

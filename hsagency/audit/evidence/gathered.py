@@ -31,6 +31,7 @@ from hsagency.audit.standalone.evidence import (
 )
 from hsagency.audit.standalone.segments import Segment
 from hsagency.audit.standalone.verdict import Verdict
+from hsagency.durable import NotAFile, open_to_read
 
 _STEP: Final = 1 << 18
 
@@ -57,7 +58,10 @@ class Gathered:
         """Open a file by the name that the rules know."""
         segment = _segment_in(name)
         if segment is None:
-            return (self._folder / name).open("rb")
+            try:
+                return open_to_read(self._folder / name)
+            except NotAFile as error:  # so the file that should be there is not
+                raise FileNotFoundError(name) from error
         return _AsFarAsPossible(
             open_segment(self._folder / name), lambda one: self._damaged.update({segment: one})
         )
@@ -88,7 +92,7 @@ class Gathered:
         path = evidence_file(self._folder, segment)
         try:
             with (
-                journal_file(self._folder, segment).open("rb") as written,
+                open_to_read(journal_file(self._folder, segment)) as written,
                 open_segment(path) as packed,
             ):
                 place = _difference(written, packed)

@@ -29,6 +29,7 @@ from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import Check, Head
 from hsagency.audit.standalone.segments import LONGEST
 from hsagency.audit.standalone.verdict import JOURNAL, Verdict, is_outside, judge, stated
+from hsagency.durable import read_regular
 from hsagency.errors import AuditError
 
 KEYS: Final = "keys.json"
@@ -196,7 +197,7 @@ def is_recorded(ready: Path, lineage: Lineage | None) -> bool:
 def brought_by(ready: Path) -> dict[str, tuple[str, bool]]:
     """Return which segments are staged: with which end, and whether they were here before."""
     try:
-        said = orjson.loads((ready / PARTS).read_bytes())
+        said = orjson.loads(read_regular(ready / PARTS))
     except (FileNotFoundError, ValueError):
         return {}
     return {name: (end, again) for name, (end, again) in said.items()}

@@ -42,7 +42,11 @@ from hsagency.audit.forwarding.destinations import (
 from hsagency.audit.forwarding.following import Cursor, Window
 from hsagency.audit.forwarding.tape import slots
 from hsagency.audit.record import timestamp
-from hsagency.durable import make_private_dir, try_lock
+from hsagency.durable import (
+    make_private_dir,
+    open_regular,
+    try_lock,
+)
 from hsagency.errors import AuditError, HsAgencyError, UsageError
 from hsagency.portals import redact
 from hsagency.settings import ForwardSettings, Workspace
@@ -377,7 +381,7 @@ def _hold(path: Path, name: str) -> int:
     """Take the lock under which one process forwards under a name."""
     try:
         make_private_dir(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise AuditError(
             f"The state of forwarders in {path.parent} cannot be written ({error.strerror}).",

@@ -17,7 +17,11 @@ import orjson
 from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding.following import Cursor
 from hsagency.audit.forwarding.tape import Position
-from hsagency.durable import make_private_dir, write_private
+from hsagency.durable import (
+    make_private_dir,
+    read_regular,
+    write_private,
+)
 from hsagency.errors import AuditError, CorruptFile, NewerSchema
 from hsagency.settings import Workspace
 
@@ -56,7 +60,7 @@ class State:
 def load(path: Path) -> State:
     """Read a forwarder's state; none yet is one that begins at the beginning."""
     try:
-        data = orjson.loads(path.read_bytes())
+        data = orjson.loads(read_regular(path))
         if data["schema"] > SCHEMA:
             raise NewerSchema(
                 f"{path} has schema {data['schema']}; this hsagency reads up to {SCHEMA}.",

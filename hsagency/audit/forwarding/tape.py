@@ -15,7 +15,11 @@ from typing import Final, NamedTuple
 
 from hsagency.audit import evidence
 from hsagency.audit.record import Event
-from hsagency.durable import try_lock
+from hsagency.durable import (
+    open_to_read,
+    read_regular,
+    try_lock,
+)
 from hsagency.errors import AuditError
 
 _CLOSED: Final = f'"event":"{Event.AUDIT_CLOSED}"'.encode()
@@ -44,7 +48,7 @@ def is_written(path: Path | None) -> bool:
     if path is None or evidence.is_evidence(path):
         return False
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return not try_lock(file.fileno())
     except FileNotFoundError:
         return False  # sealed meanwhile
@@ -55,7 +59,7 @@ def is_written(path: Path | None) -> bool:
 def removed(segment: Path) -> set[int]:
     """Return the segments of the same slot that the register says were removed for good."""
     try:
-        register = (segment.parent.parent / "heads.jsonl").read_bytes()
+        register = read_regular(segment.parent.parent / "heads.jsonl")
     except FileNotFoundError:
         return set()
     return {int(number) for slot, number in _RETIRED.findall(register) if slot == _slot(segment)}

@@ -34,7 +34,12 @@ import orjson
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
 from hsagency.credentials import CredentialStore, SecretName
-from hsagency.durable import locked, make_private_dir, write_private
+from hsagency.durable import (
+    locked,
+    make_private_dir,
+    read_regular,
+    write_private,
+)
 from hsagency.errors import AuditError, CorruptFile, CredentialMissing, HsAgencyError, NewerSchema
 from hsagency.secret import Secret
 
@@ -233,7 +238,7 @@ class Identifiers:
 def read_keys(path: Path) -> list[Listed]:
     """Read an `identifiers.json`; none there is none. Raises `CorruptFile` or `NewerSchema`."""
     try:
-        content = orjson.loads(path.read_bytes())
+        content = orjson.loads(read_regular(path))
         if content["schema"] > _SCHEMA:
             raise NewerSchema(
                 f"{path} has schema {content['schema']}; this hsagency reads up to {_SCHEMA}. "

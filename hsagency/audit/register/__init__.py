@@ -39,6 +39,8 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from hsagency.durable import read_regular
+
 SCHEMA: Final = 1
 """The version of the line format."""
 
@@ -202,7 +204,7 @@ def _verifies(public: bytes, signature: bytes, body: bytes) -> bool:
 def read_lines(path: Path) -> tuple[list[bytes], bytes]:
     """Return the whole lines of a register, line ends included, and what is torn after them."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return [], b""
     *whole, torn = content.split(b"\n")
@@ -235,7 +237,7 @@ def read_keys(path: Path) -> dict[str, bytes]:
     Raises `ValueError` if the file is none of ours. None there is no key.
     """
     try:
-        listed = orjson.loads(path.read_bytes())
+        listed = orjson.loads(read_regular(path))
     except FileNotFoundError:
         return {}
     if not isinstance(listed, list):

@@ -17,6 +17,7 @@ from hsagency.audit.register import copied_checkpoints
 from hsagency.audit.standalone.evidence import ALTERED, MISSING, Evidence, Finding
 from hsagency.audit.standalone.heads import Check, Head, Wrong, statement
 from hsagency.audit.standalone.verdict import CHECKPOINT
+from hsagency.durable import read_regular
 
 
 def copied(copy: Path | None) -> dict[str, bytes]:
@@ -25,7 +26,7 @@ def copied(copy: Path | None) -> dict[str, bytes]:
     if folder is None or not folder.is_dir():
         return {}
     paths = {f"heads/{path.name}": path for path in sorted(folder.iterdir())}
-    return {name: path.read_bytes() for name, path in paths.items() if CHECKPOINT.match(name)}
+    return {name: read_regular(path) for name, path in paths.items() if CHECKPOINT.match(name)}
 
 
 def newer(

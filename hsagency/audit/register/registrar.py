@@ -37,6 +37,8 @@ from hsagency.audit.register import (
 )
 from hsagency.durable import (
     make_private_dir,
+    open_regular,
+    read_regular,
     set_aside,
     sync_dir,
     sync_file,
@@ -44,7 +46,7 @@ from hsagency.durable import (
 )
 
 _NAMED: Final = re.compile(rb'"kind":"(\w+)","segment":"(\d{3})-(\d{6})"')
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
 class Registrar:
@@ -186,7 +188,7 @@ class Registrar:
 
     def _named(self) -> list[tuple[bytes, bytes, bytes]]:
         try:
-            return _NAMED.findall(self._path.read_bytes())
+            return _NAMED.findall(read_regular(self._path))
         except FileNotFoundError:
             return []
 
@@ -194,7 +196,7 @@ class Registrar:
     def _held(self) -> Iterator[tuple[int, bytes]]:
         """Open the register for this process alone; yield its whole lines too."""
         make_private_dir(self._path.parent)
-        descriptor = os.open(self._path, _FLAGS, 0o600)
+        descriptor = open_regular(self._path, _FLAGS)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor, _whole(descriptor, self._path)
@@ -208,7 +210,7 @@ class Registrar:
         if copy.is_relative_to(self._path.parents[2]):
             with contextlib.suppress(FileExistsError):
                 copy.parent.mkdir(mode=0o700)  # itself alone: see hsagency.halt
-        descriptor = os.open(copy, _FLAGS, 0o600)
+        descriptor = open_regular(copy, _FLAGS)
         try:
             yield descriptor, _whole(descriptor, copy)
         finally:
@@ -237,8 +239,7 @@ class Registrar:
 def _replace(path: Path, content: bytes) -> None:
     """Replace a file of which there is one writer."""
     beside = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(beside, flags, 0o600)
+    descriptor = open_regular(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         _write(descriptor, content)
         sync_file(descriptor)

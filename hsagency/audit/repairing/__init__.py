@@ -44,7 +44,12 @@ from hsagency.audit.repairing import curing
 from hsagency.audit.repairing.curing import Trouble
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.verifying import Log, is_live
-from hsagency.durable import sync_dir, try_lock, write_private
+from hsagency.durable import (
+    read_regular,
+    sync_dir,
+    try_lock,
+    write_private,
+)
 from hsagency.errors import AuditError
 
 _NO_MORE: Final[Mapping[str, object]] = {}
@@ -241,7 +246,7 @@ class _Repairing:
         copy = self._registrar.copy
         second = copied_checkpoints(copy) / path.name if copy else None
         if second is not None and second.exists() and not _is_torn(second):
-            write_private(path, second.read_bytes())
+            write_private(path, read_regular(second))
             return f"{path.name} came back from its second copy"
         if head is None:
             return f"the next start writes {path.name} again"
@@ -309,7 +314,7 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def _is_torn(path: Path) -> bool:
     """Say whether a checkpoint ends before its line does."""
-    content = path.read_bytes()
+    content = read_regular(path)
     try:
         orjson.loads(content)
     except ValueError:
