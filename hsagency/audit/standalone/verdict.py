@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from hsagency.audit.standalone.ed25519 import verifies
 from hsagency.audit.standalone.evidence import (
@@ -127,6 +127,7 @@ def judge(
     last: str = "",
     kept: dict[str, Any] | None = None,
     brought: dict[str, Head] | None = None,
+    also: Iterable[str] = (),
     check: Check = verifies,
     live: Callable[[str], bool] = lambda segment: False,
 ) -> Verdict:
@@ -135,11 +136,12 @@ def judge(
 
     `first` and `last` are days, if there are any; segments that were closed before or opened after are left out.
     `kept` is what a HEAD.json says. `brought` is, for a log from another machine, how much of
-    which segments was merged. `live` says whether a program holds a segment open.
+    which segments was merged. `also` are segments that are judged whatever the days; `live` says
+    whether a program holds one open.
     """
     verdict = Verdict(slug, first, last)
     heads = stated(evidence, keys, check, verdict)
-    outside = {name for name, said in heads.items() if is_outside(said, first, last)}
+    outside = {name for name, said in heads.items() if is_outside(said, first, last)} - {*also}
     verdict.outside = len(outside)
     for name, one in kept_heads(kept, evidence, verdict).items():
         if name in outside:
