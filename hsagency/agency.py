@@ -146,6 +146,10 @@ class Agency:
         """Lift the fleet-wide halt, for a reason that is recorded; return what it was for."""
         halted_for = self.halt.reason()
         if halted_for is not None and reason.strip():
+            for slug in {*self.halt.logs()}.intersection(self.audit.recorded()):
+                # a client's own log: the reason may name other clients
+                fields = {"event": Event.HALT_CLEARED, "message": "The fleet was resumed."}
+                self.writer.append(slug, fields)
             why = redact(reason.strip())
             message = f"The fleet was resumed ({why}); it was halted: {halted_for}"
             self.writer.append(AGENCY, {"event": Event.HALT_CLEARED, "message": message})

@@ -36,17 +36,24 @@ class Halt:
             return None
         if not self._path.parent.exists():
             return "its folder is gone, and with it whether it was halted."
-        try:
-            return str(orjson.loads(self._path.read_bytes())["reason"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "the reason could not be read."
+        return str(self._said().get("reason", "the reason could not be read."))
 
-    def set(self, reason: str, *, at: datetime) -> None:
-        """Halt the fleet; the first reason stays."""
+    def set(self, reason: str, *, at: datetime, slug: str = "") -> None:
+        """Halt the fleet; the first reason stays. `slug` is the client whose log has it too."""
+        said = self._said()
         if self.reason() is None or not self._path.parent.exists():
             make_private_dir(self._path.parent)
-            content = {"schema": 1, "reason": reason, "since": at}
-            write_private(self._path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            said = {"schema": 1, "reason": reason, "since": at}
+        elif not (said and slug) or slug in self.logs():
+            return
+        if slug:
+            said["logs"] = [*self.logs(), slug]
+        write_private(self._path, orjson.dumps(said, option=orjson.OPT_INDENT_2))
+
+    def logs(self) -> list[str]:
+        """Return the clients in whose logs the halt is on record, and its end belongs."""
+        logs = self._said().get("logs", [])
+        return [one for one in logs if isinstance(one, str)] if isinstance(logs, list) else []
 
     def clear(self, *, reason: str) -> str:
         """Resume, and return what the halt was for; raises `UsageError` if there is none."""
@@ -58,6 +65,14 @@ class Halt:
         make_private_dir(self._path.parent)
         self._path.unlink(missing_ok=True)
         return halted_for
+
+    def _said(self) -> dict[str, object]:
+        """Return what the file says; nothing if there is none, or none that can be read."""
+        try:
+            said = orjson.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
 
     def _is_set(self) -> bool:
         try:

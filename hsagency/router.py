@@ -282,7 +282,9 @@ class Router:
         reached = f"the credential of {connection.client_slug} reached portal {error.got}"
         instead = f" instead of {error.expected}."
         try:
-            self._parts.halt.set(f"{reached}{whose}{instead}", at=self._parts.now())
+            self._parts.halt.set(
+                f"{reached}{whose}{instead}", at=self._parts.now(), slug=connection.client_slug
+            )
         finally:  # neither a full disk nor a broken log keeps the other from being done
             try:
                 # A client's own log, which the client may read, names no other client.

@@ -92,6 +92,17 @@ def test_a_halt_is_set_although_its_folder_is_gone(path: Path) -> None:
     assert Halt(path).reason() == "first."
 
 
+def test_it_knows_whose_logs_have_it_and_the_first_reason_stays(path: Path) -> None:
+    for slug in ("acme-corp", "", "beta-inc", "acme-corp"):
+        Halt(path).set(f"the reason of {slug}.", at=AT, slug=slug)
+    assert Halt(path).logs() == ["acme-corp", "beta-inc"]
+    assert Halt(path).reason() == "the reason of acme-corp."
+    path.write_bytes(b'{"reason": "put there", "logs": "acme-corp"}')
+    assert Halt(path).logs() == []
+    Halt(path).clear(reason="looked at it")
+    assert Halt(path).logs() == []
+
+
 @pytest.mark.parametrize("reason", ["", "   ", "\n"])
 def test_lifting_it_needs_a_reason(path: Path, reason: str) -> None:
     Halt(path).set("first.", at=AT)

@@ -436,8 +436,11 @@ def test_an_answer_of_another_portal_halts_the_fleet_everywhere(
     assert "hsagency resume" in done.stdout
     assert fleet.slugs[0] in done.stdout
     for log in (slug, "_agency"):
-        events = [one["event"] for one in records(fleet.agency.workspace.root, log)]
-        assert "halt.set" in events
+        assert "halt.set" in log_events(fleet, log)
+
+
+def log_events(fleet: Connected, slug: str) -> list[str]:
+    return [one["event"] for one in records(fleet.agency.workspace.root, slug)]
 
 
 def test_a_person_resumes_with_a_reason_that_is_recorded(fleet: Connected, slug: str) -> None:
@@ -455,6 +458,12 @@ def test_a_person_resumes_with_a_reason_that_is_recorded(fleet: Connected, slug:
     assert said["event"] == "halt.cleared"
     assert "proxy mixed answers" in said["message"]
     assert token not in said["message"]
+    theirs = {one: log_events(fleet, one) for one in fleet.slugs}
+    halts = {
+        one: [name for name in names if name.startswith("halt.")] for one, names in theirs.items()
+    }
+    assert halts.pop(slug) == ["halt.set", "halt.cleared"], "a halt that ends, for its client"
+    assert [*halts.values()] == [[], []]
     with pytest.raises(UsageError, match="not halted"):
         fleet.agency.resume(reason="again")
     before = asked(fleet, slug)
