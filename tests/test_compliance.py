@@ -227,7 +227,7 @@ def test_malformed_lines_of_an_import_are_evidence_without_the_name_of_the_file(
         import_file(agency.writer, DATA / "legacy-audit-snake.jsonl", name="beta-inc (old).log")
         told = compliance.evidence(agency.audit.read("acme-corp"), MAY)
     assert len(told.imports) == 1
-    assert "3 malformed lines were left out: 1001, 2001, 3004" in told.imports[0]
+    assert told.imports[0].endswith("; 3 malformed lines were left out.")
     assert "beta-inc" not in told.imports[0]
 
 

@@ -2,23 +2,32 @@
 Taking in logs that other scripts wrote, as records of origin `imported`.
 
 One JSON object a line, with camelCase or snake_case names, for any client, onboarded or not.
-What is kept: who, what, when, how it ended, and where it came from (file digest and line
-number). What is not: query strings, and identifiers that are not numeric record ids. A line
-that cannot be used is named with its number and cause; blank lines are not lines. A file is
-read and judged as a whole before the first record of it is written.
+What is kept: who, what, when, how it ended, and on which line of its source it stood. What is
+not: query strings, and identifiers that are not numeric record ids. A line that cannot be used
+is named with its number and cause; blank lines are not lines. A file is read and judged as a
+whole before the first record of it is written.
 
-A line is known by its content, so the same file adds nothing the second time, a log that has
-grown since adds its new lines only, and an import that was interrupted is completed.
+A record is known by what is kept of its line, its path apart, and by how many before it in the
+file are alike: so the same file adds nothing the second time, also when the route table has
+changed, a log that has grown since adds its new lines only, an import that was interrupted is
+completed, and no digest tells anything of what was left out. Calls in two files that are alike
+in all that, from the microsecond to what was left of the limit, are taken for the same.
+
+`sourceDigest`, of a client's records, is that of all its records in the file, and so tells
+nothing of other clients in it. The file's own digest and name, and the lines that were left
+out, are in the agency's log alone; a digest of a short file can be guessed by whoever sees it.
 
 An object type that HubSpot does not name itself becomes `custom`: it may be anything, and
-reports show it. Actor and correlation id are kept if short and plain: no report shows them.
+reports show it. Of the actor only a program's name and version is kept, and of the correlation
+id only a word: whoever could be meant by `Jane Doe` stays unnamed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,9 +41,18 @@ from hsagency.audit import lake
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import TO_FRAME, Event, Origin, outcome_of, timestamp
 from hsagency.errors import UsageError
-from hsagency.portals import AGENCY, looks_like_token, parse_portal_id, parse_slug, redact
+from hsagency.portals import (
+    AGENCY,
+    PortalId,
+    looks_like_token,
+    parse_portal_id,
+    parse_slug,
+    plain_word,
+    redact,
+)
 from hsagency.progress import Progress, silent
-from hsagency.routes import is_object_type, touched
+from hsagency.routes import Touched, is_object_type, looks_up, names_somebody, touched
+from hsagency.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +88,42 @@ def import_file(
             f"{path} cannot be read ({error.strerror}); nothing was imported.",
             hint="Name a file of JSON lines, one record a line.",
         ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    good, malformed = _parse(content.removeprefix(b"\xef\xbb\xbf"))
-    before = lake.read(writer.folder, sorted({AGENCY, *(record["clientSlug"] for record in good)}))
+    found = _parse(content.removeprefix(b"\xef\xbb\xbf"))
+    sources = _digests(found.good)
+    before = lake.read(writer.folder, sorted({AGENCY, *sources}))
     known = _known_calls(before)
-    new = [record for record in good if record["callId"] not in known]
+    new = [
+        one for one in found.good if known.isdisjoint((one["callId"], found.earlier[one["callId"]]))
+    ]
     with progress("importing", len(new)) as step:
         for record in new:
-            writer.append(record["clientSlug"], {**record, "sourceDigest": digest}, durable=False)
+            slug = record["clientSlug"]
+            writer.append(slug, {**record, "sourceDigest": sources[slug]}, durable=False)
             step(1)
     result = ImportResult(
-        digest=digest,
+        digest=hashlib.sha256(content).hexdigest(),
         added=dict(sorted(Counter(record["clientSlug"] for record in new).items())),
-        known=len(good) - len(new),
-        malformed=malformed,
+        known=len(found.good) - len(new),
+        malformed=found.malformed,
     )
-    _note(writer, name or path.name, result, before)
-    writer.flush()
+    _note(writer, name or path.name, result, sources, before)
+    writer.settle()
     return result
 
 
-def _parse(content: bytes) -> tuple[list[dict[str, Any]], tuple[Malformed, ...]]:
-    good, malformed, seen = [], [], Counter[bytes]()
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a file holds: records, and lines that cannot be used."""
+
+    good: list[dict[str, Any]]
+    malformed: tuple[Malformed, ...]
+    earlier: dict[str, str]
+    """By which id an earlier version knew each of them; it was made of the line as it stood."""
+
+
+def _parse(content: bytes) -> _Found:
+    good, malformed, earlier = [], [], {}
+    alike, lines = Counter[bytes](), Counter[bytes]()
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -100,11 +132,35 @@ def _parse(content: bytes) -> tuple[list[dict[str, Any]], tuple[Malformed, ...]]
         except (_Unusable, UsageError) as error:
             malformed.append(Malformed(number, getattr(error, "message", str(error))))
             continue
-        seen[line.strip()] += 1  # the same call may well have been logged twice
-        identity = line.strip() + b"\0%d" % seen[line.strip()]
-        call_id = hashlib.sha256(b"hsagency import\0" + identity).hexdigest()[:32]
+        # the same call may well have been logged twice
+        call_id = _call_id(b"hsagency import 2\0", _said(record), alike)
+        earlier[call_id] = _call_id(b"hsagency import\0", line.strip(), lines)
         good.append({**record, "callId": call_id, "sourceLine": number})
-    return good, tuple(malformed)
+    return _Found(good, tuple(malformed), earlier)
+
+
+_KNOWN_BY: Final = (
+    *("ts", "clientSlug", "portalId", "method", "statusCode", "durationMs"),
+    *("rateLimitRemaining", "correlationId", "actor"),
+)
+
+
+def _said(record: Mapping[str, Any]) -> bytes:
+    """Return what a record is known by: nothing that a later route table would read otherwise."""
+    return orjson.dumps([record[name] for name in _KNOWN_BY])
+
+
+def _call_id(kind: bytes, content: bytes, seen: Counter[bytes]) -> str:
+    seen[content] += 1
+    return hashlib.sha256(kind + content + b"\0%d" % seen[content]).hexdigest()[:32]
+
+
+def _digests(good: list[dict[str, Any]]) -> dict[str, str]:
+    """Return by client what its records of this file are known by together."""
+    made: dict[str, Any] = {}
+    for record in good:
+        made.setdefault(record["clientSlug"], hashlib.sha256()).update(record["callId"].encode())
+    return {slug: one.hexdigest() for slug, one in made.items()}
 
 
 class _Unusable(ValueError):
@@ -132,19 +188,19 @@ def _record(line: bytes) -> dict[str, Any]:
         "event": Event.FINISHED,
         "ts": timestamp(_moment(field)),
         "clientSlug": parse_slug(_text(field, "client_slug")),
-        "portalId": parse_portal_id(_whole(field, "portal_id") or 0),
+        "portalId": _portal(field),
         "method": method,
         "path": call.template,
         "operationClass": call.operation_class,
         "objectType": _object_type(field),
-        "objectId": None if "idProperty" in query else _digits(field, "object_id"),
+        "objectId": call.object_id or _object_id(field, call, query),
         "statusCode": status,
         "outcome": outcome_of(status),
         "durationMs": _count(field, "duration_ms"),
         # The source scripts wrote 0 where the header was absent: it says nothing.
         "rateLimitRemaining": _whole(field, "rate_limit_remaining") or None,
-        "correlationId": _word(field, "correlation_id") or _word(field, "request_id"),
-        "actor": _word(field, "actor"),
+        "correlationId": _first_word(field, "correlation_id", "request_id", "requestId"),
+        "actor": _program(field),
         "user": None,
         "host": None,
         "runId": None,
@@ -196,14 +252,25 @@ def _whole(field: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def _word(field: Mapping[str, Any], name: str) -> str | None:
-    """Return a short plain text; anything longer or stranger may be personal or secret."""
-    value = field.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isascii():
+_PROGRAM: Final = re.compile(r"[A-Za-z][\w-]{0,39}(/[\w.+-]{1,20})?", re.ASCII)
+
+
+def _program(field: Mapping[str, Any]) -> str | None:
+    """Return a program's name and version; anything else may be a person or a secret."""
+    value = field.get("actor")
+    if not isinstance(value, str) or not _PROGRAM.fullmatch(value) or looks_like_token(value):
         return None
-    return (
-        value if value.isprintable() and "@" not in value and not looks_like_token(value) else None
-    )
+    return value
+
+
+def _first_word(field: Mapping[str, Any], *names: str) -> str | None:
+    words = (plain_word(field.get(name)) for name in names)
+    return next((word for word in words if word), None)
+
+
+def _portal(field: Mapping[str, Any]) -> PortalId:
+    number = _whole(field, "portal_id")
+    return _missing("portal_id") if number is None else parse_portal_id(number)
 
 
 def _object_type(field: Mapping[str, Any]) -> str | None:
@@ -214,8 +281,17 @@ def _object_type(field: Mapping[str, Any]) -> str | None:
     return given if is_object_type(given) else "custom"
 
 
-def _digits(field: Mapping[str, Any], name: str) -> str | None:
-    value = str(field.get(name) or "")
+def _object_id(field: Mapping[str, Any], call: Touched, query: str) -> str | None:
+    """
+    Return the id that a line gives apart from its path, where that has a place for one.
+
+    Some scripts logged the template of a path and the id beside it. Where something is left
+    out of an address, the id beside it may be the same thing.
+    """
+    has_place = "{id}" in call.template.split("/")
+    if not has_place or call.hides or looks_up(query) or names_somebody(query):
+        return None
+    value = str(field.get("object_id") or "")
     return value if value.isascii() and value.isdigit() and len(value) <= 20 else None
 
 
@@ -246,37 +322,66 @@ def _known_calls(before: lake.Reading) -> set[str]:
 _SHOWN: Final = 20  # malformed lines named in a record; the command names them all
 
 
-def _note(writer: AuditWriter, name: str, result: ImportResult, before: lake.Reading) -> None:
+def _note(
+    writer: AuditWriter,
+    name: str,
+    result: ImportResult,
+    sources: Mapping[str, str],
+    before: lake.Reading,
+) -> None:
     """
     Record the import with each client it added to, then with the agency.
 
     Where it is recorded already it is not again; where an earlier run was interrupted before
     it came to that, it is now, with the records of both.
     """
-    source = f"(SHA-256 {result.digest[:16]}...)"
-    noted = before.activity.filter(
-        pl.col("event") == Event.AUDIT_IMPORTED,
-        pl.col("message").str.contains(source, literal=True),
+    stored = before.calls.select("client_slug", "source_digest").collect()
+    there = Counter(slug for slug, digest in stored.iter_rows() if digest == sources.get(slug, ""))
+    totals = dict(sorted((there + Counter(result.added)).items()))
+    noted = before.activity.filter(pl.col("event") == Event.AUDIT_IMPORTED)
+    said = list(noted.select("client_slug", "message").iter_rows())
+    for slug, total in totals.items():
+        digest = sources[slug]
+        what = f"Imported {counted(total, 'record')} from another program's log"
+        source = f"(digest {digest[:16]}...)"
+        more = _left_out(result, named=False)
+        _note_once(writer, slug, said, what=what, source=source, digest=digest, more=more)
+    _note_once(
+        writer,
+        AGENCY,
+        said,
+        what=f"Imported {counted(sum(totals.values()), 'record')} from {_plain(name)}",
+        source=f"(SHA-256 {result.digest[:16]}...)",
+        digest=result.digest,
+        more=_left_out(result, named=True),
     )
-    counts = _of_this_file(before, result.digest) + Counter(result.added)
-    totals = {**dict(sorted(counts.items())), AGENCY: counts.total()}
-    for slug in [one for one in totals if one not in set(noted["client_slug"])]:
-        message = (
-            f"Imported {totals[slug]} records from {_plain(name)} {source}{_left_out(result)}."
-        )
-        fields = {"event": Event.AUDIT_IMPORTED, "message": message, "sourceDigest": result.digest}
+
+
+def _note_once(
+    writer: AuditWriter,
+    slug: str,
+    said: Collection[tuple[str, str]],
+    *,
+    what: str,
+    source: str,
+    digest: str,
+    more: str,
+) -> None:
+    if not any(one == slug and source in message for one, message in said):
+        message = f"{what} {source}{more}."
+        fields = {"event": Event.AUDIT_IMPORTED, "message": message, "sourceDigest": digest}
         writer.append(slug, fields, durable=False)
 
 
-def _of_this_file(before: lake.Reading, digest: str) -> Counter[str]:
-    records = before.calls.filter(pl.col("source_digest") == digest).select("client_slug")
-    return Counter(records.collect()["client_slug"])
-
-
-def _left_out(result: ImportResult) -> str:
+def _left_out(result: ImportResult, *, named: bool) -> str:
+    """Say how many lines were left out, which may be anybody's; where, is for the agency."""
     numbers = [str(one.line) for one in result.malformed]
+    if not numbers:
+        return ""
     listed = ", ".join(numbers[:_SHOWN]) + (", ..." if len(numbers) > _SHOWN else "")
-    return f"; {len(numbers)} malformed lines were left out: {listed}" if numbers else ""
+    were = "was" if len(numbers) == 1 else "were"
+    where = f": {listed}" if named else ""
+    return f"; {counted(len(numbers), 'malformed line')} {were} left out{where}"
 
 
 def _plain(name: str) -> str:

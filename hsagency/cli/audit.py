@@ -14,6 +14,7 @@ from hsagency.cli.tables import plain, show, show_story
 from hsagency.errors import AuditError, UsageError
 from hsagency.periods import Period, parse_day
 from hsagency.portals import ClientSlug
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
@@ -154,8 +155,11 @@ def import_(common: Shared, *, file: Path, as_json: bool) -> None:
         )
     else:
         for slug, count in result.added.items():
-            click.echo(f"{slug}: {count} records added")
-        click.echo(f"{sum(result.added.values())} added, {result.known} were there already.")
+            click.echo(f"{slug}: {counted(count, 'record')} added")
+        added = sum(result.added.values())
+        were = "was" if result.known == 1 else "were"
+        known = f"{counted(result.known, 'record')} {were} there already."
+        click.echo(f"{f'{added:,} added' if added else 'Nothing was added'}; {known}")
         for one in result.malformed:
             click.echo(f"line {one.line} was left out: {one.cause}", err=True)
     if result.malformed:
@@ -284,7 +288,7 @@ def export(
             }
         )
     else:
-        click.echo(f"{shown_path(pack.path)}: {slug}, {period}, {pack.segments} segments")
+        click.echo(f"{shown_path(pack.path)}: {slug}, {period}, {counted(pack.segments, 'segment')}")
         click.echo(f"SHA-256 {pack.digest}; the log is {integrity}.")
         click.echo(
             f"The head for the client to keep (HEAD.json in the pack):\n{pack.head.decode()}"

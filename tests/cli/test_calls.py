@@ -133,8 +133,8 @@ def test_an_import_names_malformed_lines_and_adds_nothing_twice(
     path.write_text(f"{json.dumps(record)}\n\nnot json\n", "utf-8")
     first, again = (run_cli(["audit", "import", path], cwd=empty.root) for _ in range(2))
     assert first.returncode == 1
-    assert "gone-ltd: 1 records added" in first.stdout
+    assert "gone-ltd: 1 record added" in first.stdout
     assert first.stderr.startswith("line 3 was left out: ")
-    assert "0 added, 1 were there already." in again.stdout
+    assert "Nothing was added; 1 record was there already." in again.stdout
     answer = json.loads(run_cli(["audit", "import", path, "--json"], cwd=empty.root).stdout)
     assert (answer["schema"], answer["alreadyKnown"]) == (1, 1)

@@ -177,6 +177,9 @@ VERBS: Final[tuple[Row, ...]] = tuple(
         ("DELETE", "/crm/lists/2026-09/7/memberships", "delete", "lists"),
         ("DELETE", "/crm/lists/2026-09/7/schedule-conversion", "delete", "lists"),
         ("PUT", "/crm/v3/lists/7/restore", "write", "lists"),
+        # replaces all stages of a pipeline
+        ("PUT", "/crm/v3/pipelines/deals/7", "delete", "deals"),
+        ("PUT", "/crm/v3/pipelines/deals/7/stages/8", "write", "deals"),
         # exports
         ("POST", "/crm/v3/exports/export/async", "export", "exports"),
         ("GET", "/crm/exports/2026-09/export/async/tasks/7/status", "export", "exports"),
@@ -188,6 +191,9 @@ VERBS: Final[tuple[Row, ...]] = tuple(
         ("POST", "/automation/v4/sequences/enrollments", "send", None),
         ("POST", "/conversations/v3/conversations/threads/7/messages", "send", None),
         ("PUT", "/automation/v4/flows/7", "send", None),
+        ("POST", "/automation/v4/flows", "send", None),
+        ("POST", "/cms/v3/blogs/posts/schedule", "send", None),
+        ("POST", "/cms/v3/blogs/posts/7/draft/push-live", "send", None),
         ("POST", "/events/v3/send", "send", None),
         ("POST", "/marketing/emails/2026-09/7/publish", "send", None),
         # permanent

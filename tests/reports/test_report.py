@@ -51,7 +51,7 @@ def test_a_compliance_report_is_a_page_and_the_expected_csv(made: Any) -> None:
     ):
         assert expected_words in page
     assert "UTC days" in page
-    assert "3 malformed lines were left out: 2001, 4001, 6004" in page
+    assert "3 malformed lines were left out." in page
     assert "2,614" in page
 
 
