@@ -342,8 +342,8 @@ def _note(
     said = list(noted.select("client_slug", "message").iter_rows())
     for slug, total in totals.items():
         digest = sources[slug]
-        what = f"Imported {counted(total, 'record')} from another program's log"
-        source = f"(digest {digest[:16]}...)"
+        what = f"Imported {counted(total, 'record')} from a file"
+        source = f"(source {digest[:16]}...)"
         more = _left_out(result, named=False)
         _note_once(writer, slug, said, what=what, source=source, digest=digest, more=more)
     _note_once(

@@ -108,7 +108,7 @@ def test_what_is_kept_says_where_it_comes_from(writer: AuditWriter, audit: Path,
     activity = lake.read(audit, ["_agency", "acme-corp"]).activity
     noted = activity.filter(pl.col("event") == "audit.imported")["message"].to_list()
     assert sorted(noted) == [
-        f"Imported 1 record from another program's log (digest {one['source_digest'][:16]}...).",
+        f"Imported 1 record from a file (source {one['source_digest'][:16]}...).",
         f"Imported 1 record from log.jsonl (SHA-256 {result.digest[:16]}...).",
     ]
     assert result.digest == hashlib.sha256(log.read_bytes()).hexdigest()
