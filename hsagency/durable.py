@@ -71,7 +71,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def _not_a_file(path: Path) -> NotAFile:
-    return NotAFile(errno.EINVAL, "what is there is no regular file", os.fspath(path))
+    return NotAFile(errno.EINVAL, f"{path.name} is no regular file", os.fspath(path))
 
 
 def write_private(path: Path, data: bytes) -> None:

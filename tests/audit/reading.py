@@ -88,6 +88,13 @@ class NothingKnown:
     def newest(self) -> dict[int, int]:
         return {}
 
+    def names(self, segment: str) -> bool:
+        del segment
+        return False
+
+    def begins(self) -> str:
+        return ""
+
     def last_head(self, segment: str) -> None:
         del segment
 

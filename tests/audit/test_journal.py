@@ -299,7 +299,9 @@ def test_a_segment_that_ends_in_no_record_of_ours_is_left_alone(audit: Path, las
 
 
 @pytest.mark.parametrize("blocker", ["folder", "link", "pipe"])
-def test_a_journal_that_is_no_file_is_refused(audit: Path, tmp_path: Path, blocker: str) -> None:
+def test_a_journal_that_is_no_file_is_told_and_passed_by(
+    audit: Path, tmp_path: Path, blocker: str
+) -> None:
     folder = audit / "acme-corp" / "journal"
     folder.mkdir(parents=True)
     path = folder / "000-000001.jsonl"
@@ -307,11 +309,13 @@ def test_a_journal_that_is_no_file_is_refused(audit: Path, tmp_path: Path, block
         path.symlink_to(tmp_path / "elsewhere")
     else:
         path.mkdir() if blocker == "folder" else os.mkfifo(path)
-    writer = AuditWriter(audit, author=AUTHOR)
-    with pytest.raises(AuditError, match=r"cannot be opened .*\. Nothing was sent"):
+    told: list[str] = []
+    with AuditWriter(audit, author=AUTHOR, tell=told.append) as writer:
         writer.append("acme-corp", intent())
     assert not (tmp_path / "elsewhere").exists()
-    writer.close()
+    assert b"call.started" in (folder / "001-000001.jsonl").read_bytes()
+    (message,) = told
+    assert "000-000001 of acme-corp is no file" in message
 
 
 def test_a_torn_last_line_is_set_aside_wherever_it_was_cut(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_what_cannot_be_closed_for_a_dead_process_does_not_stop_this_one(
     clock.at += DAY
     write(4)
     assert b'"callId":"%032x"' % 4 in journals(audit)[-2].read_bytes()
-    assert not told
+    assert ["damaged or cut" in told[0], "is no file" in told[1]] == [True, True]
 
 
 def test_a_reader_that_looks_whether_somebody_writes_costs_no_slot(audit: Path) -> None:
@@ -404,7 +404,7 @@ def test_a_record_exchanged_within_a_segment_that_hashes_anew_is_not_gone_on_wit
     assert len(told) == 1
 
 
-def test_a_journal_of_an_earlier_version_goes_on_and_is_registered_when_it_is_closed(
+def test_a_journal_of_an_earlier_version_is_closed_and_registered_and_followed_by_the_next(
     write: Write, audit: Path, clock: Clock, told: list[str]
 ) -> None:
     write(1)
@@ -420,9 +420,6 @@ def test_a_journal_of_an_earlier_version_goes_on_and_is_registered_when_it_is_cl
     path.write_bytes(old)
     write(4)
     assert path.read_bytes().startswith(old)
-    assert kinds(audit) == []
-    clock.at += DAY
-    write(5)
     assert kinds(audit)[:2] == [("closed", "000-000001"), ("opened", "000-000002")]
     assert not broken_chains(audit)
     assert not told
@@ -513,7 +510,7 @@ def test_a_register_that_cannot_be_written_refuses_calls_with_its_cause(
     closed_register: Path, write: Write
 ) -> None:
     del closed_register
-    with pytest.raises(AuditError, match=r"cannot be (written|opened) \(Is a directory\)"):
+    with pytest.raises(AuditError, match=r"heads.jsonl is no regular file"):
         write(2, limit=10)
 
 

@@ -58,6 +58,7 @@ class Journal:
         self._pid = os.getpid()
         self._lock, self._checkpoint_lock = threading.Lock(), threading.Lock()
         self._segment: Segment | None = None
+        self._slot = 0  # where it is, or was: an intent and its outcome stay together
         self._day = ""  # of the segment's first record
         self._last = ""  # time of the last record
         self._checkpointed: Head | None = None
@@ -161,7 +162,7 @@ class Journal:
             # In this order, so that after an error or an interrupt it is simply done again.
             self._finish(self._segment)
             self._let_go(self._segment)
-            self._segment = None
+            self._slot, self._segment = int(self._segment.name[:3]), None
         try:
             return self._taken_up()
         except OSError as error:
@@ -174,37 +175,66 @@ class Journal:
     def _taken_up(self) -> Segment:
         silent_since = ""
         while True:
-            taken = open_segment(self._folder, known=self._registrar, sync=self._sync)
+            taken = open_segment(
+                self._folder, known=self._registrar, sync=self._sync, rather=self._slot
+            )
             segment, is_new = taken.segment, taken.segment.records == 0
             with contextlib.ExitStack() as undo:
                 undo.callback(segment.close)
                 silent_since = silent_since or self._silence()
                 self._begin(taken, is_new=is_new)
-                if not is_new and self._is_over(segment, timestamp(self._now())):
+                if not is_new and self._is_to_end(taken):
                     self._finish(segment)
                     continue
                 if silent_since:
                     self._note_silence(segment, silent_since)
                 undo.pop_all()
             self._segment = segment
-            self._end_what_is_left(besides=segment.name)
+            for name, why in {
+                **self._end_what_is_left(besides=segment.name),
+                **taken.avoided,
+            }.items():
+                self._note_avoided(name, why, on_record=is_new)
             return segment
 
-    def _end_what_is_left(self, *, besides: str) -> None:
-        """Close what dead processes left open on another day, or grown too large, in any slot."""
+    def _is_to_end(self, taken: Taken) -> bool:
+        """Say whether a segment that is there is ended, and not gone on with."""
+        return taken.is_older or self._is_over(taken.segment, timestamp(self._now()))
+
+    def _end_what_is_left(self, *, besides: str) -> dict[str, str]:
+        """
+        Close what dead processes left open on another day, or grown too large, in any slot.
+
+        Returns what was passed by, and why.
+        """
         day, last = self._day, self._last
-        left = left_open(self._folder, besides=besides, known=self._registrar, sync=self._sync)
+        avoided: dict[str, str] = {}
+        left = left_open(
+            self._folder,
+            besides=besides,
+            known=self._registrar,
+            avoided=avoided,
+            sync=self._sync,
+        )
         try:
             for taken in left:
                 with contextlib.closing(taken.segment) as segment:
                     self._day = _day_of(taken.first)
-                    if segment.records and self._is_over(segment, timestamp(self._now())):
+                    if segment.records and self._is_to_end(taken):
                         self._begin(taken, is_new=False)
                         self._finish(segment)
         except (AuditError, OSError):
             pass  # this process has its own to write; what is wrong there is for verify to say
         finally:
             self._day, self._last = day, last
+        return avoided
+
+    def _note_avoided(self, name: str, why: str, *, on_record: bool) -> None:
+        message = (
+            f"Segment {name} of {self._slug} {why}; it is left as it is and passed by. What is "
+            f"wrong: hsagency audit verify {self._slug}"
+        )
+        self._note(message, on_record=on_record)  # else it is, since the segment began
 
     def _begin(self, taken: Taken, *, is_new: bool) -> None:
         """Begin a segment that is new, or go on with one; put down what was found."""
@@ -218,15 +248,8 @@ class Journal:
         if taken.torn:
             message = f"A torn last line of {taken.torn} bytes was set aside beside the segment."
             self._put(segment, {"event": Event.AUDIT_REPAIRED, "message": message})
-        is_ours = is_new or taken.first.get("event") == Event.AUDIT_OPENED
-        if is_ours and not self._registrar.names(segment.name, Kind.OPENED):
+        if not taken.is_older and not self._registrar.names(segment.name, Kind.OPENED):
             self._register(segment, Kind.OPENED)
-        for one in taken.avoided:
-            message = (
-                f"Segment {one} of {self._slug} is damaged or cut; it was left as it is, and "
-                f"another slot taken. What is wrong: hsagency audit verify {self._slug}"
-            )
-            self._note(message, on_record=is_new)  # else it is, since the segment began
 
     def _open(self, segment: Segment, previous: Head | None) -> None:
         at = timestamp(self._now())

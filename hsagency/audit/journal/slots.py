@@ -8,7 +8,9 @@ Promised:
     told of it; it never makes the rest unreadable.
 (3) A segment that ends before the place that the register or its checkpoint names, or in a
     line that is none of ours, is left as it is for the verifier to name, and another slot is
-    taken.
+    taken. So is one that the register does not name and that says anything but how it began:
+    nobody knows where that comes from, and whoever went on with it would vouch for it. What
+    was written before there was a register is ours.
 (4) A name that the register or the evidence knows is never given again, whatever became of
     the file.
 """
@@ -16,26 +18,32 @@ Promised:
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
-
-import orjson
+from typing import Any, Final, Protocol
 
 from hsagency.audit import chain, evidence
-from hsagency.audit.journal.segment import End, Segment, Sync
+from hsagency.audit.journal.ends import (
+    Found,
+    has_just_begun,
+    last_time,
+    look,
+    record_of,
+    sealed_end,
+    written_end,
+)
+from hsagency.audit.journal.segment import Segment, Sync
 from hsagency.audit.record import Event
 from hsagency.audit.register import Head
 from hsagency.durable import (
-    after_last_line_end,
+    NotAFile,
     cure,
     make_private_dir,
+    open_regular,
     set_aside,
     sync_dir,
     sync_file,
@@ -45,9 +53,10 @@ from hsagency.durable import (
 from hsagency.errors import AuditError
 
 _SLOTS: Final = 1000  # processes that can write for one client at once
-_LONGEST: Final = 1 << 16  # of a first line: of a longer one the time is not looked for
 _TRIES: Final = 5  # at a slot whose segment others end or seal meanwhile
-_UNNAMED: Final = 3  # records of a segment, at most, before it is registered; see the verifier
+_DAMAGED: Final = "is damaged or cut"
+_STRANGE: Final = "holds records, though the register does not name it"
+_NO_FILE: Final = "is no file"
 _LOOKS: Final = 3  # at a lock: a reader takes it for an instant, to see whether a writer has it
 _INSTANT: Final = 0.001  # seconds
 
@@ -57,6 +66,12 @@ class Known(Protocol):
 
     def newest(self) -> dict[int, int]:
         """Return the highest segment number that it names, by slot."""
+
+    def names(self, segment: str) -> bool:
+        """Say whether there is a line about a segment."""
+
+    def begins(self) -> str:
+        """Return the time of the first line; none is empty."""
 
     def last_head(self, segment: str) -> Head | None:
         """Return the farthest that a segment is known to have come."""
@@ -71,14 +86,12 @@ class Taken:
     first: Mapping[str, Any]  # its first record and its last, as far as they can be read
     last: Mapping[str, Any]
     previous: Head | None  # if it is empty: how far the one before it in the slot had come
-    avoided: tuple[str, ...]  # damaged segments, whose slots were passed by
+    avoided: Mapping[str, str]  # segments whose slots were passed by, and why
 
-
-class _Found(NamedTuple):
-    end: End
-    torn: bytes
-    first: Mapping[str, Any]
-    last: Mapping[str, Any]
+    @property
+    def is_older(self) -> bool:
+        """Whether it was begun before there was a register."""
+        return bool(self.first) and self.first.get("event") != Event.AUDIT_OPENED
 
 
 _SEGMENT: Final = re.compile(r"(\d{3})-(\d{6})\.jsonl")
@@ -108,21 +121,11 @@ def last_records(folder: Path, *, sealed: bool) -> Iterator[Mapping[str, Any]]:
     written, packed = newest_segments(folder), newest_sealed(folder) if sealed else {}
     for slot, number in packed.items():
         path = evidence.evidence_file(folder.parent, _name(slot, number))
-        yield _record(_sealed_end(path)[1])
+        yield record_of(sealed_end(path)[1])
     for slot, number in written.items():
         # Sealed meanwhile, or damaged: that is for the verifier to name, and stops nobody.
         with contextlib.suppress(OSError):
-            yield _written_end(_path(folder, slot, number))
-
-
-def _written_end(path: Path) -> Mapping[str, Any]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        size = os.fstat(descriptor).st_size
-        size -= len(after_last_line_end(descriptor, size))
-        return _record(after_last_line_end(descriptor, size - 1))
-    finally:
-        os.close(descriptor)
+            yield written_end(_path(folder, slot, number))
 
 
 def _path(folder: Path, slot: int, number: int) -> Path:
@@ -131,11 +134,6 @@ def _path(folder: Path, slot: int, number: int) -> Path:
 
 def _name(slot: int, number: int) -> str:
     return f"{slot:03}-{number:06}"
-
-
-def _refuse_other_than_file(descriptor: int) -> None:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise OSError(errno.EINVAL, "what is in a segment's place is no file")
 
 
 def _take_lock(descriptor: int) -> bool:
@@ -147,61 +145,18 @@ def _take_lock(descriptor: int) -> bool:
     return try_lock(descriptor)
 
 
-def _record(line: bytes) -> Mapping[str, Any]:
-    try:
-        said = orjson.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _look(descriptor: int, name: str, known: Head | None) -> _Found:
-    """Return what is in a segment; raises `ValueError` if it is damaged."""
-    size = os.fstat(descriptor).st_size
-    torn = after_last_line_end(descriptor, size)
-    size -= len(torn)
-    if known is not None and _hash_at(descriptor, known.bytes, size) != known.hash:
-        raise ValueError
-    if size == 0:
-        return _Found(End(0, 0, chain.genesis(name)), torn, {}, {})
-    line = after_last_line_end(descriptor, size - 1)
-    last, digest = _record(line), chain.hash_of(line + b"\n")
-    if digest is None or type(last.get("seq")) is not int:
-        raise ValueError
-    first = _record(os.pread(descriptor, _LONGEST, 0).partition(b"\n")[0])
-    closed = last.get("event") == Event.AUDIT_CLOSED
-    return _Found(End(size, last["seq"], digest, closed), torn, first, last)
-
-
-def _hash_at(descriptor: int, end: int, size: int) -> str | None:
-    """Return the hash of the record that ends at a place, if one does."""
-    if not 0 < end <= size:
-        return None
-    return chain.hash_of(after_last_line_end(descriptor, end - 1) + b"\n")
-
-
-def _sealed_end(path: Path) -> tuple[int, bytes]:
-    """Return how long sealed evidence is when unpacked, and its last line; damaged has none."""
-    size, tail = 0, b""
-    try:
-        with evidence.open_segment(path) as file:
-            for line in file:
-                size, tail = size + len(line), line
-    except AuditError:
-        return 0, b""
-    return size, tail
-
-
-def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken:
+def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file, rather: int = 0) -> Taken:
     """
     Take the first free slot of a journal: its newest segment, or the next if that is closed.
+
+    `rather` is the slot to try before the others.
 
     Raises `AuditError` if there is none, or if it cannot be written.
     """
     try:
         make_private_dir(folder)
         search = _Search(folder, known, sync)
-        for slot in range(_SLOTS):
+        for slot in (rather, *(one for one in range(_SLOTS) if one != rather)):
             taken = search.take(slot)
             if taken is not None:
                 with contextlib.ExitStack() as undo:
@@ -223,14 +178,19 @@ def open_segment(folder: Path, *, known: Known, sync: Sync = sync_file) -> Taken
 
 
 def left_open(
-    folder: Path, *, besides: str, known: Known, sync: Sync = sync_file
+    folder: Path,
+    *,
+    besides: str,
+    known: Known,
+    avoided: dict[str, str] | None = None,
+    sync: Sync = sync_file,
 ) -> Iterator[Taken]:
     """
     Take, one after the other, the newest segments of other slots that no process has any more.
 
-    Each is the caller's to close. Those that are damaged are passed by.
+    Each is the caller's to close. Which are passed by, and why, is put into `avoided`.
     """
-    search = _Search(folder, known, sync)
+    search = _Search(folder, known, sync, avoided)
     for slot, number in sorted(newest_segments(folder).items()):
         if _name(slot, number) == besides:
             continue
@@ -240,12 +200,6 @@ def left_open(
                 yield taken
 
 
-def _refuse_planted(found: _Found) -> None:
-    """Raise `ValueError` for more records than a crash leaves of what no line names."""
-    if found.end.seq > _UNNAMED and found.first.get("event") == Event.AUDIT_OPENED:
-        raise ValueError
-
-
 class _Moved(Exception):
     """Others have gone on from a segment, or sealed it, a moment ago."""
 
@@ -253,10 +207,12 @@ class _Moved(Exception):
 class _Search:
     """One search for a slot."""
 
-    def __init__(self, folder: Path, known: Known, sync: Sync) -> None:
+    def __init__(
+        self, folder: Path, known: Known, sync: Sync, avoided: dict[str, str] | None = None
+    ) -> None:
         self._folder, self._known, self._sync = folder, known, sync
         self._named = known.newest()
-        self._avoided: list[str] = []
+        self._avoided = {} if avoided is None else avoided
 
     def take(self, slot: int) -> Taken | None:
         """Take a slot, or nothing if another process has it or it is damaged."""
@@ -271,6 +227,9 @@ class _Search:
         named = self._named.get(slot, 0)
         # What is sealed, or what the register names and is gone, does not get its name again.
         if newest <= sealed or newest < named:
+            if sealed > named and self._is_unknown(_name(slot, sealed)):
+                self._avoided[_name(slot, sealed)] = _STRANGE
+                return None
             return self._open(slot, max(named, sealed) + 1, new=True)
         taken = self.take_up(slot, newest)
         if taken is None or not taken.segment.closed:
@@ -289,12 +248,14 @@ class _Search:
 
     def _open(self, slot: int, number: int, *, new: bool) -> Taken | None:
         path = _path(self._folder, slot, number)
-        # Without waiting: a pipe in a segment's place would keep this process for good.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(path, flags | os.O_CREAT if new else flags, 0o600)
+        flags = os.O_RDWR | os.O_APPEND
+        try:
+            descriptor = open_regular(path, flags | os.O_CREAT if new else flags)
+        except NotAFile:
+            self._avoided[path.stem] = _NO_FILE
+            return None
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, descriptor)
-            _refuse_other_than_file(descriptor)
             if not _take_lock(descriptor):
                 return None
             if newest_segments(self._folder).get(slot) != number:
@@ -305,12 +266,12 @@ class _Search:
                     path.unlink()
                 raise _Moved
             try:
-                known = self._known.last_head(path.stem)
-                found = _look(descriptor, path.name, known)
-                if self._named and known is None:
-                    _refuse_planted(found)
+                found = look(descriptor, path.name, self._known.last_head(path.stem))
             except ValueError:
-                self._avoided.append(path.stem)  # left as it is for the verifier to name
+                self._avoided[path.stem] = _DAMAGED
+                return None
+            if not self._is_ours(found, descriptor, path.stem):
+                self._avoided[path.stem] = _STRANGE
                 return None
             aside = self._set_aside(found, descriptor, path)
             previous = None if found.end.seq else self._before(slot, number)
@@ -321,10 +282,22 @@ class _Search:
                 first=found.first,
                 last=found.last,
                 previous=previous,
-                avoided=tuple(self._avoided),
+                avoided=dict(self._avoided),
             )
 
-    def _set_aside(self, found: _Found, descriptor: int, path: Path) -> int:
+    def _is_ours(self, found: Found, descriptor: int, name: str) -> bool:
+        """Say whether a segment is registered, has just begun, or is older than the register."""
+        if found.end.seq == 0 or not self._is_unknown(name):
+            return True
+        if found.first.get("event") == Event.AUDIT_OPENED:
+            return has_just_begun(descriptor, found.end.size)
+        return last_time(descriptor, found.end.size) < self._known.begins()
+
+    def _is_unknown(self, name: str) -> bool:
+        """Say whether there is a register, and it does not name a segment."""
+        return bool(self._known.begins()) and not self._known.names(name)
+
+    def _set_aside(self, found: Found, descriptor: int, path: Path) -> int:
         """
         Return how many torn bytes are beside, put there now or by somebody who then crashed.
 
@@ -338,23 +311,24 @@ class _Search:
 
     def _before(self, slot: int, number: int) -> Head | None:
         path = _path(self._folder, slot, number - 1)
+        known = self._known.last_head(path.stem)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_regular(path)
         except FileNotFoundError:
-            return self._sealed_before(path.stem) or self._known.last_head(path.stem)
+            return self._sealed_before(path.stem, known) or known
         try:
-            end = _look(descriptor, path.name, None).end
+            end = look(descriptor, path.name, known).end
             self._sync(descriptor)  # whoever ended it may have died before that
         except ValueError:
-            return self._known.last_head(path.stem)
+            return known
         finally:
             os.close(descriptor)
         return Head(path.stem, end.seq, end.size, end.hash) if end.seq else None
 
-    def _sealed_before(self, name: str) -> Head | None:
+    def _sealed_before(self, name: str, known: Head | None) -> Head | None:
         path = evidence.evidence_file(self._folder.parent, name)
         if not path.exists():
             return None
-        size, line = _sealed_end(path)
-        seq, digest = _record(line).get("seq"), chain.hash_of(line)
+        size, line = sealed_end(path, known)
+        seq, digest = record_of(line).get("seq"), chain.hash_of(line)
         return Head(name, seq, size, digest) if type(seq) is int and digest is not None else None

@@ -36,6 +36,7 @@ from hsagency.audit.register import (
     read_lines,
 )
 from hsagency.durable import (
+    NotAFile,
     make_private_dir,
     open_regular,
     read_regular,
@@ -77,15 +78,21 @@ class Registrar:
             found[int(slot)] = max(int(number), found.get(int(slot), 0))
         return found
 
-    def names(self, segment: str, kind: Kind) -> bool:
-        """Say whether there is a line of a kind about a segment."""
-        slot, _, number = segment.partition("-")
-        return (kind.encode(), slot.encode(), number.encode()) in self._named()
+    def names(self, segment: str, kind: Kind | None = None) -> bool:
+        """Say whether there is a line about a segment, of a kind if one is given."""
+        place = tuple(part.encode() for part in segment.split("-"))
+        kinds = {said for said, *there in self._named() if tuple(there) == place}
+        return bool(kinds) if kind is None else kind.encode() in kinds
+
+    def begins(self) -> str:
+        """Return the time of the first line; none, or one that is none of ours, is empty."""
+        first = _parsed((read_lines(self._path)[0] or [b""])[0])
+        return "" if first is None else first.ts
 
     def last_head(self, segment: str) -> Head | None:
         """Return the farthest that a segment is known to have come, whoever signed that."""
         name = segment.encode()  # among many lines the few are found without parsing all
-        lines = [*read_lines(self._path)[0], *read_lines(self._checkpoint_path(segment))[0][:1]]
+        lines = [*read_lines(self._path)[0], *_checkpointed(self._checkpoint_path(segment))]
         said = [_parsed(line) for line in lines if name in line]
         heads = [one.head for one in said if one is not None and one.head.segment == segment]
         return max(heads, key=lambda one: one.records, default=None)
@@ -95,7 +102,7 @@ class Registrar:
         lines = read_lines(self._path)[0][-1:]
         with contextlib.suppress(FileNotFoundError):
             for path in self._checkpoints.iterdir():
-                lines += read_lines(path)[0][:1]
+                lines += _checkpointed(path)
         return max((one.ts for one in map(_parsed, lines) if one is not None), default="")
 
     def add(self, head: Head, *, kind: Kind, ts: str) -> str:
@@ -246,6 +253,14 @@ def _replace(path: Path, content: bytes) -> None:
     finally:
         os.close(descriptor)
     beside.replace(path)
+
+
+def _checkpointed(path: Path) -> list[bytes]:
+    """Return the line of a checkpoint; one that is no file is as good as a torn one."""
+    try:
+        return read_lines(path)[0][:1]
+    except NotAFile:
+        return []
 
 
 def _parsed(line: bytes) -> Line | None:

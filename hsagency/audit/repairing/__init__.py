@@ -53,7 +53,6 @@ from hsagency.durable import (
 from hsagency.errors import AuditError
 
 _NO_MORE: Final[Mapping[str, object]] = {}
-_BEGUN: Final = 3  # records that a segment may have before it is registered; see the verifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +169,8 @@ class _Repairing:
     def _end(self, taken: Taken) -> None:
         """Put down what was set aside of a segment, and close it if its day is over."""
         segment = taken.segment
-        if not self._is_ours(taken):
-            return
+        if taken.is_older or not segment.records:
+            return  # ended, or begun, by whoever writes next
         if taken.torn:
             message = f"A torn last line of {taken.torn} bytes of {segment.name} was set aside"
             self._write(segment, Event.AUDIT_REPAIRED, f"{message} beside it.")
@@ -188,18 +187,6 @@ class _Repairing:
             self._register(segment, Kind.CLOSED, was_lacking=not ours)
             if self._registrar.signs():  # else a signed one may be there, which says more
                 self._registrar.checkpoint(segment.head, ts=timestamp(self._writer.now()))
-
-    def _is_ours(self, taken: Taken) -> bool:
-        """
-        Say whether a segment is registered, or just begun, as a crash leaves it.
-
-        Of any other nobody knows where it comes from: signing it would make it true. One that
-        holds nothing yet is begun by whoever takes it next.
-        """
-        if self._registrar.names(taken.segment.name, Kind.OPENED):
-            return True
-        opened = taken.first.get("event") == Event.AUDIT_OPENED
-        return opened and taken.segment.records <= _BEGUN
 
     def _write(
         self, segment: Segment, event: Event, message: str, more: Mapping[str, object] = _NO_MORE
