@@ -21,9 +21,9 @@ import polars as pl
 
 from hsagency import __version__
 from hsagency.audit.journal.writer import AuditWriter, utc_now
-from hsagency.audit.log import AuditLog, When
+from hsagency.audit.log import AuditLog
 from hsagency.audit.privacy.identifiers import Identifiers
-from hsagency.audit.record import Author, Event
+from hsagency.audit.record import Author, Event, When
 from hsagency.audit.register.signing import SigningKey
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.client import PortalClient
@@ -87,6 +87,7 @@ class Agency:
             self.writer,
             connected=lambda slug: self.connection(slug),
             identifiers=identifiers,
+            signer=signing.signer,
         )
         self.router = Router(
             Parts(
@@ -163,7 +164,15 @@ class Agency:
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None
     ) -> pl.LazyFrame:
-        """Return one row a call, of one client or of all (columns: `audit.lake.CALLS`)."""
+        """
+        Return one row a call, in no order, of one client or of all (columns: `audit.lake.CALLS`).
+
+        `since` is included and `until` is not, by when a call was started; a day is a UTC day.
+        The reading is recorded. `segment` and `seq` name the record of a row: line `seq` of
+        that segment, which `audit.record` returns. Of a merged log, "KEY/000-000001" lies in
+        `audit/SLUG/merged/KEY/evidence`. Sealed files are taken as they are where their size
+        and time of change are those that were signed; `audit.read` compares digests too.
+        """
         return self.audit.calls(slug, since=since, until=until)
 
     def activity(

@@ -7,7 +7,7 @@ The audit log of a workspace, as an analyst, a reviewer and a command ask for it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,9 +19,9 @@ from hsagency.audit.evidence import is_log
 from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
 from hsagency.audit.forwarding.destinations import Destination, Record
 from hsagency.audit.journal.writer import AuditWriter
-from hsagency.audit.lake import rebuilding, sealing
+from hsagency.audit.lake import catalog, rebuilding, sealing, showing, trusted
 from hsagency.audit.lake.steady import steadily
-from hsagency.audit.merging.planning import Plan, fingerprint
+from hsagency.audit.merging.planning import Plan
 from hsagency.audit.merging.sources import open_source
 from hsagency.audit.merging.staging import Confirm, finish, merge
 from hsagency.audit.pack import Pack, export
@@ -29,18 +29,18 @@ from hsagency.audit.privacy import erasing, finding
 from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.audit.privacy.retention import Retention, retain
 from hsagency.audit.privacy.retention import plan as plan_retention
-from hsagency.audit.record import Event, timestamp
+from hsagency.audit.record import Event, When, moment, timestamp
 from hsagency.audit.register import read_keys
 from hsagency.audit.repairing import Repair, repair
+from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
-from hsagency.errors import AuditError, HsAgencyError, UnknownClient, UsageError
-from hsagency.periods import Period, parse_day
-from hsagency.portals import AGENCY, ClientSlug, redact
+from hsagency.errors import AuditError, HsAgencyError, UnknownClient
+from hsagency.periods import Period
+from hsagency.portals import AGENCY, ClientSlug
 from hsagency.progress import Progress, silent
 from hsagency.settings import Workspace
 
-When = str | date | datetime | None
 Found = TypeVar("Found")
 
 
@@ -58,8 +58,10 @@ class AuditLog:
         *,
         connected: Callable[[str], object],
         identifiers: Identifiers,
+        signer: sealing.Signing,
     ) -> None:
         self.workspace = workspace
+        self._signer = signer
         self._writer, self._connected = writer, connected
         self._identifiers = identifiers
         self._forwarders: list[Forwarder] = []
@@ -78,7 +80,7 @@ class AuditLog:
         `since` is included and `until` is not; a day is a UTC day. Raises `UnknownClient`
         for a slug that is neither connected nor recorded.
         """
-        begin, end = _moment(since), _moment(until)
+        begin, end = moment(since), moment(until)
         reading = self._asked(lake.read, [*self._logs(slug)], since=begin, until=end)
         self._note_reading(slug, begin, end)
         return reading
@@ -100,7 +102,7 @@ class AuditLog:
         try:
             for one in slugs:
                 finish(self.workspace.audit / one, lock=self._merging)
-            zones = self._refresh(slugs)
+            zones = self._refresh(slugs, thorough=read is lake.read)
             return read(self.workspace.audit, slugs, zones=zones, **between)
         except OSError as error:
             raise AuditError(
@@ -111,8 +113,8 @@ class AuditLog:
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None
     ) -> pl.LazyFrame:
-        """Return one row a call, in no order, of one client or all (columns: `lake.CALLS`)."""
-        begin, end = _moment(since), _moment(until)
+        """Return one row a call, in no order, of one client or all; see `Agency.calls`."""
+        begin, end = moment(since), moment(until)
         calls = self._asked(lake.calls_of, [*self._logs(slug)], since=begin, until=end)
         self._note_reading(slug, begin, end)
         return calls
@@ -126,13 +128,35 @@ class AuditLog:
     def seal(self, slug: str, *, progress: Progress = silent) -> sealing.Sealed:
         """Make evidence and rows of the lake of what is closed of a log; reading does so too."""
         self._refuse_unknown(slug)
-        zone = self._zones().get(slug)
-        return sealing.seal(self.workspace.audit, slug, zone=zone, progress=progress)
+        zone, signer = self._zones().get(slug), self._signer
+        audit = self.workspace.audit
+        return sealing.seal(audit, slug, zone=zone, signer=signer, progress=progress)
+
+    def record(self, slug: str, segment: str, seq: int) -> showing.Written:
+        """
+        Return the record that a row of calls names by `segment` and `seq`, as it was written.
+
+        Reading it is recorded. Raises `UsageError` for a place that is not in the log.
+        """
+        self._refuse_unknown(slug)
+        found = showing.find(self.workspace.audit, slug, segment, seq)
+        self._note_reading(slug, None, None)
+        return found
 
     def rebuild(self, slug: str, *, compare: bool = False) -> rebuilding.Comparison:
         """Make a client's lake anew from the evidence, or only compare; say what differs."""
-        self._refuse_unknown(slug)
-        return rebuilding.rebuild(self.workspace.audit, slug, compare=compare)
+        if slug not in self.lakes():
+            self._refuse_unknown(slug)
+        zone, audit = self._zones().get(slug), self.workspace.audit
+        return rebuilding.rebuild(audit, slug, zone=zone, signer=self._signer, compare=compare)
+
+    def lakes(self) -> list[str]:
+        """Return every client of whom there are files in the lake, on record or not; sorted."""
+        return catalog.slugs(self.workspace.audit)
+
+    def lake_state(self, slug: str) -> trusted.State:
+        """Say whether a client's lake is as it was sealed, by signature and digests alone."""
+        return trusted.state(self.workspace.audit, slug)
 
     def find(self, slug: str, identifier: str, *, progress: Progress = silent) -> finding.Found:
         """
@@ -180,8 +204,8 @@ class AuditLog:
             log_of(self.workspace, plan.slug),
             writer=self._writer,
             lock=self.workspace.state / "retention.lock",
-            seal=partial(sealing.seal, audit),
-            forget=partial(sealing.forget, audit),
+            seal=partial(sealing.seal, audit, signer=self._signer),
+            forget=partial(sealing.forget, audit, signer=self._signer),
         )
 
     def repair(self, slug: str) -> Repair:
@@ -225,12 +249,8 @@ class AuditLog:
             self.note_export(slug, message, since=period.since, until=period.until)
             self._writer.settle()  # so that a signed head covers all of it
 
-        return export(
-            log_of(self.workspace, slug),
-            Path(path),
-            period=period,
-            announce=announce,
-        )
+        log = log_of(self.workspace, slug)
+        return export(log, Path(path), period=period, announce=announce)
 
     def merge(
         self,
@@ -314,11 +334,12 @@ class AuditLog:
         """Record that a client's log was exported, before it is handed out."""
         self._writer.append(slug, _ranged(Event.AUDIT_EXPORTED, message, since, until))
 
-    def _refresh(self, slugs: Iterable[str]) -> dict[str, str]:
+    def _refresh(self, slugs: Iterable[str], *, thorough: bool) -> dict[str, str]:
         """Seal what is closed, as far as that can be done; return the portals' time zones."""
         zones = self._zones()
+        refresh = partial(sealing.refresh, self.workspace.audit, signer=self._signer)
         for slug in slugs:
-            for one in sealing.refresh(self.workspace.audit, slug, zone=zones.get(slug)):
+            for one in refresh(slug, zone=zones.get(slug), thorough=thorough):
                 if self._writer.is_first(one):
                     self._writer.tell(one)
         return zones
@@ -378,26 +399,3 @@ def _ranged(
     given = {"rangeFrom": since, "rangeUntil": until}
     times = {name: timestamp(at) for name, at in given.items() if at is not None}
     return {"event": event, "message": message, **times}
-
-
-def _moment(when: When) -> datetime | None:
-    if when is None:
-        return None
-    if isinstance(when, str):
-        when = _written(when)
-    if not isinstance(when, datetime):
-        return datetime.combine(when, time(), UTC)
-    if when.tzinfo is None:
-        raise UsageError("A time needs its zone.", hint="Use a day, or datetime(..., tzinfo=UTC).")
-    return when
-
-
-def _written(text: str) -> date | datetime:
-    if "T" not in text:
-        return parse_day(text)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{redact(text[:40])!r} is not a time.", hint="Write it as 2026-05-01T09:00:00Z."
-        ) from None

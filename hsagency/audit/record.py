@@ -13,11 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Final
 
 import orjson
+
+from hsagency.errors import UsageError
+from hsagency.periods import parse_day
+from hsagency.portals import redact
 
 SCHEMA: Final = 1
 """The version of the record format; fields are only ever added within a version."""
@@ -225,3 +229,31 @@ _PURPOSE: Final = re.compile(r"\w[\w .:/+-]{0,63}")
 def is_purpose(text: str) -> bool:
     """Say whether a text can be a purpose: short and plain, since records and bills show it."""
     return _PURPOSE.fullmatch(text) is not None
+
+
+When = str | date | datetime | None
+"""A day or a time, as whoever asks for records gives it."""
+
+
+def moment(when: When) -> datetime | None:
+    """Return the time that is meant, a day as its beginning in UTC; raises `UsageError`."""
+    if when is None:
+        return None
+    if isinstance(when, str):
+        when = _written(when)
+    if not isinstance(when, datetime):
+        return datetime.combine(when, time(), UTC)
+    if when.tzinfo is None:
+        raise UsageError("A time needs its zone.", hint="Use a day, or datetime(..., tzinfo=UTC).")
+    return when
+
+
+def _written(text: str) -> date | datetime:
+    if "T" not in text:
+        return parse_day(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{redact(text[:40])!r} is not a time.", hint="Write it as 2026-05-01T09:00:00Z."
+        ) from None

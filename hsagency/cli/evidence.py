@@ -35,6 +35,8 @@ def seal(common: Shared, *, slug: str | None, as_json: bool) -> None:
       hsagency audit seal
       hsagency audit seal acme-corp --json
     """
+    from hsagency.audit.journal.writer import LIMIT
+
     done: list[Sealed] = []
     failed: dict[str, HsAgencyError] = {}
     with common.agency() as agency:
@@ -50,11 +52,14 @@ def seal(common: Shared, *, slug: str | None, as_json: bool) -> None:
             click.echo(_in_words(sealed))
         if not done and not failed:
             common.say("There is no audit log yet.")
+        elif done and not any(sealed.segments or sealed.left for sealed in done):
+            common.say(
+                f"A segment can be sealed once it is closed: at {LIMIT >> 20} MB, or with the "
+                "first record after midnight UTC."
+            )
     for sealed in done:
-        if sealed.rebuilt:
-            common.say(f"{sealed.client_slug}: the lake was made anew ({sealed.rebuilt}).")
-        for left in sealed.left:
-            click.echo(plain(f"{sealed.client_slug}: {left}"), err=True)
+        for words in sealed.words():
+            click.echo(plain(words), err=True)
     _end(failed, 1 if any(one.left for one in done) else 0)
 
 
@@ -81,7 +86,7 @@ def rebuild(common: Shared, *, slug: str | None, compare: bool, as_json: bool) -
     done: list[Comparison] = []
     failed: dict[str, HsAgencyError] = {}
     with common.agency() as agency:
-        slugs = [slug] if slug else agency.audit.slugs()
+        slugs = [slug] if slug else sorted({*agency.audit.slugs(), *agency.audit.lakes()})
         with common.progress("rebuilding", len(slugs)) as step:
             for one in slugs:
                 try:
@@ -116,10 +121,12 @@ def _sealed(one: Sealed) -> dict[str, Any]:
         "clientSlug": one.client_slug,
         "segments": one.segments,
         "calls": one.calls,
-        "bytesBefore": one.bytes_before,
-        "bytesAfter": one.bytes_after,
+        "journalBytes": one.journal,
+        "evidenceBytes": one.evidence,
+        "lakeBytes": one.lake,
         "left": one.left,
         "rebuilt": one.rebuilt or None,
+        "gone": one.gone,
     }
 
 
@@ -128,7 +135,8 @@ def _in_words(one: Sealed) -> str:
         return f"{one.client_slug}: nothing to seal"
     return (
         f"{one.client_slug}: {_count(one.segments, 'segment')} with {_count(one.calls, 'call')} "
-        f"sealed, {_size(one.bytes_before)} are {_size(one.bytes_after)} now"
+        f"sealed (journal {_size(one.journal)}, evidence {_size(one.evidence)}, "
+        f"lake {_size(one.lake)})"
     )
 
 

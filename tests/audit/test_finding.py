@@ -221,7 +221,7 @@ def sealed(one: Connected) -> Path:
     author, copy = one.agency.writer.author, one.agency.workspace.heads
     with AuditWriter(audit, author=author, copy=copy, now=lambda: later) as writer:
         writer.append(slug, {"event": "audit.read", "message": "A day later."})
-    sealing.seal(audit, slug)
+    one.agency.audit.seal(slug)
     return evidence.sealed(audit / slug)["000-000001"]
 
 

@@ -62,16 +62,19 @@ def journal(root: Path) -> list[str]:
 def test_sealing_says_what_it_did_and_does_it_once(root: Path) -> None:
     code, out, err = cli(root, "seal")
     assert (code, err) == (0, "")
-    assert out.startswith(f"{SLUG}: 2 segments with 20 calls sealed, ")
+    assert out.startswith(f"{SLUG}: 2 segments with 20 calls sealed (journal ")
     assert journal(root) == ["000-000003.jsonl"]
-    assert cli(root, "seal", SLUG) == (0, f"{SLUG}: nothing to seal\n", "")
+    assert "evidence" in out
+    code, out, err = cli(root, "seal", SLUG)
+    assert (code, out) == (0, f"{SLUG}: nothing to seal\n")
+    assert err.startswith("A segment can be sealed once it is closed: at 64 MB, or with the first ")
 
 
 def test_sealing_as_json(root: Path) -> None:
     code, out, _ = cli(root, "seal", SLUG, "--json")
     (client,) = json.loads(out)["clients"]
     assert (code, client["clientSlug"], client["segments"], client["calls"]) == (0, SLUG, 2, 20)
-    assert client["bytesBefore"] > 0 < client["bytesAfter"]
+    assert client["journalBytes"] > client["evidenceBytes"] > 0 < client["lakeBytes"]
     assert (client["left"], client["rebuilt"], json.loads(out)["errors"]) == ([], None, [])
 
 

@@ -16,7 +16,7 @@ Does not follow the hash chain: that a line reads well does not show that nobody
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Final, NoReturn
 import polars as pl
 
 from hsagency.audit import evidence
-from hsagency.audit.lake import catalog
+from hsagency.audit.lake import trusted
 from hsagency.audit.lake.catalog import Catalog, Source, by_place, home, sources
 from hsagency.audit.lake.harvest import records_of
 from hsagency.audit.lake.joining import CALLS, ROWS, TIME, joined, known_zone, rows, settled
@@ -34,7 +34,7 @@ from hsagency.audit.lake.parsing import EVENTS, TIME_FORM, blocks
 from hsagency.audit.lake.parts import Parts
 from hsagency.audit.record import TO_DISK
 from hsagency.durable import after_last_line_end, try_lock
-from hsagency.errors import AuditError, CorruptFile
+from hsagency.errors import AuditError
 
 __all__ = [
     "ACTIVITY",
@@ -116,12 +116,12 @@ def read(
 
     `since` is inclusive and `until` exclusive, both by the time a call was started. The
     frame of calls has the columns of `CALLS` and is sorted by time; it reads the files of the
-    months between when it is collected. Where one of them was merged with others since, that
-    fails: read again. `zones` are the time zones of portals, for days that the lake does not
+    months between when it is collected, whose digests are compared before. Where one of them
+    was merged with others since, that fails: read again. `zones` are the time zones of portals, for days that the lake does not
     know yet. Raises `AuditError` for a log that cannot be read and `NewerSchema` for one that a
     later version wrote.
     """
-    logs = [_read(folder, slug, zones.get(slug)) for slug in slugs]
+    logs = [_read(folder, slug, zones.get(slug), thorough=True) for slug in slugs]
     activity = pl.concat([pl.DataFrame(schema=ACTIVITY), *(log.activity() for log in logs)])
     return Reading(
         calls=_calls(logs, since, until).sort("ts", "call_id"),
@@ -138,8 +138,14 @@ def calls_of(
     until: datetime | None = None,
     zones: Mapping[str, str] = _NO_ZONES,
 ) -> pl.LazyFrame:
-    """Return the calls that `read` gives, in no order, and leave the rest unread."""
-    return _calls([_read(folder, slug, zones.get(slug)) for slug in slugs], since, until)
+    """
+    Return the calls that `read` gives, in no order, and leave the rest unread.
+
+    A file of the lake with the size and the time of its last change that the signed manifest
+    has counts as it is; the digest of any other is compared (see `audit.lake.trusted`).
+    """
+    logs = [_read(folder, slug, zones.get(slug), thorough=False) for slug in slugs]
+    return _calls(logs, since, until)
 
 
 def _calls(logs: list[_Log], since: datetime | None, until: datetime | None) -> pl.LazyFrame:
@@ -241,12 +247,13 @@ def _parquet(path: Path, slug: str) -> pl.DataFrame:
         ) from error
 
 
-def _read(folder: Path, slug: str, zone: str | None) -> _Log:
+def _read(folder: Path, slug: str, zone: str | None, *, thorough: bool) -> _Log:
     for look in range(_LOOKS):
         try:
-            return _look(folder, slug, zone, _usable)
+            before = trusted.look(folder, slug, thorough=thorough).catalog
+            return _look(folder, slug, zone, before, thorough=thorough)
         except pl.exceptions.PolarsError:
-            return _look(folder, slug, zone, lambda _: Catalog())  # it cannot be read as it is
+            return _from_segments(folder, slug, zone)  # the lake cannot be read as it is
         except FileNotFoundError as error:
             # What was there a moment ago is sealed, or merged, by now.
             if look == _LOOKS - 1:
@@ -256,29 +263,30 @@ def _read(folder: Path, slug: str, zone: str | None) -> _Log:
     raise AssertionError
 
 
-def _look(folder: Path, slug: str, zone: str | None, known: Callable[[Path], Catalog]) -> _Log:
-    lake = home(folder, slug)
-    before = known(lake)
+def _look(folder: Path, slug: str, zone: str | None, before: Catalog, *, thorough: bool) -> _Log:
     there = sources(folder / slug, without=before.segments)
-    log = _Log(slug, lake, known(lake) if there else before)  # what is sealed since is in that
+    if there:  # what is sealed since is in the lake
+        before = trusted.look(folder, slug, thorough=thorough).catalog
+    if trusted.hidden(before, there):
+        return _from_segments(folder, slug, zone)
+    return _with(_Log(slug, home(folder, slug), before), there, folder, zone)
+
+
+def _from_segments(folder: Path, slug: str, zone: str | None) -> _Log:
+    log = _Log(slug, home(folder, slug), Catalog())
+    return _with(log, sources(folder / slug), folder, zone)
+
+
+def _with(log: _Log, there: Mapping[str, Source], folder: Path, zone: str | None) -> _Log:
+    """Add to a lake what is not in it."""
     raw: list[pl.DataFrame] = []
     for name in [name for name in there if name not in log.catalog.segments]:
         _add(log, there[name], raw)
     records = pl.concat(raw) if raw else None
     if records is not None and records.height:
-        everything = list(sources(folder / slug).values())
+        everything = list(sources(folder / log.slug).values())
         _join(log, records, everything, known_zone(zone) or log.catalog.zone)
     return log
-
-
-def _usable(folder: Path) -> Catalog:
-    """Return what the lake holds; nothing if it is not as its manifest says."""
-    try:
-        known = catalog.load(folder)
-    except CorruptFile:
-        return Catalog()
-    wrong = known is not None and catalog.wrong_files(folder, known.files)
-    return Catalog() if known is None or wrong else known
 
 
 def _add(log: _Log, one: Source, raw: list[pl.DataFrame]) -> None:

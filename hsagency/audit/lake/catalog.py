@@ -8,25 +8,39 @@ What is in the lake of one client: the manifest, and the files that it names.
 Only files that the manifest names count; it is replaced as a whole, so a crash leaves the lake
 before or after. A file is never changed: a new one gets a new number, and the old one goes when
 the new manifest is on the disk.
+
+The manifest is signed with the key of the register, as its last member; the signature covers
+the client and all that comes before it, and so the digest of every file. `trusted` checks that.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
-from collections.abc import Container, Iterable, Mapping
+import shutil
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import polars as pl
 
 from hsagency.audit import evidence
-from hsagency.durable import make_private_dir, write_private
+from hsagency.audit.lake.joining import known_zone
+from hsagency.audit.register import Signer
+from hsagency.durable import (
+    make_private_dir,
+    open_to_read,
+    read_regular,
+    write_private,
+)
 from hsagency.errors import AuditError, CorruptFile, NewerSchema
+
+Kind = TypeVar("Kind")
 
 SCHEMA: Final = 1
 PART: Final = 250_000
@@ -36,17 +50,25 @@ _LEVEL: Final = 1  # higher ones take longer, and pack random ids worse
 _GROUP: Final = 1 << 16  # rows of a row group: what a day of a busy month leaves out or reads
 _MANIFEST: Final = "manifest.json"
 _NUMBER: Final = re.compile(r"(?:part|activity)-(\d{6,})\.parquet", re.ASCII)
-_FILE: Final = re.compile(r"(month=\d{4}-\d\d/part|activity)-\d{6,}\.parquet", re.ASCII)
+_PART: Final = re.compile(r"month=\d{4}-\d\d/part-\d{6,}\.parquet", re.ASCII)
+_ACTIVITY: Final = re.compile(r"activity-\d{6,}\.parquet", re.ASCII)
+_SIGNATURE: Final = re.compile(rb',\n  "signature": "([A-Za-z0-9+/]{86}==)"\n\}\n\Z')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file of the lake: where it is from the client's folder on, and what it has to hold."""
+    """
+    A file of the lake: where it is from the client's folder on, and what it has to hold.
+
+    `changed` is when its content or its name was last changed, as the file system has it
+    (`st_ctime_ns`), which nobody can set as they like.
+    """
 
     path: str
     rows: int
     bytes: int
     sha256: str
+    changed: int
 
     @property
     def month(self) -> str:
@@ -120,7 +142,8 @@ def sources(folder: Path, *, without: Container[str] = ()) -> dict[str, Source]:
 def _names(folder: Path, ending: str) -> set[str]:
     """Return the names of the segments in a folder; none there is nothing, one locked an error."""
     try:
-        inside = os.listdir(folder)  # noqa: PTH208  (for every log of a fleet at every reading)
+        with os.scandir(folder) as found:  # for every log of a fleet at every reading
+            inside = [one.name for one in found if one.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return set()
     except OSError as error:
@@ -142,22 +165,45 @@ def home(audit: Path, slug: str) -> Path:
     return audit / "lake" / f"client_slug={slug}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest as it was read: what it says, and which key signed that, if one did."""
+
+    catalog: Catalog
+    key: str | None
+    signature: bytes
+    covered: bytes  # by the signature
+
+
 def load(folder: Path) -> Catalog | None:
+    """Return what a client's manifest says, or nothing if there is none; raises as `manifest`."""
+    found = manifest(folder)
+    return None if found is None else found.catalog
+
+
+def slugs(audit: Path) -> list[str]:
+    """Return every client of whom there is a folder in the lake, sorted."""
+    found = (one.name.partition("client_slug=") for one in (audit / "lake").glob("client_slug=*"))
+    return sorted(slug for _, _, slug in found)
+
+
+def manifest(folder: Path) -> Manifest | None:
     """
-    Return what a client's manifest says, or nothing if there is none.
+    Return a client's manifest, or nothing if there is none, whoever signed it.
 
     Raises `NewerSchema` and, where it cannot be read as what it should be, `CorruptFile`.
     """
     path = folder / _MANIFEST
     try:
         at = os.stat(path)  # noqa: PTH116  (for every client at every reading)
-        stamp = (at.st_ino, at.st_mtime_ns, at.st_size)
+        stamp = (at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size)
         known = _LOADED.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
-        said = orjson.loads(path.read_bytes())
+        content = read_regular(path)
+        said = orjson.loads(content)
         newer = said["schema"] > SCHEMA
-        catalog = None if newer else _catalog(said)
+        found = None if newer else _manifest(content, said, folder)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -165,39 +211,71 @@ def load(folder: Path) -> Catalog | None:
             f"The manifest {path} cannot be read ({type(error).__name__}).",
             hint="It is made anew from the evidence: hsagency audit rebuild",
         ) from error
-    if catalog is None:
+    if found is None:
         raise NewerSchema(
             f"The lake {folder} has schema {said['schema']}; this hsagency reads up to {SCHEMA}.",
             hint="Use the later hsagency that wrote it, or remove that folder: it is made anew.",
         )
-    _LOADED[path] = stamp, catalog
-    return catalog
+    _LOADED[path] = stamp, found
+    return found
 
 
 # A manifest is replaced, never changed, so the same file says the same.
-_LOADED: dict[Path, tuple[tuple[int, int, int], Catalog]] = {}
+_LOADED: dict[Path, tuple[tuple[int, ...], Manifest]] = {}
 
 
-def _catalog(said: Mapping[str, Any]) -> Catalog:
-    return Catalog(
-        zone=said["timeZone"],
-        segments={
-            name: Told(lines=one["lines"], damage=tuple((n, cause) for n, cause in one["damage"]))
-            for name, one in said["segments"].items()
-        },
-        parts=tuple(_file(one) for one in said["parts"]),
-        activity=_file(said["activity"]) if said["activity"] else None,
-        loose=tuple(said["loose"]),
+def _manifest(content: bytes, said: Mapping[str, Any], folder: Path) -> Manifest:
+    match = _SIGNATURE.search(content)
+    body = content if match is None else content[: match.start()] + b"\n}"
+    return Manifest(
+        catalog=_catalog(said),
+        key=None if said["key"] is None else _is(str, said["key"]),
+        signature=b"" if match is None else base64.b64decode(match[1]),
+        covered=_covered(folder, body),
     )
 
 
-def _file(said: Mapping[str, Any]) -> File:
-    if not _FILE.fullmatch(said["path"]):
+def _covered(folder: Path, body: bytes) -> bytes:
+    """Return what is signed: no line of a register, and of no other client."""
+    return b"hsagency lake\0" + folder.name.encode() + b"\0" + body
+
+
+def _catalog(said: Mapping[str, Any]) -> Catalog:
+    zone = said["timeZone"]
+    found = Catalog(
+        zone=known_zone(zone),
+        segments={name: _told(one) for name, one in said["segments"].items()},
+        parts=tuple(_file(one, _PART) for one in said["parts"]),
+        activity=_file(said["activity"], _ACTIVITY) if said["activity"] else None,
+        loose=tuple(_is(str, one) for one in said["loose"]),
+    )
+    if found.zone != zone or (found.files and not found.segments):
         raise ValueError
-    return File(**said)
+    return found
 
 
-def save(folder: Path, catalog: Catalog) -> None:
+def _told(said: Mapping[str, Any]) -> Told:
+    damage = tuple((_is(int, line), _is(str, cause)) for line, cause in said["damage"])
+    return Told(lines=_is(int, said["lines"]), damage=damage)
+
+
+def _file(said: Mapping[str, Any], form: re.Pattern[str]) -> File:
+    one = File(**said)
+    if not form.fullmatch(one.path):
+        raise ValueError
+    for number in (one.rows, one.bytes, one.changed):
+        _is(int, number)
+    _is(str, one.sha256)
+    return one
+
+
+def _is(kind: type[Kind], value: object) -> Kind:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def save(folder: Path, catalog: Catalog, *, signer: Signer | None) -> None:
     """Replace a client's manifest; from then on its files count."""
     said = {
         "schema": SCHEMA,
@@ -209,20 +287,20 @@ def save(folder: Path, catalog: Catalog) -> None:
         "parts": catalog.parts,
         "activity": catalog.activity,
         "loose": catalog.loose,
+        "key": None if signer is None else signer.key,
     }
-    write_private(folder / _MANIFEST, orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n")
+    body = orjson.dumps(said, option=orjson.OPT_INDENT_2)
+    if signer is not None:
+        signature = base64.b64encode(signer.sign(_covered(folder, body)))
+        body = body[:-2] + b',\n  "signature": "' + signature + b'"\n}'
+    write_private(folder / _MANIFEST, body + b"\n")
 
 
-def wrong_files(folder: Path, files: Iterable[File]) -> list[str]:
-    """Return which files are missing or have another size than they should."""
-    return [one.path for one in files if _size(f"{folder}/{one.path}") != one.bytes]
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  (for every file at every reading)
-    except OSError:
-        return -1
+def unnamed(folder: Path, catalog: Catalog) -> list[str]:
+    """Return the files in a client's folder that do not count, and that a query may take for it."""
+    named = {_MANIFEST, *(one.path for one in catalog.files)}
+    there = (path for path in folder.rglob("*") if not path.is_dir() and path.name[0] != ".")
+    return sorted({path.relative_to(folder).as_posix() for path in there} - named)
 
 
 def next_number(folder: Path) -> int:
@@ -240,17 +318,23 @@ def write(folder: Path, path: str, frame: pl.DataFrame) -> File:
     data = content.getvalue()
     make_private_dir((folder / path).parent)
     write_private(folder / path, data)
-    digest = hashlib.sha256(data).hexdigest()
-    return File(path=path, rows=frame.height, bytes=len(data), sha256=digest)
+    digest, changed = hashlib.sha256(data).hexdigest(), (folder / path).stat().st_ctime_ns
+    return File(path=path, rows=frame.height, bytes=len(data), sha256=digest, changed=changed)
 
 
 def digest_of(path: Path) -> str | None:
     """Return the SHA-256 of a file, or nothing if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def remove(folder: Path) -> None:
+    """Remove a client's lake; the manifest first, so that no half of it counts."""
+    (folder / _MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=not folder.exists())
 
 
 def sweep(folder: Path, catalog: Catalog) -> None:

@@ -10,6 +10,7 @@ by itself. So what a row says depends on the records alone, not on when they wer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -153,8 +154,11 @@ def local_day(zone: str | None) -> pl.Expr:
 
 def known_zone(name: object) -> str | None:
     """Return the name of a time zone if it is one, of IANA's or an older one as US/Eastern."""
-    if not isinstance(name, str) or not name:
-        return None
+    return _zone(name) if isinstance(name, str) and name else None
+
+
+@lru_cache
+def _zone(name: str) -> str | None:
     try:
         pl.Series([], dtype=TIME).dt.convert_time_zone(name)
     except pl.exceptions.PolarsError:

@@ -7,14 +7,19 @@ names it. Memory is that of a part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from hsagency.audit.lake import catalog
 from hsagency.audit.lake.catalog import PART, File
 from hsagency.audit.lake.joining import ROWS
+
+_SMALL: Final = PART // 4  # rows: a part that is worth merging with others
+_MANY: Final = 12  # small parts of one month, before they are merged
 
 
 class Parts:
@@ -79,6 +84,22 @@ class Parts:
             if rest.height:
                 kept.append(self.replace(one, rest))
         return kept
+
+    def merged(self, files: Collection[File]) -> tuple[File, ...]:
+        """Return parts, small ones of a month in one where there are many of them."""
+        merged = list(files)
+        small = Counter(one.month for one in files if one.rows < _SMALL)
+        for month in [month for month, count in small.items() if count > _MANY]:
+            of_month = (one for one in files if one.month == month and one.rows < _SMALL)
+            together, count = [], 0
+            for one in sorted(of_month, key=lambda one: one.rows):
+                if count + one.rows <= PART:
+                    together.append(one)
+                    count += one.rows
+            frame = in_order(pl.concat([self.read(one) for one in together]))
+            merged = [one for one in merged if one not in together]
+            merged.append(self.replace(together[0], frame))
+        return tuple(sorted(merged, key=lambda one: one.path))
 
     def ids_from(self, files: Iterable[File], segments: Collection[str]) -> pl.Series:
         """Return the calls that have a record in one of some segments."""

@@ -10,20 +10,22 @@ lake knows, of segments whose evidence is gone, is not in the new one, and is co
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from hsagency.audit.evidence import is_evidence
-from hsagency.audit.lake import catalog
-from hsagency.audit.lake.catalog import Catalog, File, by_place, home, sources
-from hsagency.audit.lake.joining import ROWS
+from hsagency.audit.journal.writer import unsigned
+from hsagency.audit.lake import catalog, trusted
+from hsagency.audit.lake.catalog import Catalog, File, Source, by_place, home, sources
+from hsagency.audit.lake.holding import holding
+from hsagency.audit.lake.joining import ROWS, known_zone
 from hsagency.audit.lake.parsing import EVENTS
-from hsagency.audit.lake.sealing import derive, holding
+from hsagency.audit.lake.sealing import KEYLESS, OPEN_STORE, Signing, derive
 from hsagency.durable import make_private_dir, sync_dir
-from hsagency.errors import CorruptFile
+from hsagency.errors import AuditError, CorruptFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +47,40 @@ class Comparison:
     rebuilt: bool
 
 
-def rebuild(audit: Path, slug: str, *, compare: bool = False) -> Comparison:
+def rebuild(
+    audit: Path,
+    slug: str,
+    *,
+    zone: str | None = None,
+    signer: Signing = unsigned,
+    compare: bool = False,
+) -> Comparison:
     """
     Make the lake of a client anew from evidence, compare, and put it in place.
 
-    With `compare` nothing is put in place. Raises `AuditError` if it cannot be done.
+    `zone` is the portal's time zone, if it is known. With `compare` nothing is put in place.
+    Raises `AuditError` if it cannot be done.
     """
     folder, beside = home(audit, slug), audit / "lake" / ".rebuild" / f"client_slug={slug}"
+    key = signer()
+    if not compare and key is None and trusted.is_signed(audit):
+        raise AuditError(f"{KEYLESS} Nothing was changed.", hint=OPEN_STORE)
     with holding(audit, slug, wait=True):
         there = sources(audit / slug)
-        old, found = _known(folder)
-        wanted = {name for name, one in there.items() if is_evidence(one.path)} | {*old.segments}
-        if compare and old.segments:
-            wanted = {*old.segments}
+        old, found = _known(audit, folder, there)
+        zone = known_zone(zone)
+        # A zone that was learned since is for the next sealing; one that nobody signed is none.
+        zone = old.zone if trusted.is_vouched(audit, folder) else zone or old.zone
+        evident = {name for name, one in there.items() if is_evidence(one.path)}
+        wanted = {*old.segments} if compare and old.segments else evident | {*old.segments}
+        is_there = bool(wanted or old.files or catalog.unnamed(folder, old))
         _remove(beside)
         try:
-            new = derive(audit, slug, beside, wanted & there.keys(), zone=old.zone)
-            if wanted:
+            closed = wanted.intersection(there).difference(trusted.hidden(old, there))
+            new = derive(audit, slug, beside, closed, zone=zone, signer=key)
+            if is_there:
                 found += [*_differences(folder, old, beside, new, gone=wanted - there.keys())]
-            if not compare and new.segments:
+            if not compare and is_there:
                 _exchange(folder, beside)
         finally:
             _remove(beside)
@@ -71,19 +88,25 @@ def rebuild(audit: Path, slug: str, *, compare: bool = False) -> Comparison:
         client_slug=slug,
         segments=len(new.segments),
         calls=sum(one.rows for one in new.parts),
-        differences=tuple(found if wanted else ()),
-        rebuilt=not compare and bool(new.segments),
+        differences=tuple(found if is_there else ()),
+        rebuilt=not compare and is_there,
     )
 
 
-def _known(folder: Path) -> tuple[Catalog, list[Difference]]:
+def _known(
+    audit: Path, folder: Path, there: Mapping[str, Source]
+) -> tuple[Catalog, list[Difference]]:
     try:
-        known = catalog.load(folder)
+        found = catalog.manifest(folder)
     except CorruptFile:
         return Catalog(), [Difference(place="manifest.json", cause="cannot be read")]
-    if known is None:
+    if found is None:
         return Catalog(), [Difference(place="manifest.json", cause="is missing")]
-    return known, []
+    known, why = found.catalog, trusted.unsigned(found, trusted.signing_keys(audit))
+    wrong = [("manifest.json", why.removeprefix("its manifest "))] if why else []
+    hides = trusted.hidden(known, there)
+    wrong += [(one, "is still being written, and said to be in the lake") for one in hides]
+    return known, [Difference(place=place, cause=cause) for place, cause in wrong]
 
 
 def _remove(folder: Path) -> None:
@@ -93,10 +116,11 @@ def _remove(folder: Path) -> None:
 def _exchange(folder: Path, beside: Path) -> None:
     aside = beside.with_name(f"{beside.name}.old")
     _remove(aside)
-    make_private_dir(folder.parent)
+    make_private_dir(aside.parent)
     if folder.exists():
         folder.rename(aside)
-    beside.rename(folder)
+    if beside.exists():
+        beside.rename(folder)
     sync_dir(folder.parent)
     _remove(aside)
 
@@ -110,6 +134,8 @@ def _differences(
         cause = _wrong(folder / one.path, one)
         if cause:
             yield Difference(place=one.path, cause=cause)
+    for path in catalog.unnamed(folder, old):
+        yield Difference(place=path, cause="is not in the manifest, so it was added")
     for month in sorted({one.month for one in (*old.parts, *new.parts)}):
         theirs = [folder / one.path for one in old.parts if one.month == month]
         ours = [beside / one.path for one in new.parts if one.month == month]
@@ -119,6 +145,11 @@ def _differences(
         for home, one in ((folder, old), (beside, new))
     )
     yield from _rows("activity", *(_known_rows(paths, ("segment", "seq")) for paths in activity))
+    if old.zone != new.zone and old.segments:
+        cause = f"says that the portal's time zone is {old.zone}, and it is {new.zone}"
+        yield Difference(place="manifest.json", cause=cause)
+    if old.loose != new.loose:
+        yield Difference(place="manifest.json", cause="tells of other details without a call")
     for segment, told in new.segments.items():
         if segment in old.segments and old.segments[segment] != told:
             yield Difference(place=segment, cause="the manifest tells of other damaged lines")

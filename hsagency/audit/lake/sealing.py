@@ -13,38 +13,39 @@ of files made before that finds one missing, and reads again.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import orjson
 import polars as pl
 
 from hsagency.audit import evidence
-from hsagency.audit.lake import catalog
-from hsagency.audit.lake.catalog import PART, Catalog, File, Source, home, sources
+from hsagency.audit.journal.writer import unsigned
+from hsagency.audit.lake import catalog, trusted
+from hsagency.audit.lake.catalog import Catalog, File, Source, home, sources
 from hsagency.audit.lake.harvest import Gathered, bring_together, gather, records_of
+from hsagency.audit.lake.holding import SealingBusy, holding, is_closed
 from hsagency.audit.lake.joining import is_loose, joined, known_zone, local_day, rows
 from hsagency.audit.lake.parsing import EVENTS
-from hsagency.audit.lake.parts import Parts, in_order
-from hsagency.audit.record import Event
-from hsagency.durable import after_last_line_end, cure, locked, make_private_dir, try_lock
-from hsagency.errors import AuditError, CorruptFile
+from hsagency.audit.lake.parts import Parts
+from hsagency.audit.register import Signer
+from hsagency.durable import make_private_dir
+from hsagency.errors import AuditError
 from hsagency.progress import Progress, silent
 
 _BATCH: Final = 768 << 20  # bytes of journal that become rows of the lake together
 _PACKED: Final = 7  # times that evidence is smaller than the journal, roughly
-_SMALL: Final = PART // 4  # rows: a part that is worth merging with others
-_MANY: Final = 12  # small parts of one month, before they are merged
 
 
-class SealingBusy(AuditError):
-    """Another process is sealing this log."""
+Signing = Callable[[], Signer | None]
+"""Gives what signs, or nothing while the credential store does not give the key."""
+
+KEYLESS: Final = (
+    "The credential store gives no key, and an unsigned lake could not be told from a forged one."
+)
+OPEN_STORE: Final = "Open the store (see hsagency status), then try again."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,16 +53,36 @@ class Sealed:
     """
     What a sealing did.
 
-    `left` says of segments that could not be sealed why; `rebuilt` why the lake was made anew.
+    `left` says of segments that could not be sealed why; `rebuilt` why the lake was made anew,
+    and `gone` names the segments that are not in it then, since there is no evidence of them.
     """
 
     client_slug: str
     segments: int = 0
     calls: int = 0
-    bytes_before: int = 0  # in the journal
-    bytes_after: int = 0  # in evidence and lake together
+    journal: int = 0  # bytes that were sealed
+    evidence: int = 0  # bytes of the same, compressed
+    lake: int = 0  # bytes by which the lake grew
     left: list[str] = field(default_factory=list)
     rebuilt: str = ""
+    gone: list[str] = field(default_factory=list)
+
+    def words(self) -> list[str]:
+        """Say what a person should know of it."""
+        words = list(self.left)
+        if self.rebuilt:
+            words.append(
+                f"The lake of {self.client_slug} was made anew from the evidence ({self.rebuilt})."
+            )
+        if self.gone:
+            many = f"one segment ({self.gone[0]})"
+            if len(self.gone) > 1:
+                many = f"{len(self.gone):,} segments (the first is {self.gone[0]})"
+            words.append(
+                f"Of {many} of {self.client_slug} there is no evidence any more, so queries "
+                f"lack its calls: hsagency audit verify {self.client_slug}"
+            )
+        return words
 
 
 def seal(
@@ -69,21 +90,28 @@ def seal(
     slug: str,
     *,
     zone: str | None = None,
+    signer: Signing = unsigned,
+    thorough: bool = True,
     wait: bool = True,
     progress: Progress = silent,
 ) -> Sealed:
     """
-    Seal what is closed of a client's log; where nothing is, only folders are looked at.
+    Seal what is closed of a client's log; where nothing is, only the lake is looked at.
 
-    `zone` is the portal's time zone as HubSpot names it. Raises `AuditError` if it cannot be
-    done, `SealingBusy` if another process does it and `wait` is false, and `NewerSchema`.
+    `zone` is the portal's time zone as HubSpot names it; `thorough` is how the lake is looked at
+    (see `trusted`). Raises `AuditError` if it cannot be done, `SealingBusy` if another process
+    does it and `wait` is false, and `NewerSchema`.
     """
     folder = home(audit, slug)
     done = Sealed(client_slug=slug)
-    if not _Log(audit, slug, folder, known_zone(zone), new=True).is_due():
+    if not _Log(audit, slug, folder, known_zone(zone), new=True, thorough=thorough).is_due():
+        return done
+    key = signer()
+    if key is None and trusted.is_signed(audit):
+        done.left.append(f"{KEYLESS} Nothing was sealed. {OPEN_STORE}")
         return done
     with holding(audit, slug, wait=wait):
-        log = _Log(audit, slug, folder, known_zone(zone))
+        log = _Log(audit, slug, folder, known_zone(zone), signer=key)
         try:
             log.seal(done, progress)
         except pl.exceptions.PolarsError as error:
@@ -93,118 +121,87 @@ def seal(
     return done
 
 
-def refresh(audit: Path, slug: str, *, zone: str | None = None) -> list[str]:
+def refresh(
+    audit: Path,
+    slug: str,
+    *,
+    zone: str | None = None,
+    signer: Signing = unsigned,
+    thorough: bool = True,
+) -> list[str]:
     """
     Seal what is closed before a log is read; return what a person should know of it.
 
     What cannot be sealed never keeps anybody from reading: it is read where it is.
     """
     try:
-        done = seal(audit, slug, zone=zone, wait=False)
+        done = seal(audit, slug, zone=zone, signer=signer, thorough=thorough, wait=False)
     except SealingBusy as error:
         return [f"{error.message} What it has not sealed yet is read from the journal."]
     except AuditError as error:
         return [str(error)]
-    words = [f"{one} It is read where it is." for one in done.left]
-    if done.rebuilt:
-        words.append(f"The lake of {slug} was made anew from the evidence ({done.rebuilt}).")
-    return words
+    done.left = [f"{one} It is read where it is." for one in done.left]
+    return done.words()
 
 
 def derive(
-    audit: Path, slug: str, folder: Path, segments: Collection[str], *, zone: str | None
+    audit: Path,
+    slug: str,
+    folder: Path,
+    segments: Collection[str],
+    *,
+    zone: str | None,
+    signer: Signer | None,
 ) -> Catalog:
     """Make a lake of some segments in another folder; neither journal nor evidence changes."""
-    log = _Log(audit, slug, folder, zone)
+    log = _Log(audit, slug, folder, zone, signer=signer)
     some = [one for name, one in sources(audit / slug).items() if name in segments]
     for batch in _batches(some, {one.segment: one.path.stat().st_size for one in some}):
         log.add(batch)
     return log.catalog
 
 
-def forget(audit: Path, slug: str, segments: Collection[str]) -> int:
+def forget(audit: Path, slug: str, segments: Collection[str], *, signer: Signing = unsigned) -> int:
     """
     Take the rows of removed segments out of the lake, and return how many calls that were.
 
     A call of which other segments hold records is what those say of it. The segments need not
-    be there any more.
+    be there any more. Where the lake cannot be signed it goes, and the next sealing makes it
+    anew.
     """
-    folder = home(audit, slug)
+    folder, key = home(audit, slug), signer()
     with holding(audit, slug, wait=True):
-        log = _Log(audit, slug, folder, None)
+        if key is None and trusted.is_signed(audit):
+            catalog.remove(folder)
+            return 0
+        log = _Log(audit, slug, folder, None, signer=key)
         return log.forget(set(segments)) if log.catalog.segments else 0
-
-
-@contextlib.contextmanager
-def holding(audit: Path, slug: str, *, wait: bool) -> Iterator[None]:
-    """Hold a client's lake; errors of the disk become words."""
-    try:
-        path = make_private_dir(audit / "lake") / f".{slug}.lock"
-        if not wait:
-            _refuse_busy(path, slug)
-        with locked(path):
-            yield
-    except OSError as error:
-        raise AuditError(
-            f"The log of {slug} could not be sealed ({error.strerror}). It is read where it is.",
-            hint=cure(error),
-        ) from error
-
-
-def _refuse_busy(path: Path, slug: str) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not try_lock(descriptor):
-            raise SealingBusy(
-                f"The log of {slug} is being sealed by another program.",
-                hint="Wait until it has finished.",
-            )
-    finally:
-        os.close(descriptor)
-
-
-def is_closed(path: Path) -> bool:
-    """Say whether a journal file ends in the record that closes it, and no writer holds it."""
-    try:
-        with path.open("rb") as file:
-            descriptor = file.fileno()
-            size = os.fstat(descriptor).st_size
-            if not size or os.pread(descriptor, 1, size - 1) != b"\n":
-                return False
-            last = orjson.loads(after_last_line_end(descriptor, size - 1))
-            closes = isinstance(last, dict) and last.get("event") == Event.AUDIT_CLOSED
-            return closes and try_lock(descriptor)
-    except (FileNotFoundError, ValueError):
-        return False
 
 
 class _Log:
     """One client's log and its lake, while both are brought together."""
 
     def __init__(
-        self, audit: Path, slug: str, folder: Path, zone: str | None, *, new: bool = False
+        self,
+        audit: Path,
+        slug: str,
+        folder: Path,
+        zone: str | None,
+        *,
+        signer: Signer | None = None,
+        new: bool = False,
+        thorough: bool = True,
     ) -> None:
         """Look at what is there, or only at what is `new`."""
         self._audit, self._slug, self._folder = audit, slug, folder
-        self.catalog, self._rebuilt = self._known()
+        lake = trusted.look(audit, slug, thorough=thorough, folder=folder)
+        self.catalog, self._rebuilt, self._named = lake.catalog, lake.why, lake.named
         known = self.catalog.segments if new else ()
         self._sources = sources(audit / slug, without=known)
+        if hidden := trusted.hidden(self.catalog, self._sources):
+            self.begin_anew(f"it names segment {hidden[0]}, which is still being written")
         self._zone = zone or self.catalog.zone
-
-    def _known(self) -> tuple[Catalog, str]:
-        """Return what the lake holds, and why that is nothing where it should be something."""
-        try:
-            known = catalog.load(self._folder)
-        except CorruptFile as error:
-            return Catalog(), error.message.removesuffix(".")
-        if known is None:
-            own = self._audit / self._slug
-            lost = bool(evidence.sealed(own))
-            return Catalog(), "its manifest was not there" if lost else ""
-        wrong = catalog.wrong_files(self._folder, known.files)
-        if wrong:
-            return Catalog(zone=known.zone), f"missing or changed: {', '.join(wrong[:3])}"
-        return known, ""
+        self._signer = signer
 
     def begin_anew(self, why: str) -> None:
         """Take nothing of the lake for given."""
@@ -230,6 +227,8 @@ class _Log:
     def seal(self, done: Sealed, progress: Progress) -> None:
         """Archive what is closed, bring it into the lake and take it out of the journal."""
         done.rebuilt = self._rebuilt
+        if self._rebuilt:
+            done.gone = trusted.gone(self._audit, self._slug, self._named, self._sources)
         new, lake = self._open(), self.catalog.size
         if self._is_moved():
             self._move()
@@ -246,11 +245,11 @@ class _Log:
                 dropped.append(pool.submit(self._drop, whole, done))
                 for one in batch:
                     is_packed = evidence.is_evidence(one.path)
-                    done.bytes_before += 0 if is_packed else sizes[one.segment]
+                    done.journal += 0 if is_packed else sizes[one.segment]
                     step(sizes[one.segment])
             for future in dropped:
                 future.result()
-        done.bytes_after += self.catalog.size - lake
+        done.lake += self.catalog.size - lake
 
     def _archived(self, batch: list[Source], pool: Executor, done: Sealed) -> list[Source]:
         """Return those that are evidence now; the others are left where they are, and named."""
@@ -262,7 +261,7 @@ class _Log:
         failed = set()
         for segment, future in futures.items():
             try:
-                done.bytes_after += future.result().stat().st_size
+                done.evidence += future.result().stat().st_size
             except AuditError as error:
                 done.left.append(str(error))
                 failed.add(segment)
@@ -304,7 +303,7 @@ class _Log:
                 self.catalog,
                 zone=self._zone,
                 segments=told,
-                parts=_merged(brought.parts, parts),
+                parts=parts.merged(brought.parts),
                 activity=self._activity(harvest.events, parts, set(self.catalog.segments)),
                 loose=brought.loose,
             )
@@ -326,7 +325,7 @@ class _Log:
             replace(
                 self.catalog,
                 segments=told,
-                parts=_merged([*kept, *parts.files], parts),
+                parts=parts.merged([*kept, *parts.files]),
                 activity=self._activity([], parts, set(told)),
                 loose=tuple(sorted({*self.catalog.loose, *joins.filter(is_loose)["call_id"]})),
             )
@@ -357,7 +356,7 @@ class _Log:
 
     def _commit(self, new: Catalog) -> None:
         make_private_dir(self._folder)
-        catalog.save(self._folder, new)
+        catalog.save(self._folder, new, signer=self._signer)
         self.catalog = new
         catalog.sweep(self._folder, new)
 
@@ -375,20 +374,3 @@ def _batches(some: list[Source], sizes: Mapping[str, int]) -> Iterator[list[Sour
         room -= size
     if batch:
         yield batch
-
-
-def _merged(files: Collection[File], parts: Parts) -> tuple[File, ...]:
-    """Return the parts, small ones of a month in one where there are many of them."""
-    merged = list(files)
-    small = Counter(one.month for one in files if one.rows < _SMALL)
-    for month in [month for month, count in small.items() if count > _MANY]:
-        of_month = (one for one in files if one.month == month and one.rows < _SMALL)
-        together, count = [], 0
-        for one in sorted(of_month, key=lambda one: one.rows):
-            if count + one.rows <= PART:
-                together.append(one)
-                count += one.rows
-        frame = in_order(pl.concat([parts.read(one) for one in together]))
-        merged = [one for one in merged if one not in together]
-        merged.append(parts.replace(together[0], frame))
-    return tuple(sorted(merged, key=lambda one: one.path))
