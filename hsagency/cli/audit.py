@@ -194,6 +194,9 @@ def verify(
     or opened after are left out. Logs that were merged from other machines are judged each for
     itself. The key that signs here is shown, for those who merge this log elsewhere.
 
+    The lake, which is made from the evidence for queries, is as sealed or changed; no number is
+    taken from a changed one. hsagency audit rebuild --compare looks at its rows as well.
+
     Completeness is told apart: incomplete where records are known to be lost, complete where all
     days with calls are by HubSpot's own count (see hsagency audit completeness), else not
     comparable. For that, days are the portal's. --require-complete says of which days and why.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ class Joined:
     log: Verdict
     days: pl.DataFrame | None = None
     obstacle: str = ""
+    lake: tuple[str, str] = ("none", "")  # its state, and what is wrong with it
 
     @property
     def completeness(self) -> str:
@@ -51,7 +52,8 @@ class Joined:
         """Return all of it as JSON shows it."""
         days = [] if self.days is None else records(self.days)
         said = {"completeness": self.completeness, "days": days}
-        return {**self.log.report(), **said, "notCompared": self.obstacle or None}
+        lake = {"state": self.lake[0], "cause": self.lake[1] or None}
+        return {**self.log.report(), **said, "notCompared": self.obstacle or None, "lake": lake}
 
     def lines(self, *, every_day: bool) -> Iterator[str]:
         """Yield it for a person; with `every_day`, say of each day that is not complete why."""
@@ -61,6 +63,11 @@ class Joined:
         _, *rest = described(self.log)
         yield f"{self.log.slug}: {self.log.integrity}; completeness: {self.completeness}"
         yield from rest
+        state, cause = self.lake
+        if state == "changed":
+            yield f"  lake      changed ({cause}): queries read the evidence and make it anew"
+        elif state != "none":
+            yield f"  lake      {state}{f": {cause}" if cause else ""}"
         if self.days is None or self.days.is_empty():
             yield f"  HubSpot   {self.obstacle or 'nothing to compare: no calls of these days'}"
             return
@@ -101,6 +108,23 @@ def join(
     What stands in the way of comparing never hides the verdict. Unless `thorough`, what would
     take much longer than the verdict itself is left out: much that is not sealed yet.
     """
+    return replace(
+        _compared(agency, log, since=since, until=until, thorough=thorough),
+        lake=_lake(agency, log.slug),
+    )
+
+
+def _lake(agency: Agency, slug: str) -> tuple[str, str]:
+    try:
+        found = agency.audit.lake_state(slug)
+    except HsAgencyError as error:
+        return "not checked", error.message
+    return found.state, found.cause
+
+
+def _compared(
+    agency: Agency, log: Verdict, *, since: date | None, until: date | None, thorough: bool
+) -> Joined:
     if log.slug == AGENCY:
         return Joined(log, obstacle="its calls are compared with those of the client they were for")
     if log.completeness == "incomplete":
