@@ -63,6 +63,8 @@ def forward(common: Shared, *, name: str | None, follow: bool) -> None:
     destination does not take now is offered again next time. hsagency status shows how far
     behind each one is. Without a name, each of them takes a turn.
 
+    What was merged from other machines is not forwarded: forward it there.
+
     \b
     Examples:
       hsagency audit forward archive

@@ -12,7 +12,8 @@ more each time; its error stands in the state file, where `hsagency status` show
 of other clients are offered meanwhile.
 
 Not promised: that a destination which says that it has taken a record still has it tomorrow.
-Each one declares whether it is durable. What retention removes from the journals before it
+Each one declares whether it is durable. What was merged from other machines is not forwarded
+here, but from there; `agency.calls` shows it. What retention removes from the journals before it
 was forwarded is not forwarded, and that is an error here.
 """
 

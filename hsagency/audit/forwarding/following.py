@@ -11,7 +11,8 @@ come. Without an outcome it is ready, as `unknown`, when its process is gone or 
 have passed. Until then what began later waits too: that is what makes it an order. Between
 two processes that write for one client at the same time there is only the clock.
 
-Only whole lines are read. Those that are no records are passed over and counted.
+Only whole lines are read. Those that are no records are passed over and counted. What was
+merged from other machines is not read: it would come long after, and out of order.
 """
 
 from __future__ import annotations
