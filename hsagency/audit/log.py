@@ -6,6 +6,7 @@ The audit log of a workspace, as an analyst, a reviewer and a command ask for it
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from functools import partial
@@ -24,12 +25,13 @@ from hsagency.audit.lake.steady import steadily
 from hsagency.audit.merging.planning import Plan
 from hsagency.audit.merging.sources import open_source
 from hsagency.audit.merging.staging import Confirm, finish, merge
+from hsagency.audit.noting import note_reading, ranged
 from hsagency.audit.pack import Pack, export
 from hsagency.audit.privacy import erasing, finding
 from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.audit.privacy.retention import Retention, retain
 from hsagency.audit.privacy.retention import plan as plan_retention
-from hsagency.audit.record import Event, When, moment, timestamp
+from hsagency.audit.record import Event, When, moment
 from hsagency.audit.register import read_keys
 from hsagency.audit.repairing import Repair, repair
 from hsagency.audit.standalone.signers import fingerprint
@@ -65,6 +67,7 @@ class AuditLog:
         self._writer, self._connected = writer, connected
         self._identifiers = identifiers
         self._forwarders: list[Forwarder] = []
+        self.reader = "a program"  # by what it is read, as its records of that say
         self._merging = workspace.state / "merging.lock"
 
     def recorded(self) -> list[str]:
@@ -93,7 +96,7 @@ class AuditLog:
                 readings.append(self._asked(lake.read, [one]))
             except AuditError as error:
                 unread[one] = error
-        self._note_reading(None, None, None)
+        self._note_reading(None)
         return readings, unread
 
     def _asked(
@@ -140,7 +143,7 @@ class AuditLog:
         """
         self._refuse_unknown(slug)
         found = showing.find(self.workspace.audit, slug, segment, seq)
-        self._note_reading(slug, None, None)
+        self._note_reading(slug)
         return found
 
     def rebuild(self, slug: str, *, compare: bool = False) -> rebuilding.Comparison:
@@ -160,15 +163,17 @@ class AuditLog:
 
     def find(self, slug: str, identifier: str, *, progress: Progress = silent) -> finding.Found:
         """
-        Return the calls that name somebody, by e-mail address, record id or the like.
+        Return the calls that name somebody: by e-mail address, by id, or `contacts/101`.
 
-        For data-subject requests; see `audit.finding` for what can be found. The reading is
-        recorded, and what was looked for is not.
+        See `audit.privacy.finding` for what can be found. The search is recorded, and what was
+        looked for is not.
         """
         wanted = finding.parse(identifier)
+        logs = [*self._logs(slug)]
+        self._note_reading(slug, how="searched for an identifier")
         return steadily(
             lambda: finding.find(
-                self.read(slug),
+                self._asked(lake.read, logs),
                 self.workspace.audit / slug,
                 wanted,
                 key=self._identifiers.key(slug),
@@ -268,7 +273,8 @@ class AuditLog:
         the id, or fingerprint, of the key that signed it, read on the other machine; without
         it `confirm` is asked. Raises `EvidenceRefused` and `UnknownClient`.
         """
-        with open_source(Path(source), client=client) as found:
+        room = shutil.disk_usage(self.workspace.root).free
+        with open_source(Path(source), client=client, room=room) as found:
             connection = self.workspace.index.read().connections.get(ClientSlug(found.slug))
             if connection is None and found.slug not in self.slugs():
                 raise UnknownClient(
@@ -332,7 +338,7 @@ class AuditLog:
         self, slug: str, message: str, *, since: datetime | None, until: datetime | None
     ) -> None:
         """Record that a client's log was exported, before it is handed out."""
-        self._writer.append(slug, _ranged(Event.AUDIT_EXPORTED, message, since, until))
+        self._writer.append(slug, ranged(Event.AUDIT_EXPORTED, message, since, until))
 
     def _refresh(self, slugs: Iterable[str], *, thorough: bool) -> dict[str, str]:
         """Seal what is closed, as far as that can be done; return the portals' time zones."""
@@ -353,23 +359,18 @@ class AuditLog:
         return {slug: str(fact.value) for slug, fact in facts.items() if fact is not None}
 
     def _note_reading(
-        self, slug: str | None, since: datetime | None, until: datetime | None
+        self,
+        slug: str | None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        how: str = "read",
     ) -> None:
-        """
-        Record that a log was read: a client's in its own chain, all of them in the agency's.
-
-        A log that cannot be written is still read, with a word to the person: looking into
-        what is broken must never need the broken part.
-        """
         if not (self.recorded() if slug is None else _has_log(self.workspace.audit, slug)):
             return  # nothing there to read
-        message = "The log of every client was read." if slug is None else "The log was read."
-        fields = _ranged(Event.AUDIT_READ, message, since, until)
-        try:
-            self._writer.append(slug or AGENCY, fields, durable=False)
-        except AuditError as error:
-            if self._writer.is_first("a reading that is not on record"):
-                self._writer.tell(f"This reading of the log is not on record. {error.message}")
+        whose = "The log of every client" if slug is None else "The log"
+        message = f"{whose} was {how} by {self.reader}."
+        note_reading(self._writer, slug, message, since=since, until=until)
 
     def _logs(self, slug: str | None) -> Iterable[str]:
         if slug is None:
@@ -391,11 +392,3 @@ def _has_log(folder: Path, slug: str) -> bool:
         return is_log(folder / slug)
     except AuditError:
         return False
-
-
-def _ranged(
-    event: Event, message: str, since: datetime | None, until: datetime | None
-) -> dict[str, object]:
-    given = {"rangeFrom": since, "rangeUntil": until}
-    times = {name: timestamp(at) for name, at in given.items() if at is not None}
-    return {"event": event, "message": message, **times}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,6 +20,7 @@ from hsagency.words import counted
 if TYPE_CHECKING:
     from hsagency.agency import Agency
     from hsagency.audit.lake import Reading
+    from hsagency.audit.pack import Pack
 
 
 @click.group()
@@ -267,9 +269,12 @@ def export(
     Its verify.py needs nothing but Python. Segments are included whole, so there may be records
     of days before and after. The export itself is recorded. A file that is there is not replaced.
 
-    The head that is printed is for the client to keep: a later log is compared with it.
+    What is printed is for the client too, on another way than the pack: the head to keep, which
+    a later log must contain; the fingerprint of the key that signs; and the SHA-256 of verify.py,
+    since whoever swaps the pack can swap the verifier in it.
 
-    Exit code 4 if the log is not intact; the pack is made all the same.
+    Exit code 4 if the log is not intact, or holds what is not this client's, which is left out;
+    3 if nothing of the period is recorded. The pack is made all the same.
 
     \b
     Example:
@@ -286,17 +291,35 @@ def export(
                 "file": str(pack.path),
                 "sha256": pack.digest,
                 "segments": pack.segments,
+                "leftOut": list(pack.left_out),
+                "keys": [{"key": key, "fingerprint": one} for key, one in pack.keys.items()],
+                "verifier": {"file": "verify.py", "sha256": pack.verifier},
                 "head": json.loads(pack.head),
                 "log": pack.verdict.report(),
             }
         )
     else:
-        click.echo(f"{shown_path(pack.path)}: {slug}, {period}, {counted(pack.segments, 'segment')}")
-        click.echo(f"SHA-256 {pack.digest}; the log is {integrity}.")
-        click.echo(
-            f"The head for the client to keep (HEAD.json in the pack):\n{pack.head.decode()}"
-        )
-    click.get_current_context().exit(0 if integrity == "intact" else 4)
+        click.echo("\n".join(_described(pack, period)))
+    nothing = integrity == "intact" and not pack.segments
+    click.get_current_context().exit(3 if nothing else 0 if integrity == "intact" else 4)
+
+
+def _described(pack: Pack, period: Period) -> Iterator[str]:
+    """Yield what was exported, and what the client is to be given beside it."""
+    count = counted(pack.segments, "segment")
+    yield f"{shown_path(pack.path)}: {pack.verdict.slug}, {period}, {count}"
+    if not pack.segments:
+        yield "Nothing is recorded of this period; the register in the pack shows that."
+    yield f"SHA-256 {pack.digest}; the log is {pack.verdict.worst}."
+    for one in pack.left_out:
+        yield f"Left out, since it does not show that it is this client's: {one}"
+    for key, mark in pack.keys.items():
+        yield f"Signed with the key {key}"
+        yield f"  SHA-256 {mark}"
+    if not pack.keys:
+        yield "Not signed: whoever has the pack can write it anew."
+    yield f"SHA-256 of the verify.py in it: {pack.verifier}"
+    yield f"The head for the client to keep (HEAD.json in the pack):\n{pack.head.decode()}"
 
 
 def _name(common: Shared, agency: Agency, slug: str | None, *, as_json: bool) -> None:

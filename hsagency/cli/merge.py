@@ -65,6 +65,8 @@ def merge(
         )
     if as_json:
         emit(_document(plan))
+    elif plan.own:
+        click.echo(f"{plan.slug}: nothing is to do. This is the workspace's own log.")
     elif not plan.parts:
         click.echo(f"{plan.slug}: nothing new. Here already: {counted(plan.known, 'segment')}.")
     else:
@@ -73,7 +75,7 @@ def merge(
             f"{plan.first[:10]} to {plan.last[:10]}, merged from key {plan.lineage}."
         )
     for one in plan.left_out:
-        common.say(f"Left out: {one}.")
+        common.say(plain(f"Left out: {one}."))
 
 
 def _described(plan: Plan) -> list[str]:
@@ -84,11 +86,12 @@ def _described(plan: Plan) -> list[str]:
         f"{plan.slug}: {counted(plan.calls, 'call')} in {counted(plan.records, 'record')} and "
         f"{counted(len(plan.parts), 'segment')}, {plan.first[:10]} to {plan.last[:10]}; "
         f"portal {', '.join(map(str, plan.portals)) or 'not named'}.",
-        *(f"Left out: {plain(one)}." for one in plan.left_out),
+        *(f"Left out: {one}." for one in plan.left_out),
     ]
     for one in plan.unconfirmed:
         lines += [f"Signed with a key that is new here: {one.id}", f"  SHA-256 {one.fingerprint}"]
-    return [*lines, "On the other machine, hsagency audit verify shows the key it signs with."]
+    lines.append("On the other machine, hsagency audit verify shows the key it signs with.")
+    return [plain(one) for one in lines]
 
 
 def _document(plan: Plan) -> dict[str, object]:

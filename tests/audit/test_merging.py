@@ -17,9 +17,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hsagency.audit.merging.planning import Plan, fingerprint
+from hsagency.audit.merging.planning import Plan
 from hsagency.audit.merging.sources import open_source
 from hsagency.audit.register import read_keys
+from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.verifying import verify
 from hsagency.errors import AuditError, EvidenceRefused, NewerSchema, UsageError
 from hsagency.periods import Period

@@ -18,7 +18,7 @@ import pytest
 
 from hsagency.agency import Agency
 from hsagency.audit.pack import Pack, export
-from hsagency.audit.standalone.evidence import in_zip
+from hsagency.audit.standalone.packs import open_pack
 from hsagency.audit.standalone.verify import check_pack
 from hsagency.audit.verifying import Log, verify
 from hsagency.errors import AuditError, UnknownClient, UsageError
@@ -320,7 +320,7 @@ def test_packs_that_are_made_while_others_write_are_intact(tmp_path: Path) -> No
         for number in range(1000):
             path = tmp_path / f"{number}.zip"
             pack = export(log, path, period=period, announce=lambda: None)
-            verdict = check_pack(in_zip(path), pack.head)
+            verdict = check_pack(open_pack(path), pack.head)
             assert verdict.findings == []
             seen = verdict.report()["calls"]
             if seen == 2 * 400:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsagency.audit.pack import one_file
+from hsagency.audit.pack.verifier import one_file
 from hsagency.audit.standalone.ed25519 import ORDER, P, decode, verifies
 from hsagency.audit.standalone.evidence import in_folder
 from hsagency.audit.standalone.heads import read_keys, read_register, statement

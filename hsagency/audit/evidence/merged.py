@@ -15,20 +15,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
 
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.record import Event
-from hsagency.audit.register import key_id
 from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
-from hsagency.audit.standalone.heads import Check, Head
-from hsagency.audit.standalone.segments import LONGEST
-from hsagency.audit.standalone.verdict import JOURNAL, Verdict, is_outside, judge, stated
+from hsagency.audit.standalone.heads import REGISTER, Check
+from hsagency.audit.standalone.lineages import Lineage, Watched, lineages_in
+from hsagency.audit.standalone.verdict import CHECKPOINT, Verdict, is_outside, judge, stated
 from hsagency.durable import read_regular
 from hsagency.errors import AuditError
 
@@ -38,140 +35,7 @@ KEYS: Final = "keys.json"
 PARTS: Final = "merge.json"
 """What a staged merge brings; never moved, and the last to go."""
 
-_NEEDLE: Final = b'"event":"%s"' % Event.AUDIT_MERGED.encode()
 _STEP: Final = 1 << 18
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lineage:
-    """What our own chain says of one machine's log: its keys, its register, its segments."""
-
-    key: str
-    keys: Mapping[str, bytes]
-    lines: int
-    digest: str
-    heads: Mapping[str, Head]
-
-
-class Tapped:
-    """An open file of which somebody else sees what is read; `see` gets the end as nothing."""
-
-    def __init__(self, file: Any, see: Callable[[bytes], None]) -> None:
-        self._file, self._see = file, see
-
-    def read(self, size: int = -1) -> bytes:
-        """Read on."""
-        part: bytes = self._file.read(size)
-        self._see(part)
-        return part
-
-    def __enter__(self) -> Self:
-        self._file.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.__exit__(*error)
-
-
-class Watched:
-    """Our own log, read by somebody else: what it says of merges is noted on the way."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self._inner = evidence
-        self._found: dict[str, list[bytes]] = {}
-        self._whole: set[str] = set()
-
-    @property
-    def evidence(self) -> Evidence:
-        """Return it to be read."""
-        return Evidence(self._inner.names, self.open)
-
-    def open(self, name: str) -> Any:
-        """Open a file; of a segment, note its records of merges."""
-        file = self._inner.open(name)
-        return Tapped(file, self._noting(name)) if _is_segment(name) else file
-
-    def records(self) -> list[bytes]:
-        """Return every record of a merge; what nobody has read yet is read now."""
-        names = [name for name in sorted(self._inner.names) if _is_segment(name)]
-        for name in names:
-            if name not in self._whole:
-                with contextlib.suppress(FileNotFoundError), self.open(name) as file:
-                    while name not in self._whole and file.read(_STEP):
-                        pass
-        return [line for name in names for line in self._found.get(name, [])]
-
-    def _noting(self, name: str) -> Callable[[bytes], None]:
-        found = self._found[name] = []
-        rest = b""
-
-        def see(part: bytes) -> None:
-            nonlocal rest
-            if not part:
-                self._whole.add(name)
-            first, end = part.find(b"\n") + 1, part.rfind(b"\n") + 1
-            if not end:
-                rest += part
-                if len(rest) > LONGEST:  # of no record: it is the verdict's to say so
-                    self._whole.add(name)
-                    rest = b""
-                return
-            across = rest + part[:first]
-            if _NEEDLE in across:
-                found.append(across)
-            if part.find(_NEEDLE, first, end) >= 0:
-                lines = part[first:end].split(b"\n")
-                found.extend(line for line in lines if _NEEDLE in line)
-            rest = part[end:]
-
-        return see
-
-
-def _is_segment(name: str) -> bool:
-    found = JOURNAL.match(name)
-    return bool(found and not found[1])
-
-
-def lineages_in(records: Iterable[bytes]) -> dict[str, Lineage]:
-    """Return what records of merges say, by key id; what a later one says counts."""
-    found: dict[str, Lineage] = {}
-    said = [one for one in map(_parsed, records) if one is not None]
-    for one in sorted(said, key=lambda one: (one[0], one[1].lines)):
-        known = found.get(one[1].key)
-        heads = {**known.heads, **one[1].heads} if known else one[1].heads
-        new = one[1]
-        found[new.key] = Lineage(
-            key=new.key,
-            keys={**known.keys, **new.keys} if known else new.keys,
-            lines=new.lines,
-            digest=new.digest,
-            heads=heads,
-        )
-    return found
-
-
-def _parsed(record: bytes) -> tuple[str, Lineage] | None:
-    try:
-        said = orjson.loads(record)
-        keys = [base64.b64decode(one) for one in said["lineageKeys"]]
-        source = f"the merge of {said['ts'][:10]}"
-        heads = {
-            one["segment"]: Head(
-                *(one["segment"], one["records"], one["bytes"], one["head"]),
-                *("closed", said["ts"], True, source),
-            )
-            for one in said["segments"]
-        }
-        lineage = Lineage(
-            key=said["lineage"],
-            keys={key_id(one): one for one in keys},
-            lines=said["registerLines"],
-            digest=said["registerDigest"],
-            heads=heads,
-        )
-        return said["ts"], lineage
-    except (ValueError, KeyError, TypeError):
-        return None  # the chain says whether it was altered
 
 
 def recorded(folder: Path) -> dict[str, Lineage]:
@@ -211,10 +75,9 @@ def verdicts(
     merged = folder / "merged"
     there = {one.name for one in merged.iterdir()} if merged.is_dir() else set()
     found = []
-    for key, lineage in known.items():
-        ready = folder / "merging" / key  # first: files move from there
-        folders = [*([ready] if is_recorded(ready, lineage) else []), merged / key]
-        found.append(judged(folders, folder.name, lineage, first=first, last=last, check=check))
+    for lineage in known.values():
+        places = _places(folder, lineage)
+        found.append(judged(places, folder.name, lineage, first=first, last=last, check=check))
     for name in sorted(there - {*known}):
         cause = "no merge on record brought it here"
         planted = Verdict(folder.name, first, last, lineage=name)
@@ -224,7 +87,7 @@ def verdicts(
 
 
 def judged(
-    folders: Iterable[Path],
+    places: Sequence[Gathered],
     slug: str,
     lineage: Lineage,
     *,
@@ -232,8 +95,7 @@ def judged(
     first: str = "",
     last: str = "",
 ) -> Verdict:
-    """Return the verdict on a lineage; of several folders, the first that has a file counts."""
-    places = [Gathered(folder) for folder in folders]
+    """Return the verdict on a lineage; of several places, the first that has a file counts."""
     evidence = joined(place.evidence for place in places)
     register = {"lines": lineage.lines, "digest": lineage.digest}
     verdict = judge(
@@ -257,12 +119,13 @@ def judged(
 
 
 def packed(
-    folder: Path, *, first: str, last: str, check: Check
+    folder: Path, lineages: Mapping[str, Lineage], *, first: str, last: str, check: Check
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Yield what of each lineage belongs into a client's pack of some days."""
-    for key, lineage in sorted(recorded(folder).items()):
-        place = Gathered(folder / "merged" / key).evidence
-        small = {name: place.read(name) for name in place.names if not _is_segment(name)}
+    for key, lineage in sorted(lineages.items()):
+        place = joined(place.evidence for place in _places(folder, lineage))
+        stating = [name for name in place.names if name == REGISTER or CHECKPOINT.match(name)]
+        small = {name: place.read(name) for name in stating}
         small |= {"HEAD.json": _head(folder.name, lineage), KEYS: listed(lineage.keys)}
         for name, content in sorted(small.items()):
             yield f"merged/{key}/{name}", iter([content or b""])
@@ -271,6 +134,13 @@ def packed(
             file = f"journal/{name}.jsonl"
             if file in place.names and not is_outside(said.get(name, []), first, last):
                 yield f"merged/{key}/{file}", _as_far_as_there(place, file, head.size)
+
+
+def _places(folder: Path, lineage: Lineage) -> list[Gathered]:
+    """Return where the files of a lineage are; of two, the first counts: files move from there."""
+    ready = folder / "merging" / lineage.key
+    there = [ready] if is_recorded(ready, lineage) else []
+    return [Gathered(one) for one in [*there, folder / "merged" / lineage.key]]
 
 
 def _as_far_as_there(place: Evidence, name: str, end: int) -> Iterator[bytes]:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import orjson
 
-from hsagency.audit.evidence.merged import Lineage, read_through
+from hsagency.audit.evidence.merged import read_through
 from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.record import SCHEMA, Event
 from hsagency.audit.standalone.evidence import Evidence
-from hsagency.audit.standalone.heads import Head
+from hsagency.audit.standalone.heads import MOMENT, Head
+from hsagency.audit.standalone.lineages import Lineage
 from hsagency.errors import NewerSchema
 
 FORKED: Final = (
@@ -28,6 +30,7 @@ FORKED: Final = (
 """What to do about a log that does not continue what is here."""
 
 _HASH_END: Final = 67  # bytes from the first digit of a record's hash to its line end
+_LAST_YEAR: Final = 9000  # there are days after it that no calendar reckons with
 _BEGUN: Final = (Event.STARTED, Event.REFUSED)
 
 
@@ -99,8 +102,10 @@ def _scanned(source: Source, head: Head, after: Head | None = None) -> Part:
         try:
             said = orjson.loads(line)
             schema, whose, event = said["schema"], said["clientSlug"], said["event"]
-            portal, ts = said.get("portalId"), said["ts"]
+            portal, ts = said.get("portalId"), _time(said["ts"])
         except (ValueError, TypeError, KeyError, AttributeError):
+            refuse(source.path, f"has a record in {head.segment} that is none")
+        if type(schema) is not int:
             refuse(source.path, f"has a record in {head.segment} that is none")
         if schema != SCHEMA:
             raise NewerSchema(
@@ -109,7 +114,10 @@ def _scanned(source: Source, head: Head, after: Head | None = None) -> Part:
                 hint="Use the later hsagency that wrote them.",
             )
         if whose != source.slug:
-            refuse(source.path, f"has a record of another client in {head.segment}: {whose!r}")
+            refuse(
+                source.path,
+                f"has a record of another client in {head.segment}: {str(whose)[:80]!r}",
+            )
         records += 1
         calls += event in _BEGUN or (event == Event.FINISHED and "origin" in said)
         portals |= {portal} if isinstance(portal, int) else set()
@@ -123,6 +131,13 @@ def _scanned(source: Source, head: Head, after: Head | None = None) -> Part:
         last=times[-1],
         portals=frozenset(portals),
     )
+
+
+def _time(ts: str) -> str:
+    """Return the time of a record; raises `ValueError` or `TypeError` if it is none of our days."""
+    if not MOMENT.match(ts) or datetime.fromisoformat(ts).year > _LAST_YEAR:
+        raise ValueError(ts)
+    return ts
 
 
 def _lines(source: Source, head: Head, start: int) -> Iterator[bytes]:

@@ -18,25 +18,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 import orjson
 
 from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.merged import Lineage, joined, recorded
+from hsagency.audit.evidence.merged import joined, recorded
 from hsagency.audit.merging.bringing import FORKED, Part, hash_at, part_of
-from hsagency.audit.merging.sources import Source, refuse
+from hsagency.audit.merging.sources import BROKEN_ZIP, Source, refuse
 from hsagency.audit.merging.vouching import Vouched, vouched
 from hsagency.audit.register import Signed, digest, key_id, parse_line, read_keys, read_lines
 from hsagency.audit.register import check_signature as check_line
 from hsagency.audit.standalone.evidence import INTACT, Evidence
 from hsagency.audit.standalone.heads import REGISTER, Head
 from hsagency.audit.standalone.heads import read_keys as keys_in
+from hsagency.audit.standalone.lineages import Lineage
+from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, judge
 from hsagency.audit.standalone.verify import compare
 from hsagency.audit.verifying import Log, check_signature
@@ -71,7 +71,8 @@ class Plan:
     What a merge would bring in.
 
     `lineage` is the key that the log is filed under, `keys` are all that signed it, `known`
-    counts segments that are here already, and `left_out` says what is not taken, and why.
+    counts segments that are here already, `left_out` says what is not taken, and why, and
+    `own` that it is this workspace's own log.
     """
 
     slug: str
@@ -85,6 +86,7 @@ class Plan:
     checkpoints: Mapping[str, bytes]
     heads: Mapping[str, Head]
     digest: str
+    own: bool = False
 
     @property
     def unconfirmed(self) -> tuple[Key, ...]:
@@ -122,12 +124,6 @@ class Plan:
         return max((one.last for one in self.parts), default="")
 
 
-def fingerprint(public: bytes) -> str:
-    """Return the SHA-256 of a public key in groups of four digits."""
-    digits = hashlib.sha256(public).hexdigest()
-    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
-
-
 def counted(number: int, what: str) -> str:
     """
     Return a number of things in words.
@@ -149,7 +145,7 @@ def plan(
     """
     try:
         return _planned(log, source, portal, progress)
-    except (zipfile.BadZipFile, zlib.error, EOFError, DamagedEvidence) as error:
+    except (*BROKEN_ZIP, DamagedEvidence) as error:
         refuse(source.path, f"cannot be read to its end ({error})")
 
 
@@ -163,7 +159,8 @@ def _planned(log: Log, source: Source, portal: int | None, progress: Progress) -
             "is not signed, so it proves nothing: anybody could have written it",
             "A log is signed once its workspace can reach its credential store.",
         )
-    _refuse_own(log, source, found)
+    if _is_own(log, source, found):
+        return _of_our_own(log, source, keys, found)
     lineages = recorded(log.folder)
     lineage = lineages.get(found.signers[0])
     held = joined(Gathered(log.folder / one / found.signers[0]).evidence for one in _PLACES)
@@ -229,30 +226,50 @@ def _judged(source: Source, keys: dict[str, bytes], progress: Progress) -> Verdi
     return verdict
 
 
-def _refuse_own(log: Log, source: Source, found: Vouched) -> None:
-    """Raise if a log is signed with our own key: it is ours, or of a copy of this workspace."""
+def _is_own(log: Log, source: Source, found: Vouched) -> bool:
+    """Say whether a log is our own; raises if it is that of a copy of this workspace."""
     own = read_keys(log.folder.parent / "keys.json")
     if not {*own} & {*found.signers}:
-        return
+        return False
     ours = read_lines(log.folder / REGISTER)[0]
     same, parted = _in_common(ours, found.register), _parted(log, found)
-    if same == len(found.register) and not parted:
-        refuse(
-            source.path, "is this workspace's own log, which is here already", "Nothing is to do."
-        )
+    if same < len(found.register) or parted:
+        _refuse_copy(source, found, same, ours=len(ours), parted=parted)
+    return True
+
+
+def _refuse_copy(source: Source, found: Vouched, same: int, *, ours: int, parted: str) -> NoReturn:
     hint = (
         "Two workspaces with one key cannot be told apart, so neither vouches for the other. "
         "Keep the copy's packs as files, and have it go on in a workspace of its own: hsagency init"
     )
     if same == 0:
         refuse(source.path, "is signed with this workspace's own key, and is another log", hint)
-    after = "after which ours has no more" if same == len(ours) else "after which they differ"
+    after = "after which ours has no more" if same == ours else "after which they differ"
     after = f"and part in {parted}" if same == len(found.register) else after
     refuse(
         source.path,
         "is the log of a copy of this workspace: it is signed with the same key, and the two "
         f"registers share their first {same} lines, {after}",
         hint,
+    )
+
+
+def _of_our_own(log: Log, source: Source, keys: dict[str, bytes], found: Vouched) -> Plan:
+    """Return the plan that brings nothing: all of it is here already."""
+    return Plan(
+        slug=log.slug,
+        lineage=found.signers[0],
+        keys=tuple(Key(public=keys[one], trusted=True) for one in found.signers),
+        trusted={},
+        parts=(),
+        known=len(found.heads),
+        left_out=(),
+        register=found.register,
+        checkpoints={},
+        heads={},
+        digest=source.digest or _digest(found),
+        own=True,
     )
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +37,11 @@ _SAFE: Final = re.compile(r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[\w.-][\w./-]{0,199}",
 _SEGMENT: Final = 1 << 30  # bytes; ours are closed at 64 MB, those of the first version were not
 _SMALL: Final = 64 << 20
 _FILES: Final = 200_000
+_LOCKED: Final = 0x61  # encrypted, strongly too, or a patch of something else
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+BROKEN_ZIP: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
+"""What is raised where a zip is not what it says."""
+
 _NEITHER: Final = "Name an evidence pack (hsagency audit export), or the other machine's workspace."
 
 
@@ -67,30 +71,44 @@ class Source:
 @contextlib.contextmanager
 def open_source(path: Path, *, client: str | None, room: int | None = None) -> Iterator[Source]:
     """
-    Open a pack or a folder; `client` chooses among those of a workspace, `room` is in bytes.
+    Open a pack or a folder; `client` chooses among those of a workspace.
+
+    `room` is how many bytes may come of it where they are merged.
 
     Raises `UsageError` for what is no evidence of one client, and `EvidenceRefused` for what
     should not be touched.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            found = _opened(path, client, room, stack)
+        except (*BROKEN_ZIP, NotImplementedError, RuntimeError) as error:
+            if isinstance(error, RecursionError):
+                raise
+            refuse(path, f"is not a pack that can be unpacked ({error})")
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be read ({error.strerror}). Nothing was merged.", hint=_NEITHER
+            ) from error
+        yield found  # what goes wrong from here on is not the opening
+
+
+def _opened(
+    path: Path, client: str | None, room: int | None, stack: contextlib.ExitStack
+) -> Source:
+    if path.is_dir():
+        return _folder(path.resolve(), client)
+    file = stack.enter_context(path.open("rb"))
     try:
-        if path.is_dir():
-            yield _folder(path.resolve(), client)
-            return
-        with path.open("rb") as file, zipfile.ZipFile(file) as pack:
-            space = shutil.disk_usage(Path.cwd()).free if room is None else room
-            yield _pack(path, file, pack, client, space)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, RecursionError):
-            raise
-        refuse(path, f"is not a pack that can be unpacked ({error})")
-    except OSError as error:
+        pack = stack.enter_context(zipfile.ZipFile(file))
+    except zipfile.BadZipFile:
         raise UsageError(
-            f"{path} cannot be read ({error.strerror}). Nothing was merged.", hint=_NEITHER
-        ) from error
+            f"{path} is no zip file, or not a whole one. Nothing was merged.", hint=_NEITHER
+        ) from None
+    return _pack(path, file, pack, client, room)
 
 
 def _pack(
-    path: Path, file: BufferedReader, pack: zipfile.ZipFile, client: str | None, room: int
+    path: Path, file: BufferedReader, pack: zipfile.ZipFile, client: str | None, room: int | None
 ) -> Source:
     names = _checked(path, pack.infolist(), room)
 
@@ -104,7 +122,7 @@ def _pack(
     return _exported(path, Evidence(sorted(names), member), client, digest=digest)
 
 
-def _checked(path: Path, members: list[zipfile.ZipInfo], room: int) -> set[str]:
+def _checked(path: Path, members: list[zipfile.ZipInfo], room: int | None) -> set[str]:
     """Return the names in a zip; raises if one of them is not what a pack has."""
     if len(members) > _FILES:
         refuse(path, f"holds {len(members)} files, more than any pack")
@@ -117,13 +135,13 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], room: int) -> set[str]:
             refuse(path, f"holds two files of the same name: {name!r}")
         if stat.S_ISLNK(one.external_attr >> 16):
             refuse(path, f"holds a link instead of a file: {name!r}")
-        if one.flag_bits & 1 or one.compress_type not in _METHODS:
+        if one.flag_bits & _LOCKED or one.compress_type not in _METHODS:
             refuse(path, f"holds a file that is encrypted or packed in another way: {name!r}")
         if one.file_size > (_SEGMENT if JOURNAL.match(name) else _SMALL):
             refuse(path, f"holds a file that is too large: {name!r}, {one.file_size} bytes")
         seen.add(name.casefold())
     whole = sum(one.file_size for one in members)
-    if whole > room:
+    if room is not None and whole > room:
         refuse(path, f"would need {whole} bytes, and the disk has room for {room}")
     return {one.filename for one in members}
 

@@ -30,10 +30,10 @@ import orjson
 
 from hsagency.audit.evidence import evidence_file
 from hsagency.audit.evidence.compressed import pack
+from hsagency.audit.evidence.gathered import Gathered
 from hsagency.audit.evidence.merged import (
     KEYS,
     PARTS,
-    Lineage,
     brought_by,
     is_recorded,
     judged,
@@ -50,6 +50,7 @@ from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import digest
 from hsagency.audit.standalone.evidence import INTACT
 from hsagency.audit.standalone.heads import REGISTER, Head
+from hsagency.audit.standalone.lineages import Lineage
 from hsagency.audit.verifying import Log, check_signature
 from hsagency.durable import (
     locked,
@@ -186,7 +187,7 @@ def _refuse_unlike(beside: Path, planned: Plan, parts: Sequence[Part]) -> None:
         digest=digest(planned.register[-1]),
         heads={part.head.segment: part.head._replace(kind="closed") for part in parts},
     )
-    verdict = judged([beside], planned.slug, lineage, check=check_signature)
+    verdict = judged([Gathered(beside)], planned.slug, lineage, check=check_signature)
     if verdict.integrity != INTACT:
         shutil.rmtree(beside)
         raise AuditError(

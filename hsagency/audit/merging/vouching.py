@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from hsagency.audit.register import parse_line
 from hsagency.audit.standalone.evidence import Evidence
 from hsagency.audit.standalone.heads import REGISTER, Check, Head, read_register, statement
-from hsagency.audit.standalone.segments import Segment
-from hsagency.audit.standalone.verdict import CHECKPOINT, Verdict, opening_of
+from hsagency.audit.standalone.segments import Segment, opening_of
+from hsagency.audit.standalone.verdict import CHECKPOINT, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ def _merged(finding: Finding, verdict: Verdict) -> Trouble:
     return Trouble(
         what=f"In what was merged from the machine with the key {verdict.lineage}: {finding}.",
         cause=_CAUSES[finding.verdict],
-        cure="Merge that machine's log again: hsagency audit merge",
+        cure="Merge that machine's log again: hsagency audit merge PACK",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -27,7 +26,7 @@ class Evidence(NamedTuple):
 
 
 def in_folder(folder: Path) -> Evidence:
-    """Return the evidence in a folder: an unpacked pack, or a client's part of an audit log."""
+    """Return the evidence in a client's part of an audit log."""
     names = []
     for inside in (folder, folder / "journal", folder / "heads"):
         try:
@@ -36,19 +35,6 @@ def in_folder(folder: Path) -> Evidence:
             continue  # any other error is raised: what cannot be read is not taken for empty
         names += [one.relative_to(folder).as_posix() for one in found if one.is_file()]
     return Evidence(names, lambda name: (folder / name).open("rb"))
-
-
-def in_zip(path: Path) -> Evidence:
-    """Return the evidence in a pack."""
-    pack = zipfile.ZipFile(path)
-
-    def member(name: str) -> Any:
-        try:
-            return pack.open(name)
-        except KeyError:
-            raise FileNotFoundError(name) from None
-
-    return Evidence(sorted(set(pack.namelist())), member)
 
 
 class Finding(NamedTuple):

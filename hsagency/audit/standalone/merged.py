@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import REGISTER, Head
@@ -15,17 +14,6 @@ def inside(evidence: Evidence, folder: str) -> Evidence:
     """Return the part of some evidence that lies in one folder."""
     names = [name[len(folder) :] for name in evidence.names if name.startswith(folder)]
     return Evidence(names, lambda name: evidence.open(folder + name))
-
-
-def brought_by(kept: dict[str, Any]) -> dict[str, Head]:
-    """Return what was merged, by the HEAD.json of a log from another machine."""
-    return {
-        one["segment"]: Head(
-            *(one["segment"], one["records"], one["bytes"], one["head"]),
-            *("closed", kept["made"], False, "its HEAD.json"),
-        )
-        for one in kept["segments"]
-    }
 
 
 def not_brought(

@@ -1,9 +1,13 @@
 """
 The evidence pack: one client's part of the audit log, for somebody who has nothing of ours.
 
+    owned       whose a line is: another client's never leaves
+    verifier    the verifier that goes in, as one file
+
 Promised: the records are the bytes as they were written, by whole segments, since a chain has
-no middle; nothing of another client's log is in it; the same log gives the same bytes; a file
-that is there already is not replaced, and a pack is whole or not there.
+no middle; nothing of another client's log is in it, also if that lies in this client's folder:
+such a file is left out and named; the same log gives the same bytes; a file that is there
+already is not replaced, and a pack is whole or not there.
 
 Not promised: more than the log itself can show (see `verifying`); the pack's README says so.
 Nor that a record never names somebody else: what was written into this client's log is handed
@@ -19,7 +23,7 @@ import json
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
@@ -28,13 +32,16 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from hsagency.audit.evidence import DamagedEvidence, journal_file, open_segment
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.merged import packed
-from hsagency.audit.standalone.evidence import Evidence
+from hsagency.audit.evidence.merged import KEYS, packed
+from hsagency.audit.pack.owned import Foreign, owned, refuse_links
+from hsagency.audit.pack.verifier import one_file
+from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import MOMENT, REGISTER, read_keys
+from hsagency.audit.standalone.lineages import lineages_in, merging, noting_merges
 from hsagency.audit.standalone.retired import Retired, in_words
-from hsagency.audit.standalone.segments import Segment
+from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, is_outside, stated
-from hsagency.audit.standalone.verify import MANIFEST
+from hsagency.audit.standalone.verify import MANIFEST, holds
 from hsagency.audit.verifying import Log, check_signature, is_live, verify
 from hsagency.durable import (
     after_last_line_end,
@@ -46,19 +53,27 @@ from hsagency.errors import AuditError, UsageError
 from hsagency.periods import Period
 from hsagency.portals import AGENCY
 
-_PARTS: Final = ("ed25519", "evidence", "heads", "merged", "retired", "segments", "verdict")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip knows: the same log, the same bytes
 _STEP: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """What was exported: the file, its SHA-256, the head to keep, and the verdict on the log."""
+    """
+    What was exported: the file, its SHA-256, the head to keep, and the verdict on the log.
+
+    `segments` counts those with something of the period, `left_out` names files that do not
+    show that they are this client's, `keys` are the fingerprints of the keys that signed, by id,
+    and `verifier` is the SHA-256 of the verify.py in it.
+    """
 
     path: Path
     digest: str
     head: bytes
     segments: int
+    left_out: tuple[str, ...]
+    keys: Mapping[str, str]
+    verifier: str
     verdict: Verdict
 
 
@@ -69,8 +84,8 @@ def export(log: Log, path: Path, *, period: Period, announce: Callable[[], None]
     `announce` is called once nothing speaks against it, before anything is written.
 
     Raises `UsageError` if the file is there already or the log is empty, and `AuditError` if
-    the log cannot be read or the pack not be written. A log that is not intact is exported
-    as it is: its verdict says what is wrong.
+    the log cannot be read or the pack not be written, or a part of the log is a link. A log
+    that is not intact is exported as it is: its verdict says what is wrong.
     """
     if log.slug == AGENCY:
         raise UsageError(
@@ -78,6 +93,7 @@ def export(log: Log, path: Path, *, period: Period, announce: Callable[[], None]
             hint="Export one client's log: hsagency audit export SLUG",
         )
     refuse_to_replace(path)
+    refuse_links(log.folder)
     verdict = verify(log)
     if verdict.empty:
         raise UsageError(
@@ -116,7 +132,7 @@ def _written(log: Log, path: Path, period: Period, verdict: Verdict) -> Pack:
     descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as file:
-            head, segments = _fill(file, log, period, verdict)
+            made = _filled(file, log, period, verdict)
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
@@ -129,31 +145,90 @@ def _written(log: Log, path: Path, period: Period, verdict: Verdict) -> Pack:
     finally:
         beside.unlink(missing_ok=True)
     sync_dir(path.parent)
-    return Pack(path=path, digest=digest, head=head, segments=segments, verdict=verdict)
+    return Pack(path=path, digest=digest, verdict=verdict, **made._asdict())
 
 
-def _fill(file: BinaryIO, log: Log, period: Period, verdict: Verdict) -> tuple[bytes, int]:
-    """Fill a zip; return the head to keep and how many segments went in."""
-    found = _snapshot(log)
-    chosen = _chosen(found, log, period, verdict)
-    head = _head(log.slug, found.heads.get(REGISTER, b""), verdict)
+class _Made(NamedTuple):
+    """What came of filling a pack, as `Pack` has it."""
+
+    head: bytes
+    segments: int
+    left_out: tuple[str, ...]
+    keys: Mapping[str, str]
+    verifier: str
+
+
+def _filled(file: BinaryIO, log: Log, period: Period, verdict: Verdict) -> _Made:
+    """Fill a zip; begin anew without it where a file turns out not to be this client's."""
+    left_out: list[str] = []
+    while True:
+        try:
+            return _fill(file, log, period, verdict, left_out)
+        except Foreign as found:
+            cause = "this does not show that it is this client's, so it is not in the pack"
+            verdict.findings.append(Finding(ALTERED, found.name, found.line, None, cause))
+            left_out.append(found.name)
+            file.seek(0)
+            file.truncate()
+
+
+def _fill(file: BinaryIO, log: Log, period: Period, verdict: Verdict, left_out: list[str]) -> _Made:
     first, last = period.first.isoformat(), period.last.isoformat()
+    found, told = _snapshot(log, left_out), Verdict(log.slug)
+    merges: list[bytes] = []
+    chosen = [one for one in _chosen(found, log, period, verdict, told) if one not in left_out]
+    being_written = [one[8:18] for one in chosen if is_live(log.folder / one)]
+    head = _head(log.slug, found.heads[REGISTER], verdict, told)
     slots = {name[8:11] for name in chosen}
     stated_there = {name: one for name, one in found.heads.items() if name[6:9] in slots}
     retired = [one for one in verdict.retired if one.first <= last and one.last >= first]
     small = dict(_documents(log.slug, head, retired, first=first, last=last))
-    small |= {REGISTER: found.heads[REGISTER], "keys.json": found.keys, **stated_there}
+    small |= {KEYS: found.keys, REGISTER: found.heads[REGISTER], **stated_there}
     digests: dict[str, str] = {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as pack:
+
+        def add(name: str, parts: Iterator[bytes]) -> None:
+            if name not in left_out:
+                whose = owned(log.slug, name, parts) if _is_of_log(name) else parts
+                digests[name] = _add(pack, name, whose)
+
         for name, content in sorted(small.items()):
-            digests[name] = _add(pack, name, iter([content]))
+            add(name, iter([content]))
         for name in chosen:
-            digests[name] = _add(pack, name, _content(log.folder / name))
-        for name, parts in packed(log.folder, first=first, last=last, check=check_signature):
-            digests[name] = _add(pack, name, parts)
+            add(name, noting_merges(_content(log.folder / name), merges))
+        merged = lineages_in(merges)
+        for name, parts in packed(
+            log.folder, merged, first=first, last=last, check=check_signature
+        ):
+            add(name, parts)
         manifest = {"schema": 1, "clientSlug": log.slug, "from": first, "to": last}
-        _add(pack, MANIFEST, iter([_json({**manifest, "files": digests})]))
-    return head, sum(name.endswith(".jsonl") for name in chosen)
+        more = {"open": being_written, "leftOut": left_out, "files": digests}
+        _add(pack, MANIFEST, iter([_json({**manifest, **more})]))
+    return _Made(
+        head=head,
+        segments=_count(digests, verdict, first, last),
+        left_out=tuple(left_out),
+        keys=_signers(told),
+        verifier=digests["verify.py"],
+    )
+
+
+def _is_of_log(name: str) -> bool:
+    """Say whether every line of a file names the client."""
+    return name.endswith(REGISTER) or ("/" in name and not name.endswith((KEYS, "/HEAD.json")))
+
+
+def _count(names: Collection[str], verdict: Verdict, first: str, last: str) -> int:
+    """Return how many segments in a pack have something of the period."""
+    without = {
+        f"merged/{log.lineage}/journal/{one.name}.jsonl"
+        if log.lineage
+        else f"journal/{one.name}.jsonl"
+        for log in verdict.each
+        for one in log.segments
+        if not holds(one, first, last)
+    }
+    return sum(name.endswith(".jsonl") and "journal/" in name for name in {*names} - without)
 
 
 class _Snapshot(NamedTuple):
@@ -165,15 +240,14 @@ class _Snapshot(NamedTuple):
     keys: bytes
 
 
-def _snapshot(log: Log) -> _Snapshot:
+def _snapshot(log: Log, left_out: Collection[str]) -> _Snapshot:
     """Read what states something, in the order in which none is ahead of what comes after."""
     evidence = Gathered(log.folder).evidence
     names = [name for name in evidence.names if JOURNAL.match(name)]
     begun = {name for name in names if _begins(log.folder / name)}
-    checkpoints = [name for name in evidence.names if CHECKPOINT.match(name)]
-    heads = {name: _whole_lines(evidence.read(name)) for name in checkpoints}
-    heads[REGISTER] = _whole_lines(evidence.read(REGISTER))
-    return _Snapshot(names, begun, heads, log.public_keys())
+    stating = [*(name for name in evidence.names if CHECKPOINT.match(name)), REGISTER]
+    heads = {name: _whole_lines(evidence.read(name)) for name in stating if name not in left_out}
+    return _Snapshot(names, begun, {REGISTER: b"", **heads}, log.public_keys())
 
 
 def _begins(path: Path) -> bool:
@@ -185,16 +259,21 @@ def _begins(path: Path) -> bool:
         return False  # it was sealed, so it is
 
 
-def _chosen(found: _Snapshot, log: Log, period: Period, verdict: Verdict) -> list[str]:
-    """Return the files of every segment that may hold a record of the period."""
+def _chosen(
+    found: _Snapshot, log: Log, period: Period, verdict: Verdict, told: Verdict
+) -> list[str]:
+    """
+    Return the files of every segment that may hold a record of the period, or of a merge.
+
+    What register and checkpoints come to is noted in `told`.
+    """
     first, last = period.first.isoformat(), period.last.isoformat()
     evidence = Evidence([*found.heads], lambda name: BytesIO(found.heads[name]))
-    keys = read_keys(found.keys)
-    heads = stated(evidence, keys, check_signature, Verdict(log.slug))
+    heads = stated(evidence, read_keys(found.keys), check_signature, told)
     outside = {name for name, said in heads.items() if is_outside(said, first, last)}
-    for segment in verdict.segments:
-        if _has_imported(segment, first, last):
-            outside.discard(segment.name)
+    outside -= {one.name for one in verdict.segments if holds(one, first, last)}
+    if outside:
+        outside -= merging(Gathered(log.folder).evidence)
     # One that was opened a moment ago may be in the list and not yet in the register, or the
     # other way round.
     named = {f"journal/{name}.jsonl" for name in heads}
@@ -203,19 +282,18 @@ def _chosen(found: _Snapshot, log: Log, period: Period, verdict: Verdict) -> lis
     return sorted(name for name in names if name[8:18] not in outside)
 
 
-def _has_imported(segment: Segment, first: str, last: str) -> bool:
-    """Say whether a segment has imported calls of a period, whenever they were imported."""
-    return bool(segment.imported) and (
-        segment.imported[0][:10] <= last and segment.imported[1][:10] >= first
-    )
-
-
 def kept_head(log: Log) -> bytes:
     """Return how far a log has come, as a HEAD.json to keep."""
-    return _head(log.slug, _snapshot(log).heads[REGISTER], verify(log))
+    register, verdict = _snapshot(log, ()).heads[REGISTER], verify(log)
+    return _head(log.slug, register, verdict, verdict)
 
 
-def _head(slug: str, register: bytes, verdict: Verdict) -> bytes:
+def _signers(verdict: Verdict) -> dict[str, str]:
+    """Return the fingerprints of the keys that signed, by id."""
+    return {one: fingerprint(verdict.keys[one]) for one in sorted(verdict.signers)}
+
+
+def _head(slug: str, register: bytes, verdict: Verdict, told: Verdict) -> bytes:
     """Return how far the whole log had come, for a client to keep."""
     lines = register.split(b"\n")[:-1]
     times = [one.last for one in verdict.segments if MOMENT.match(one.last)]
@@ -224,6 +302,7 @@ def _head(slug: str, register: bytes, verdict: Verdict) -> bytes:
             "schema": 1,
             "clientSlug": slug,
             "made": max(times, default="1970-01-01T00:00:00.000000Z"),
+            "keys": [{"key": key, "fingerprint": one} for key, one in _signers(told).items()],
             "register": {
                 "lines": len(lines),
                 "digest": hashlib.sha256(lines[-1]).hexdigest() if lines else None,
@@ -263,28 +342,6 @@ def _removed(retired: list[Retired]) -> str:
         "Some records of this period are not in here: the agency does not keep them any longer.\n"
         f"Signed lines of heads.jsonl say so.\n\n{said}\n"
     )
-
-
-def one_file() -> str:
-    """Return the verifier as one file: its parts, without what they import from each other."""
-    ours = files("hsagency.audit.standalone")
-    whole = ours.joinpath("verify.py").read_text("utf-8")
-    opening, _, rest = whole.partition("from __future__ import annotations\n")
-    parts = [ours.joinpath(f"{name}.py").read_text("utf-8") for name in _PARTS]
-    bodies = [part.replace("from __future__ import annotations\n", "") for part in [*parts, rest]]
-    text = "\n\n".join(_alone(body) for body in bodies)
-    return f"{opening}from __future__ import annotations\n\n{text}"
-
-
-def _alone(source: str) -> str:
-    """Return a module's text without the imports from our own package."""
-    kept, ours = [], False
-    for line in source.splitlines():
-        ours = ours or line.startswith("from hsagency.")
-        if not ours:
-            kept.append(line)
-        ours = ours and not line.endswith(")") and line.endswith((",", "("))
-    return "\n".join(kept).strip() + "\n"
 
 
 def _content(path: Path) -> Iterator[bytes]:
