@@ -71,7 +71,9 @@ class Agency:
             workspace=workspace.settings.workspace,
             audit=workspace.audit,
             lock=workspace.state / "signing.lock",
+            copy=workspace.heads / "keys.json",
             now=utc_now,
+            tell=lambda message: self.writer.tell(message),
         )
         self.writer = AuditWriter(
             workspace.audit, author=_author(), signer=signing.signer, copy=workspace.heads

@@ -373,6 +373,100 @@ def test_a_key_that_is_gone_is_followed_by_another_and_both_are_listed(
         assert set(signed(again)[again.slugs()[0]]) == {Signed.GOOD}
 
 
+def test_a_key_that_replaces_another_is_told_and_put_into_each_log_that_it_signs(
+    agency: Agency, home: Path
+) -> None:
+    (slug,) = agency.slugs()
+    agency.close()
+    (old,) = read_keys(home / "audit" / "keys.json")
+    agency.store.delete(key_name(agency.workspace.settings.workspace))
+    told: list[str] = []
+    for _ in range(2):
+        with Agency.open(home) as again:
+            again.writer.tell = told.append
+            again.calls(slug)
+            again.audit.note_export("_agency", "Exported.", since=None, until=None)
+    (new,) = {*read_keys(home / "audit" / "keys.json")} - {old}
+    for one in (slug, "_agency"):
+        (message,) = [
+            record["message"]
+            for record in all_records(home / "audit", one)
+            if record["event"] == "audit.warning"
+        ]
+        assert message in told
+        assert f"with the key {new}; it was {old}" in message
+    assert len(told) == 2
+
+
+@pytest.fixture
+def lists(agency: Agency, home: Path) -> tuple[Path, Path]:
+    """The list of keys and its second copy, of a workspace that nobody has open."""
+    agency.close()
+    return home / "audit" / "keys.json", home / "state" / "heads" / "keys.json"
+
+
+def reopened(home: Path) -> list[str]:
+    """Sign something in a program of its own; return what a person was told."""
+    told: list[str] = []
+    with Agency.open(home) as again:
+        again.writer.tell = told.append
+        again.writer.append(again.slugs()[0], intent(7))
+    return told
+
+
+def test_the_list_of_keys_has_a_second_copy(lists: tuple[Path, Path], home: Path) -> None:
+    keys, copy = lists
+    assert copy.read_bytes() == keys.read_bytes()
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert reopened(home) == []
+
+
+def test_a_second_copy_that_lacks_keys_is_told_and_brought_up_to_date(
+    lists: tuple[Path, Path], home: Path
+) -> None:
+    keys, copy = lists
+    for content in (None, b"[]"):
+        copy.unlink() if content is None else copy.write_bytes(content)
+        (message,) = reopened(home)
+        assert "lacked keys, which were written again" in message
+        assert copy.read_bytes() == keys.read_bytes()
+        assert reopened(home) == []
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_second_copy_that_lists_other_keys_is_told_and_left(
+    lists: tuple[Path, Path], home: Path, more: int
+) -> None:
+    """Also where it lists more: the list beside the journals may have been cut."""
+    keys, copy = lists
+    (listed,) = orjson.loads(keys.read_bytes())
+    others = orjson.dumps([{**listed, "since": f"2020-01-0{n}T"} for n in range(1, more + 1)])
+    copy.write_bytes(others)
+    (message,) = reopened(home)
+    assert "lists other keys" in message
+    assert copy.read_bytes() == others
+
+
+def test_a_list_of_keys_that_was_lost_comes_back_from_its_second_copy(
+    lists: tuple[Path, Path], home: Path
+) -> None:
+    keys, _ = lists
+    before = keys.read_bytes()
+    keys.unlink()
+    assert reopened(home) == []
+    assert keys.read_bytes() == before
+
+
+def test_a_second_copy_that_cannot_be_written_is_told_and_work_goes_on(
+    lists: tuple[Path, Path], home: Path
+) -> None:
+    _, copy = lists
+    copy.unlink()
+    copy.mkdir()
+    (message,) = reopened(home)
+    assert "cannot be written (keys.json is no regular file)" in message
+
+
 def test_a_store_that_does_not_answer_leaves_lines_unsigned(agency: Agency, home: Path) -> None:
     """Calls cannot be made then; what is refused or read is recorded all the same."""
     agency.close()

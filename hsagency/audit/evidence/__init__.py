@@ -191,7 +191,7 @@ def _named(folder: Path, ending: str) -> dict[str, Path]:
         for one in sorted(_entries(folder), key=lambda one: one.name)
         if one.name.endswith(ending)
         and NAME.fullmatch(name := one.name.removesuffix(ending))
-        and one.is_file()
+        and (one.is_file() or one.is_symlink())  # reading tells of one that leads nowhere
     }
 
 

@@ -248,7 +248,8 @@ class Journal:
         if taken.torn:
             message = f"A torn last line of {taken.torn} bytes was set aside beside the segment."
             self._put(segment, {"event": Event.AUDIT_REPAIRED, "message": message})
-        if not taken.is_older and not self._registrar.names(segment.name, Kind.OPENED):
+        named = self._registrar.names(segment.name, Kind.OPENED)
+        if not taken.is_older and (not named or self._registrar.replaced()):
             self._register(segment, Kind.OPENED)
 
     def _open(self, segment: Segment, previous: Head | None) -> None:
@@ -298,7 +299,11 @@ class Journal:
         self._add(segment.head, kind)
 
     def _add(self, head: Head, kind: Kind) -> None:
-        self._note_copy(self._registrar.add(head, kind=kind, ts=timestamp(self._now())))
+        replaced = self._registrar.replaced()
+        wrong = self._registrar.add(head, kind=kind, ts=timestamp(self._now()))
+        if replaced:
+            self._note(replaced)
+        self._note_copy(wrong)
 
     def _note_copy(self, wrong: str) -> None:
         if wrong:

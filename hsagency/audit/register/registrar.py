@@ -71,6 +71,19 @@ class Registrar:
         """Say whether a line written now would be signed."""
         return self._signer() is not None
 
+    def replaced(self) -> str:
+        """Say which key a line written now would be the first to be signed with, if one was before."""
+        signer = self._signer()
+        lines = map(_parsed, reversed(read_lines(self._path)[0]))
+        last = next((one.key for one in lines if one is not None and one.key), None)
+        if signer is None or last in (None, signer.key):
+            return ""
+        return (
+            f"From now on the register of {self._slug} is signed with the key {signer.key}; it was "
+            f"{last}. If nobody changed or lost the credential store, find out where the new one "
+            "comes from."
+        )
+
     def newest(self) -> dict[int, int]:
         """Return the highest segment number that the register names, by slot."""
         found: dict[int, int] = {}

@@ -207,6 +207,8 @@ class _Repairing:
 
     def _register(self, segment: Segment, kind: Kind, *, was_lacking: bool = True) -> None:
         segment.flush()
+        replaced = self._registrar.replaced()
+        self._mended += [replaced] if replaced else []
         self._registrar.add(segment.head, kind=kind, ts=timestamp(self._writer.now()))
         if was_lacking:
             message = f"The register lacked that {segment.name} was {kind}; it says so now."
