@@ -143,7 +143,7 @@ def _names(folder: Path, ending: str) -> set[str]:
     """Return the names of the segments in a folder; none there is nothing, one locked an error."""
     try:
         with os.scandir(folder) as found:  # for every log of a fleet at every reading
-            inside = [one.name for one in found if one.is_file()]
+            inside = [one.name for one in found if one.is_file() or one.is_symlink()]
     except (FileNotFoundError, NotADirectoryError):
         return set()
     except OSError as error:
