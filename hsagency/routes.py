@@ -325,6 +325,21 @@ def is_object_type(name: str) -> bool:
     return name.isascii() and name.lower() in object_types()
 
 
+def spellings(name: str) -> frozenset[str]:
+    """
+    Return how paths and records name an object type, in small letters; none for what is none.
+
+    >>> sorted(spellings("deal"))
+    ['0-3', 'deal', 'deals']
+    """
+    given = name.lower()
+    names: Mapping[str, str] = table("routes")["names"]
+    plain = names.get(given, given)
+    if not (is_object_type(plain) or _is_type(plain)):
+        return frozenset()
+    return frozenset({given, plain, *(one for one, meant in names.items() if meant == plain)})
+
+
 def _is_type(text: str) -> bool:
     return text in table("routes")["types"]["known"] or _CUSTOM.fullmatch(text) is not None
 

@@ -52,6 +52,7 @@ class Shared:
         signal.siginterrupt(signal.SIGINT, True)
         agency = Agency.open(self.workspace)
         agency.writer.tell = functools.partial(click.echo, err=True)
+        agency.audit.reader = click.get_current_context().command_path
         kept = agency.workspace.settings.store
         if self.store is not None and self.store != kept:
             raise UsageError(

@@ -12,8 +12,11 @@ from hsagency.cli.audit import audit
 from hsagency.cli.common import Shared, as_json, emit, shared
 from hsagency.cli.tables import show
 from hsagency.errors import UsageError
+from hsagency.words import counted
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from hsagency.audit.privacy.erasing import Erasure
 
 _MEANS: Final = (
@@ -24,9 +27,12 @@ _MEANS: Final = (
 _NOT_REACHED: Final = (
     "a copy of the key in a backup of the credential store, or of this user's files",
     "the store of another machine that worked for this client",
+    "the memory of a program that is running, until its next call that names somebody",
+    "the digest of an imported file in the agency's own log, by which a short file can be guessed",
     "numbers and UUIDs of records, which stand in the log openly (see: hsagency audit retain)",
     "what was exported or forwarded: it holds the same hashes, without the key",
 )
+_NOT_OURS: Final = ("simulated", "imported")
 
 
 @audit.command(short_help="Find what was done with somebody's data.")
@@ -36,7 +42,8 @@ _NOT_REACHED: Final = (
     metavar="-|VALUE",
     default="-",
     show_default=True,
-    help="-: ask for it, or read a line of standard input. A VALUE stays in the shell's history.",
+    help="-: ask for it, or read a line of standard input. A VALUE stays in the shell's history, "
+    "and while the command runs, everybody on this machine can see it (ps).",
 )
 @as_json
 @shared
@@ -45,12 +52,15 @@ def find(common: Shared, *, slug: str, identifier: str, as_json: bool) -> None:
     Find what was done with somebody's data: every call that names an e-mail address, a telephone
     number or a record's id.
 
-    For requests of the people concerned. The search is recorded, what was searched for is not.
-    What a log cannot show is said with the answer. Exit code 3 if nothing is found.
+    An id with its type before it (contacts/101) is one record's; an id alone is that of one
+    record of each type. For requests of the people concerned. The search is recorded, what was
+    searched for is not. What a log cannot show is said with the answer. Exit code 3 if nothing
+    is found.
 
     \b
     Examples:
       hsagency audit find acme-corp --identifier -
+      hsagency audit find acme-corp --identifier contacts/101
       hsagency audit find acme-corp --identifier - --json < address.txt
     """  # noqa: D205  (one sentence that does not fit a line)
     from hsagency.audit.lake import joined_records
@@ -63,8 +73,9 @@ def find(common: Shared, *, slug: str, identifier: str, as_json: bool) -> None:
         emit({"clientSlug": slug, "calls": calls, "limits": list(found.limits)})
     else:
         if found.calls.height:
-            show(found.calls, ["ts", "method", "path", "outcome", "purpose", "actor"], spare=2)
-        click.echo(_counted(found.calls.height, slug))
+            columns = ["ts", "method", "path", "outcome", "status_code", "origin"]
+            show(found.calls, [*columns, "purpose", "actor"], spare=2)
+        click.echo(_counted(found.calls, slug))
         click.echo("What a log cannot show:")
         for one in found.limits:
             click.echo(f"- {one}")
@@ -106,12 +117,12 @@ def erase(common: Shared, *, slug: str, confirm: str | None, as_json: bool) -> N
 
 
 def _asked() -> str:
-    """Read an identifier from the prompt, or one line of standard input."""
+    """Read an identifier from the prompt, or standard input, all of it: more lines are refused."""
     try:
         if sys.stdin is not None and sys.stdin.isatty():
             return getpass.getpass("Identifier (not shown as you type it): ", stream=sys.stderr)
         # UTF-8 whatever the locale says: another reading would be another hash.
-        return sys.stdin.buffer.readline().decode() if sys.stdin is not None else ""
+        return sys.stdin.buffer.read().decode() if sys.stdin is not None else ""
     except EOFError:
         return ""
     except UnicodeDecodeError:  # its message would repeat what was typed
@@ -121,10 +132,14 @@ def _asked() -> str:
         ) from None
 
 
-def _counted(count: int, slug: str) -> str:
-    if not count:
+def _counted(calls: pl.DataFrame, slug: str) -> str:
+    """Say how many there are, and how many of them this program did not make."""
+    if not calls.height:
         return f"Nothing was found in the log of {slug}."
-    return f"{count} call{'s' if count > 1 else ''} in the log of {slug}."
+    origins = {one: calls.filter(calls["origin"] == one).height for one in _NOT_OURS}
+    others = [f"{number:,} {one}" for one, number in origins.items() if number]
+    of_them = f", {' and '.join(others)}" if others else ""
+    return f"{counted(calls.height, 'call')} in the log of {slug}{of_them}."
 
 
 def _document(erasure: Erasure, *, destroyed: bool) -> dict[str, Any]:

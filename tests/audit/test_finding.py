@@ -16,7 +16,6 @@ from hsagency.agency import Agency
 from hsagency.audit import evidence
 from hsagency.audit.importing import import_file
 from hsagency.audit.journal.writer import AuditWriter, utc_now
-from hsagency.audit.lake import sealing
 from hsagency.credentials import SecretName
 from hsagency.errors import UnknownClient, UsageError
 from tests.support import Connected, connected, records
@@ -82,6 +81,48 @@ def test_a_number_is_found_as_a_telephone_number_and_as_a_record(one: Connected)
     ]
 
 
+def test_an_id_with_its_type_is_one_records_and_alone_one_of_each_type(one: Connected) -> None:
+    slug, client = one.slugs[0], one.agency.client(one.slugs[0])
+    paths = [
+        "/crm/v3/objects/contacts/101",
+        "/crm/objects/2026-09/0-1/101",
+        "/contacts/v1/contact/vid/101/profile",
+        "/crm/v4/objects/deals/8/associations/contacts/101",
+        "/crm/v3/objects/deals/101",
+        "/crm/v3/objects/companies/101",
+        "/crm/v3/objects/contacts/1010",
+    ]
+    for path in paths:
+        client.request("DELETE" if "associations" in path else "GET", path)
+    for asked in ("contacts/101", "Contact/101", " 0-1/101\n"):
+        typed = one.agency.audit.find(slug, asked)
+        assert typed.calls["path"].to_list() == paths[:4]
+        assert not any("one record of each type" in limit for limit in typed.limits)
+    bare = one.agency.audit.find(slug, "101")
+    assert bare.calls["path"].to_list() == paths[:6]
+    assert any("one record of each type" in limit for limit in bare.limits)
+
+
+def test_a_linked_record_is_found_by_its_type_as_well(one: Connected) -> None:
+    slug, client = one.slugs[0], one.agency.client(one.slugs[0])
+    detail = {"event": "call.detail", "objectIds": ["8"], "otherObjectIds": ["9"]}
+    path = "/crm/v4/associations/contacts/companies/batch/associate/default"
+    client.post(path, json={"inputs": []})
+    (call,) = [r for r in records(one.agency.workspace.root, slug) if r["event"] == "call.started"][
+        -1:
+    ]
+    one.agency.writer.append(slug, {**detail, "callId": call["callId"]})
+    for asked, count in {"contacts/8": 1, "companies/9": 1, "deals/9": 0, "companies/8": 0}.items():
+        assert one.agency.audit.find(slug, asked).calls.height == count
+    assert one.agency.audit.find(slug, "9").calls.height == 1
+
+
+@pytest.mark.parametrize("asked", [101, None, b"x", ["x"]])
+def test_what_is_no_text_is_no_identifier(one: Connected, asked: Any) -> None:
+    with pytest.raises(UsageError, match="Nothing was read"):
+        one.agency.audit.find(one.slugs[0], asked)
+
+
 def test_a_uuid_is_found_in_whatever_case(one: Connected) -> None:
     slug = one.slugs[0]
     one.agency.client(slug).get(f"/marketing/v3/forms/{UUID}")
@@ -108,11 +149,11 @@ def test_ids_beyond_what_a_record_lists_are_said_to_be_out_of_reach(one: Connect
         client.post("/crm/v3/objects/contacts/batch/create", json={"inputs": inputs}).read()
     # HubSpot takes a hundred at once; a record that counts more is made here by hand.
     found = one.agency.audit.find(slug, "1")
-    assert not any("named more ids" in limit for limit in found.limits)
+    assert not any("changed more records" in limit for limit in found.limits)
     detail = {"event": "call.detail", "callId": "0" * 32, "objectIds": ["7"], "objectIdCount": 101}
     one.agency.writer.append(slug, detail)
     assert any(
-        limit.startswith("1 calls named more ids")
+        limit.startswith("1 call changed more records")
         for limit in one.agency.audit.find(slug, "1").limits
     )
 
@@ -134,8 +175,8 @@ def test_what_older_and_imported_logs_left_out_is_said(one: Connected, tmp_path:
     one.agency.writer.append(slug, {name: older[name] for name in older if name != "identifiers"})
     found = one.agency.audit.find(slug, MAIL)
     assert found.calls.height == 1
-    assert any(limit.startswith("1 calls of imported logs") for limit in found.limits)
-    assert any(limit.startswith("1 calls left something out") for limit in found.limits)
+    assert any(limit.startswith("1 imported or simulated call left") for limit in found.limits)
+    assert any(limit.startswith("1 call left something out") for limit in found.limits)
 
 
 def test_more_names_than_a_record_has_hashes_of_are_said(one: Connected) -> None:
@@ -145,7 +186,7 @@ def test_more_names_than_a_record_has_hashes_of_are_said(one: Connected) -> None
     assert one.agency.audit.find(slug, "7@example.com").calls.height == 1
     found = one.agency.audit.find(slug, "8@example.com")
     assert found.calls.is_empty()
-    assert any(limit.startswith("1 calls named more than") for limit in found.limits)
+    assert any(limit.startswith("1 call named more than") for limit in found.limits)
 
 
 def test_hashes_under_another_machines_key_are_said(one: Connected) -> None:
@@ -178,7 +219,7 @@ def test_damaged_lines_are_said(one: Connected) -> None:
         again.writer.tell = lambda _: None
         found = again.audit.find(slug, MAIL)
     assert found.calls.height == 1
-    assert any(limit.startswith("1 lines of the log cannot be read") for limit in found.limits)
+    assert any(limit.startswith("1 line of the log cannot be read") for limit in found.limits)
 
 
 def test_the_search_is_on_record_and_what_was_searched_for_is_not(one: Connected) -> None:

@@ -410,6 +410,43 @@ def test_a_key_that_an_old_copy_of_the_store_brings_back_is_not_used(one: Connec
     assert not agency.calls(slug).collect()["identifiers"][-1].startswith(old.name)
 
 
+@pytest.mark.parametrize("list_of_before", [True, False])
+def test_a_key_that_was_destroyed_stays_so_where_the_list_is_lost(
+    one: Connected, *, list_of_before: bool
+) -> None:
+    """The chain says so: an old copy of the store and no list, or one from before the key."""
+    slug, agency, root = one.slugs[0], one.agency, one.agency.workspace.root
+    agency.client(slug).get("/crm/owners/2026-09", params={"email": MAIL})
+    shutil.copytree(root / "credentials", root / "backup")
+    (old,) = erase(agency, slug).keys
+    shutil.rmtree(root / "credentials")
+    (root / "backup").rename(root / "credentials")
+    listed = root / "audit" / slug / "identifiers.json"
+    listed.unlink()
+    if list_of_before:
+        listed.write_text('{"schema": 1, "keys": []}')
+    found = agency.audit.find(slug, MAIL)
+    assert found.calls.is_empty()
+    assert any(old.name in one and "was destroyed" in one for one in found.limits)
+    agency.client(slug).get("/crm/owners/2026-09", params={"email": MAIL})
+    assert not agency.calls(slug).collect()["identifiers"][-1].startswith(old.name)
+    assert [one.name for one in read_keys(listed) if one.erased] == [old.name]
+
+
+def test_a_search_uses_no_key_that_the_log_says_was_destroyed(one: Connected) -> None:
+    """Also where list and store are both put back from before."""
+    slug, agency, root = one.slugs[0], one.agency, one.agency.workspace.root
+    agency.client(slug).get("/crm/owners/2026-09", params={"email": MAIL})
+    listed = root / "audit" / slug / "identifiers.json"
+    before = listed.read_bytes()
+    shutil.copytree(root / "credentials", root / "backup")
+    erase(agency, slug)
+    shutil.rmtree(root / "credentials")
+    (root / "backup").rename(root / "credentials")
+    listed.write_bytes(before)
+    assert agency.audit.find(slug, MAIL).calls.is_empty()
+
+
 def test_a_plan_that_no_longer_fits_destroys_nothing(one: Connected) -> None:
     slug, agency = one.slugs[0], one.agency
     agency.client(slug).get("/crm/owners/2026-09", params={"email": MAIL})

@@ -30,7 +30,7 @@ def test_what_names_somebody_is_shown_with_what_cannot_be(named: Fleet) -> None:
     done = run_cli(["audit", "find", SLUG, "--identifier", "-"], stdin=f"{MAIL}\n", cwd=named.root)
     assert (done.returncode, done.stderr) == (0, "")
     heading, rule, first, second, count, *rest = done.stdout.splitlines()
-    for column in ("ts", "method", "path", "outcome", "purpose", "actor"):
+    for column in ("ts", "method", "path", "outcome", "status code", "origin", "purpose", "actor"):
         assert column in heading
     assert set(rule) <= {"-", " "}
     assert "/crm/v3/objects/contacts/{id}" in first
@@ -39,8 +39,41 @@ def test_what_names_somebody_is_shown_with_what_cannot_be(named: Fleet) -> None:
     assert "support case" in second
     assert count == "2 calls in the log of acme-corp."
     assert rest[0] == "What a log cannot show:"
-    assert any("Bodies and answers are never recorded" in line for line in rest)
+    assert any("Of what was sent and answered, only the ids" in line for line in rest)
     assert MAIL not in done.stdout
+
+
+def test_simulated_calls_are_marked(full: Fleet) -> None:
+    call = {"event": "call.finished", "callId": "0" * 32, "origin": "simulated", "portalId": 1}
+    call |= {"method": "GET", "path": "/crm/v3/objects/contacts/4711", "objectId": "4711"}
+    full.agency.writer.append(SLUG, {**call, "objectType": "contacts", "outcome": "ok"})
+    full.agency.client(SLUG).get("/crm/v3/objects/contacts/4711")
+    full.agency.close()
+    done = run_cli(["audit", "find", SLUG], stdin="contacts/4711", cwd=full.root)
+    assert "2 calls in the log of acme-corp, 1 simulated." in done.stdout
+    assert done.stdout.count(" simulated ") + done.stdout.count(" witnessed ") == 2
+
+
+def test_of_two_lines_none_is_dropped(named: Fleet) -> None:
+    args = ["audit", "find", SLUG]
+    done = run_cli(args, stdin=f"zqx.other@example.com\n{MAIL}\n", cwd=named.root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "More than one line" in done.stderr
+    assert MAIL not in done.stderr
+
+
+def test_a_search_is_told_apart_from_other_readings(named: Fleet) -> None:
+    run_cli(["audit", "find", SLUG], stdin=MAIL, cwd=named.root)
+    run_cli(["audit", "tail", SLUG], cwd=named.root)
+    with Agency.open(named.root) as agency:
+        agency.calls(SLUG)
+        activity = agency.audit.activity(SLUG)
+    said = activity.filter(activity["event"] == "audit.read")["message"].to_list()
+    assert said == [
+        "The log was searched for an identifier by hsagency audit find.",
+        "The log was read by hsagency audit tail.",
+        "The log was read by a program.",
+    ]
 
 
 def test_standard_input_is_what_is_read_unless_a_value_is_given(named: Fleet) -> None:

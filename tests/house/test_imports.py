@@ -49,7 +49,7 @@ SANDBOX_LAYERS = (
 AUDIT_LAYERS = (
     {"log"},
     {"merging", "repairing", "forwarding"},
-    {"pack", "privacy", "importing"},
+    {"pack", "privacy", "importing", "noting"},
     {"lake"},
     {"verifying"},
     {"journal"},

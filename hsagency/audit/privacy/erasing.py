@@ -6,7 +6,9 @@ whom a hash is of. It is announced on record, done, seen to be done, and recorde
 a crash in between, doing it again completes it, and until then no new key is made.
 
 Not reached: a copy of the key in a backup of the credential store; the store of another
-machine; what records name openly, which is numeric ids and UUIDs.
+machine; the memory of a program that is running, until its next call that names somebody; what
+records name openly, which is numeric ids and UUIDs; the digest of an imported file, in the
+agency's own log, by which a short file can be guessed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.privacy.destroyed import begun, done
 from hsagency.audit.privacy.identifiers import Identifiers, Listed
 from hsagency.audit.record import Event, timestamp
 from hsagency.errors import NothingToReport, UsageError
@@ -74,19 +77,10 @@ def apply(identifiers: Identifiers, writer: AuditWriter, erasure: Erasure, *, di
                 hint=f"Look again: hsagency audit erase {slug}",
             )
         names = [one.name for one in now.keys]
-        _note(
-            writer,
-            slug,
-            f"The key of this log's hashed identifiers is being destroyed: {_s(names)}.",
-        )
+        _note(writer, slug, begun(names))
         _mark(identifiers, now, erasing=timestamp(writer.now()))
         identifiers.destroy(slug)
-        _note(
-            writer,
-            slug,
-            f"The key {_s(names)} is gone: the store was asked again and has none. Hashes with "
-            "that name in front tell nobody any more whom they are of.",
-        )
+        _note(writer, slug, done(names))
         _mark(identifiers, now, erased=timestamp(writer.now()))
 
 
@@ -105,7 +99,3 @@ def _mark(
 
 def _note(writer: AuditWriter, slug: str, message: str) -> None:
     writer.append(slug, {"event": Event.AUDIT_ERASED, "message": message})
-
-
-def _s(names: list[str]) -> str:
-    return " and ".join(names)

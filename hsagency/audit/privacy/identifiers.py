@@ -8,9 +8,12 @@ keys that there were, without the keys themselves.
 
 Promised: one client's hashes say nothing about another's; without the key nobody can tell by
 trying which address a hash is of; a key that was destroyed is not used again, also where an old
-copy of the store brings it back; what cannot be hashed is left out, with a warning on record.
+copy of the store brings it back, or the list is lost; what cannot be hashed is left out, with a
+warning on record.
 
-Not promised: anything once the key is in other hands. Whoever has it can try addresses.
+Not promised: anything once the key is in other hands. Whoever has it can try addresses. Where
+both the store and the list are put back from before the key was destroyed, calls are hashed
+with it again; searches see what the log says, and do not use it.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from typing import Final
 import orjson
 
 from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.privacy.destroyed import read_destroyed
 from hsagency.audit.record import Event, timestamp
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.durable import (
@@ -133,7 +137,7 @@ class Identifiers:
     def key(self, slug: str) -> Key | None:
         """Return a client's key, or nothing if it has none; makes none. Raises as the store."""
         key = self.stored(slug)
-        known = {one.name: one for one in self.keys(slug)}
+        known = {one.name: one for one in self._listed(slug, key)}
         listed = known.get(key.name) if key is not None else None
         gone = listed is not None and (listed.erased or listed.erasing)
         return None if gone else key
@@ -203,10 +207,10 @@ class Identifiers:
     def _opened(self, slug: str) -> Key:
         """Return the key, made now if there is none, and listed before anything has its hash."""
         with self.alone():
-            listed = self.keys(slug)
+            key = self.stored(slug)
+            listed = self._listed(slug, key)
             if any(one.erasing and not one.erased for one in listed):
                 raise AuditError("Its destruction was begun and not completed.")
-            key = self.stored(slug)
             # One that comes back from an old copy of the store stays destroyed.
             if key is None or key.name in {one.name for one in listed if one.erased}:
                 key = self._made(slug)
@@ -214,6 +218,21 @@ class Identifiers:
                 since = timestamp(self._writer.now())
                 self.list_keys(slug, [*listed, Listed(name=key.name, since=since)])
             return key
+
+    def _listed(self, slug: str, stored: Key | None) -> list[Listed]:
+        """
+        Return the keys that are listed, and those that only the log still tells of.
+
+        Where the one in the store is not listed, a crash came before it was, or the list is
+        lost: only then the log is read for those that were destroyed.
+        """
+        listed = self.keys(slug)
+        names = {one.name for one in listed}
+        if stored is None or stored.name in names:
+            return listed
+        told = read_destroyed(self._path(slug).parent)
+        gone = [Listed(name=one, since=at, erased=at) for one, at in told.items()]
+        return [*(one for one in gone if one.name not in names), *listed]
 
     def _made(self, slug: str) -> Key:
         secret = Secret(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
