@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hsagency.cli.common import records
 from hsagency.errors import HsAgencyError
 from hsagency.portals import AGENCY
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from datetime import date
@@ -67,7 +68,8 @@ class Joined:
         if state == "changed":
             yield f"  lake      changed ({cause}): queries read the evidence and make it anew"
         elif state != "none":
-            yield f"  lake      {state}{f": {cause}" if cause else ""}"
+            why = f": {cause}" if cause else ""
+            yield f"  lake      {state}{why}"
         if self.days is None or self.days.is_empty():
             yield f"  HubSpot   {self.obstacle or 'nothing to compare: no calls of these days'}"
             return
@@ -82,7 +84,7 @@ _WORDS: Final = ("complete", "incomplete", "not comparable")
 
 
 def _days(count: int, word: str) -> str:
-    return f"{count} day{'' if count == 1 else 's'} {word}"
+    return f"{counted(count, 'day')} {word}"
 
 
 def _reasons(days: pl.DataFrame, wanted: list[date]) -> Iterator[str]:
