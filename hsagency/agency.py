@@ -27,9 +27,10 @@ from hsagency.audit.record import Author, Event, When
 from hsagency.audit.register.signing import SigningKey
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.client import PortalClient
-from hsagency.completeness.gathering import Comparison, as_day, compare, usage_record
+from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.halt import Halt
+from hsagency.periods import days_between
 from hsagency.portals import AGENCY, ClientSlug, Connection, redact
 from hsagency.router import Parts, Router
 from hsagency.settings import Workspace
@@ -204,7 +205,7 @@ class Agency:
         verdict: Verdict | None = None,
     ) -> Comparison:
         """Do what `completeness` does, with more to tell; `verdict` is the log's if it is known."""
-        first, after = as_day(since), as_day(until)
+        first, after = days_between(since, until)
         return compare(
             self.workspace,
             slug,

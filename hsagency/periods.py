@@ -25,7 +25,7 @@ class Period:
         if self.last < self.first:
             raise UsageError(
                 f"The period ends ({self.last}) before it begins ({self.first}).",
-                hint="--from and --to are both included; --from comes first.",
+                hint="Both days are included, as in 2026-05-01 to 2026-05-31.",
             )
 
     @classmethod
@@ -83,3 +83,43 @@ def parse_day(text: str) -> date:
         if _DAY.fullmatch(text):  # fromisoformat knows other forms, which are slips here
             return date.fromisoformat(text)
     raise UsageError(f"{text[:20]!r} is not a day.", hint="Write it as 2026-05-01.")
+
+
+def as_day(value: str | date | None) -> date | None:
+    """Return a day as people or programs write it; raises `UsageError`, also for a time of day."""
+    if isinstance(value, str):
+        return parse_day(value)
+    if isinstance(value, datetime):
+        raise UsageError(
+            "Only whole days can be asked for, and a time was given.",
+            hint="Give a day: '2026-05-01', or date(2026, 5, 1).",
+        )
+    if value is None or isinstance(value, date):
+        return value
+    raise UsageError(
+        f"A day is wanted, and this is of the type {type(value).__name__}.",
+        hint="Give a day: '2026-05-01', or date(2026, 5, 1).",
+    )
+
+
+def first_and_last(
+    first: str | date | None, last: str | date | None
+) -> tuple[date | None, date | None]:
+    """Return the first and last day, both included; raises `UsageError` if there is none."""
+    days = as_day(first), as_day(last)
+    if days[0] is not None and days[1] is not None:
+        Period(days[0], days[1])  # refuses one that ends before it begins
+    return days
+
+
+def days_between(
+    since: str | date | None, until: str | date | None
+) -> tuple[date | None, date | None]:
+    """Return the days from `since` on and before `until`; raises `UsageError` if there is none."""
+    first, after = as_day(since), as_day(until)
+    if first is not None and after is not None and first >= after:
+        raise UsageError(
+            f"The days asked for end ({after}) before they begin ({first}).",
+            hint="`since` is included and `until` is not: for one day, `until` is the next.",
+        )
+    return first, after

@@ -31,14 +31,14 @@ from hsagency.audit.privacy import erasing, finding
 from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.audit.privacy.retention import Retention, retain
 from hsagency.audit.privacy.retention import plan as plan_retention
-from hsagency.audit.record import Event, When, moment
+from hsagency.audit.record import Event, When, between
 from hsagency.audit.register import read_keys
 from hsagency.audit.repairing import Repair, repair
 from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
-from hsagency.errors import AuditError, HsAgencyError, UnknownClient
-from hsagency.periods import Period
+from hsagency.errors import AuditError, HsAgencyError, UnknownClient, UsageError
+from hsagency.periods import Period, first_and_last
 from hsagency.portals import AGENCY, ClientSlug
 from hsagency.progress import Progress, silent
 from hsagency.settings import Workspace
@@ -83,7 +83,7 @@ class AuditLog:
         `since` is included and `until` is not; a day is a UTC day. Raises `UnknownClient`
         for a slug that is neither connected nor recorded.
         """
-        begin, end = moment(since), moment(until)
+        begin, end = between(since, until)
         reading = self._asked(lake.read, [*self._logs(slug)], since=begin, until=end)
         self._note_reading(slug, begin, end)
         return reading
@@ -117,7 +117,7 @@ class AuditLog:
         self, slug: str | None = None, *, since: When = None, until: When = None
     ) -> pl.LazyFrame:
         """Return one row a call, in no order, of one client or all; see `Agency.calls`."""
-        begin, end = moment(since), moment(until)
+        begin, end = between(since, until)
         calls = self._asked(lake.calls_of, [*self._logs(slug)], since=begin, until=end)
         self._note_reading(slug, begin, end)
         return calls
@@ -231,8 +231,8 @@ class AuditLog:
         self,
         slug: str,
         *,
-        first: date | None = None,
-        last: date | None = None,
+        first: str | date | None = None,
+        last: str | date | None = None,
         head: bytes | None = None,
     ) -> Verdict:
         """
@@ -242,7 +242,8 @@ class AuditLog:
         `UnknownClient` for a slug that is neither connected nor recorded.
         """
         self._refuse_unknown(slug)
-        return verify(log_of(self.workspace, slug), first=first, last=last, head=head)
+        begin, end = first_and_last(first, last)
+        return verify(log_of(self.workspace, slug), first=begin, last=end, head=head)
 
     def export(self, slug: str, path: str | Path, *, period: Period) -> Pack:
         """Write the evidence pack of one client; the export is recorded before it is made."""
@@ -379,6 +380,11 @@ class AuditLog:
         return [slug]
 
     def _refuse_unknown(self, slug: str) -> None:
+        if not isinstance(slug, str):
+            raise UsageError(
+                f"A client is named by its slug, and this is of the type {type(slug).__name__}.",
+                hint="Name one client as text, such as 'acme-corp'.",
+            )
         if slug != AGENCY and not _has_log(self.workspace.audit, slug) and slug not in self.slugs():
             try:
                 self._connected(slug)

@@ -241,11 +241,27 @@ def moment(when: When) -> datetime | None:
         return None
     if isinstance(when, str):
         when = _written(when)
+    if not isinstance(when, date):
+        raise UsageError(
+            f"A day or a time is wanted, and this is of the type {type(when).__name__}.",
+            hint="Give a day ('2026-05-01', or date(2026, 5, 1)) or a time with its zone.",
+        )
     if not isinstance(when, datetime):
         return datetime.combine(when, time(), UTC)
     if when.tzinfo is None:
         raise UsageError("A time needs its zone.", hint="Use a day, or datetime(..., tzinfo=UTC).")
     return when
+
+
+def between(since: When, until: When) -> tuple[datetime | None, datetime | None]:
+    """Return the times between which records are meant; raises `UsageError` if none can be."""
+    begin, end = moment(since), moment(until)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(
+            f"The time asked for ends ({timestamp(end)}) before it begins ({timestamp(begin)}).",
+            hint="`since` is included and `until` is not: for one day, `until` is the next.",
+        )
+    return begin, end
 
 
 def _written(text: str) -> date | datetime:

@@ -19,8 +19,7 @@ from hsagency.completeness import days, stretches
 from hsagency.completeness import verdict as verdict_on
 from hsagency.completeness.counting import COLUMNS
 from hsagency.completeness.judging import CLOCK, Known, Loss, Sample
-from hsagency.errors import AuditError, UsageError
-from hsagency.periods import parse_day
+from hsagency.errors import AuditError
 from hsagency.portals import AGENCY, Connection, CredentialKind
 from hsagency.settings import Workspace
 from hsagency.verifier import DailyUsage
@@ -130,18 +129,6 @@ def _known(
         removed=tuple(_removed(log)),
         clocks=tuple(_clocks(activity)),
     )
-
-
-def as_day(value: str | date | None) -> date | None:
-    """Return a day as people write it; a time of day is refused, since HubSpot counts days."""
-    if isinstance(value, str):
-        return parse_day(value)
-    if isinstance(value, datetime):
-        raise UsageError(
-            "HubSpot counts whole days, and a time was given. Nothing was compared.",
-            hint="Give a day: 2026-05-01, or date(2026, 5, 1).",
-        )
-    return value
 
 
 def _near(day: date | None, days: int) -> date | None:
