@@ -190,9 +190,9 @@ class Agency:
         """
         Compare a client's log with HubSpot's counts (columns: `completeness.DAYS`).
 
-        Days are the portal's; `since` is included and `until` is not. Like verifying, it hands
-        out no record, and needs neither a secret nor the network. Raises `UnknownClient` for a
-        slug that is neither connected nor recorded.
+        Days are the portal's; `since` is included and `until` is not. It needs neither a secret
+        nor the network, and is recorded as a reading. Raises `UnknownClient` for a slug that is
+        neither connected nor recorded.
         """
         return self.compare(slug, since=since, until=until).days
 
@@ -204,9 +204,13 @@ class Agency:
         until: str | date | None = None,
         verdict: Verdict | None = None,
     ) -> Comparison:
-        """Do what `completeness` does, with more to tell; `verdict` is the log's if it is known."""
+        """
+        Do what `completeness` does, with more to tell.
+
+        `verdict` is the log's, for who verifies it: that hands out no record, and is no reading.
+        """
         first, after = days_between(since, until)
-        return compare(
+        found = compare(
             self.workspace,
             slug,
             connection=self.connections().get(ClientSlug(slug)),
@@ -214,6 +218,9 @@ class Agency:
             since=first,
             until=after,
         )
+        if verdict is None:
+            self.audit.note_reading(slug, *found.read)
+        return found
 
     def ask_usage(self, slug: str) -> DailyUsage | None:
         """

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
+import orjson
 import polars as pl
 import pytest
 from hypothesis import example, given
@@ -572,16 +573,19 @@ def test_the_agency_compares_days_of_the_portal_and_refuses_what_is_no_day(
             one.agency.completeness("no-such-client")
 
 
-def test_comparing_leaves_no_trace_and_needs_no_secret(tmp_path: Path) -> None:
+def test_comparing_is_on_record_changes_nothing_else_and_needs_no_secret(tmp_path: Path) -> None:
     with connected(tmp_path / "workspace") as one:
         slug, root = one.slugs[0], one.agency.workspace.root
         one.agency.client(slug).get(CONTACTS)
     (root / "credentials").rename(root / "gone")
-    before = sorted((path, path.stat().st_mtime_ns) for path in (root / "audit").rglob("*"))
+    (journal,) = (root / "audit" / slug / "journal").glob("*.jsonl")
+    before = journal.read_bytes()
     with Agency.open(root) as agency:
         assert agency.compare(slug).verdict == "complete"
-    after = sorted((path, path.stat().st_mtime_ns) for path in (root / "audit").rglob("*"))
-    assert before == after
+        added = journal.read_bytes().removeprefix(before)
+        events = [orjson.loads(line)["event"] for line in added.splitlines()]
+        assert events == ["audit.warning", "audit.read"], "the former: signed with another key"
+        assert agency.audit.verify(slug).integrity == "intact"
 
 
 def test_sealed_calls_are_compared_as_they_were(office: Office) -> None:

@@ -7,7 +7,7 @@ The audit log of a workspace, as an analyst, a reviewer and a command ask for it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from hsagency.audit.lake.steady import steadily
 from hsagency.audit.merging.planning import Plan
 from hsagency.audit.merging.sources import open_source
 from hsagency.audit.merging.staging import Confirm, finish, merge
-from hsagency.audit.noting import note_reading, ranged
+from hsagency.audit.noting import note_readings, ranged
 from hsagency.audit.pack import Pack, export
 from hsagency.audit.privacy import erasing, finding
 from hsagency.audit.privacy.identifiers import Identifiers
@@ -85,7 +85,7 @@ class AuditLog:
         """
         begin, end = between(since, until)
         reading = self._asked(lake.read, [*self._logs(slug)], since=begin, until=end)
-        self._note_reading(slug, begin, end)
+        self.note_reading(slug, begin, end)
         return reading
 
     def read_each(self) -> tuple[list[lake.Reading], dict[str, AuditError]]:
@@ -96,7 +96,7 @@ class AuditLog:
                 readings.append(self._asked(lake.read, [one]))
             except AuditError as error:
                 unread[one] = error
-        self._note_reading(None)
+        self.note_reading(None, but=unread)
         return readings, unread
 
     def _asked(
@@ -119,7 +119,7 @@ class AuditLog:
         """Return one row a call, in no order, of one client or all; see `Agency.calls`."""
         begin, end = between(since, until)
         calls = self._asked(lake.calls_of, [*self._logs(slug)], since=begin, until=end)
-        self._note_reading(slug, begin, end)
+        self.note_reading(slug, begin, end)
         return calls
 
     def activity(
@@ -143,7 +143,7 @@ class AuditLog:
         """
         self._refuse_unknown(slug)
         found = showing.find(self.workspace.audit, slug, segment, seq)
-        self._note_reading(slug)
+        self.note_reading(slug)
         return found
 
     def rebuild(self, slug: str, *, compare: bool = False) -> rebuilding.Comparison:
@@ -170,7 +170,7 @@ class AuditLog:
         """
         wanted = finding.parse(identifier)
         logs = [*self._logs(slug)]
-        self._note_reading(slug, how="searched for an identifier")
+        self.note_reading(slug, how="searched for an identifier")
         return steadily(
             lambda: finding.find(
                 self._asked(lake.read, logs),
@@ -359,19 +359,22 @@ class AuditLog:
         facts = {slug: one.facts.get("time_zone") for slug, one in connections.items()}
         return {slug: str(fact.value) for slug, fact in facts.items() if fact is not None}
 
-    def _note_reading(
+    def note_reading(
         self,
         slug: str | None,
         since: datetime | None = None,
         until: datetime | None = None,
         *,
         how: str = "read",
+        but: Collection[str] = (),
     ) -> None:
-        if not (self.recorded() if slug is None else _has_log(self.workspace.audit, slug)):
-            return  # nothing there to read
-        whose = "The log of every client" if slug is None else "The log"
-        message = f"{whose} was {how} by {self.reader}."
-        note_reading(self._writer, slug, message, since=since, until=until)
+        """Record that a log was read, or every log `but` some, each in its own chain."""
+        if slug is None:
+            every = self.recorded()
+            read = [one for one in (AGENCY, *every) if every and one not in but]
+        else:
+            read = [slug] if _has_log(self.workspace.audit, slug) else []
+        note_readings(self._writer, read, f"{how} by {self.reader}", since=since, until=until)
 
     def _logs(self, slug: str | None) -> Iterable[str]:
         if slug is None:

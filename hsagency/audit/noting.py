@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from hsagency.audit.journal.writer import AuditWriter
@@ -19,23 +20,26 @@ def ranged(
     return {"event": event, "message": message, **times}
 
 
-def note_reading(
+def note_readings(
     writer: AuditWriter,
-    slug: str | None,
-    message: str,
+    slugs: Iterable[str],
+    how: str,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> None:
     """
-    Record that a log was read: a client's in its own chain, all of them in the agency's.
+    Record in each of some logs, with the agency's among them that of every client, a reading.
 
     A log that cannot be written is still read, with a word to the person: looking into
     what is broken must never need the broken part.
     """
-    fields = ranged(Event.AUDIT_READ, message, since, until)
-    try:
-        writer.append(slug or AGENCY, fields, durable=False)
-    except AuditError as error:
-        if writer.is_first("a reading that is not on record"):
-            writer.tell(f"This reading of the log is not on record. {error.message}")
+    read = [*slugs]
+    for slug in read:
+        whose = "log of every client" if slug == AGENCY and len(read) > 1 else "log"
+        fields = ranged(Event.AUDIT_READ, f"The {whose} was {how}.", since, until)
+        try:
+            writer.append(slug, fields, durable=False)
+        except AuditError as error:
+            if writer.is_first("a reading that is not on record"):
+                writer.tell(f"This reading of the log is not on record. {error.message}")

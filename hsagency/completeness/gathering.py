@@ -33,13 +33,15 @@ class Comparison:
     A client's log beside HubSpot's counts.
 
     `days` and `stretches` are frames (columns: `DAYS` and `STRETCHES` of `completeness`),
-    `verdict` is what all days come to, and `log` what verifying the log by itself found.
+    `verdict` is what all days come to, `log` what verifying the log by itself found, and `read`
+    between which times that log was read, which is nearly those days.
     """
 
     days: pl.DataFrame
     stretches: pl.DataFrame
     verdict: str
     log: Verdict
+    read: tuple[datetime | None, datetime | None]
 
 
 def compare(
@@ -55,9 +57,8 @@ def compare(
     # wherever a portal is, its day lies within the UTC days around it
     first, last = _near(since, -1), _near(until, 0)
     log = verify(first, last)
-    calls, activity = _read(
-        workspace, slug, since=_midnight(first), until=_midnight(_near(last, 1))
-    )
+    between = (_midnight(first), _midnight(_near(last, 1)))
+    calls, activity = _read(workspace, slug, since=between[0], until=between[1])
     known = _known(workspace, slug, connection, log, activity)
     begin = pl.col("day") >= since if since else pl.lit(value=True)
     wanted = begin & (pl.col("day") < until if until else pl.lit(value=True))
@@ -67,6 +68,7 @@ def compare(
         stretches=stretches(calls.lazy(), known).filter(wanted),
         verdict=verdict_on(found),
         log=log,
+        read=between,
     )
 
 

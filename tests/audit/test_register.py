@@ -531,12 +531,43 @@ def test_reading_a_client_is_a_record_in_its_own_chain(agency: Agency, home: Pat
     assert not readings(home, "_agency")
 
 
-def test_reading_all_is_a_record_in_the_chain_of_the_agency(agency: Agency, home: Path) -> None:
+def test_reading_all_is_a_record_in_the_chain_of_every_log_that_was_read(
+    agency: Agency, home: Path
+) -> None:
+    """So a client's evidence pack shows it, and names no other client."""
     (slug,) = agency.slugs()
-    agency.calls()
+    agency.writer.append("other", intent(1))
+    agency.calls(since="2026-05-01")
     (one,) = readings(home, "_agency")
-    assert "every client" in one["message"]
+    assert one["message"] == "The log of every client was read by a program."
+    for client in (slug, "other"):
+        (one,) = readings(home, client)
+        assert one["message"] == "The log was read by a program."
+        assert one["rangeFrom"] == "2026-05-01T00:00:00.000000Z"
+
+
+def test_of_logs_that_were_to_be_read_those_that_could_are_on_record(
+    agency: Agency, home: Path
+) -> None:
+    (slug,) = agency.slugs()
+    agency.writer.append("other", intent(1))
+    (home / "audit" / "other" / "evidence").symlink_to("evidence")
+    agency.writer.tell = lambda _: None
+    assert [*agency.audit.read_each()[1]] == ["other"]
+    assert (len(readings(home, slug)), readings(home, "other")) == (1, [])
+
+
+def test_comparing_with_hubspot_is_a_reading_and_verifying_is_not(
+    agency: Agency, home: Path
+) -> None:
+    (slug,) = agency.slugs()
+    verdict = agency.audit.verify(slug)
+    agency.compare(slug, verdict=verdict)
     assert not readings(home, slug)
+    agency.completeness(slug, since="2026-05-02", until="2026-05-03")
+    (one,) = readings(home, slug)
+    assert one["rangeFrom"] == "2026-05-01T00:00:00.000000Z", "by UTC the day began before"
+    assert one["rangeUntil"] == "2026-05-04T00:00:00.000000Z"
 
 
 def test_reading_what_was_never_recorded_leaves_nothing_behind(tmp_path: Path) -> None:
