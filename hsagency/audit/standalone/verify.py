@@ -80,7 +80,8 @@ def check_pack(
         live=lambda segment: segment in being_written,
     )
     verdict.notes = [one.replace(" is being written", AT_EXPORT) for one in verdict.notes]
-    verdict.notes += [f"Left out by whoever made this: {one!r}." for one in manifest["leftOut"]]
+    cause = "it was left out by whoever made this, since it did not show whose it is"
+    verdict.findings += [Finding(ALTERED, one, None, None, cause) for one in manifest["leftOut"]]
     if named and not verdict.signers:
         cause = "nothing of it is signed, with a key that you named or any other"
         verdict.findings.append(Finding(ALTERED, REGISTER, None, None, cause))
