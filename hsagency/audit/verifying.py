@@ -2,17 +2,23 @@
 Verdicts on the audit log: whether it is as it was written, and what is known to be lost.
 
 Promised: a record, a line of the register or a whole segment that was changed, removed, added,
-moved or cut is named with the first place where it shows; a log that nobody touched is not
-accused, also while it is being written, after a crash, and where an earlier version wrote it;
-whatever a file holds, there is a verdict; a segment that was sealed is judged as if it were
-still in the journal. Neither a secret nor a network is needed, and memory does not grow with
-the log. The rules are those of the verifier that clients get (`audit/standalone`); here the
-second copies of the register and of the checkpoints are compared as well.
+moved or cut is named with the first place where it shows, also by somebody who can write the
+workspace, as long as the second copies or the signing key are out of their reach; a log that
+nobody touched is not accused, also while it is being written, after a crash, and where an
+earlier version wrote it; whatever a file holds, there is a verdict; a segment that was sealed is
+judged as if it were still in the journal; a client that is connected, or in the lake, and has no
+log is missing one. Neither a secret nor a network is needed, and memory does not grow with the
+log. The rules are those of the verifier that clients get (`audit/standalone`); here the second
+copies of the register, of the checkpoints and of the keys are compared as well, and the key in
+the credential store, if that can be opened without asking anybody.
 
 What cannot be seen: what was never recorded. What is cut off or added after the last signed
-head, normally written in the last second before a program stopped, or since older checkpoints
-that were put back with the cut, in both places: only a head that is kept elsewhere shows that.
-What somebody does who holds the signing key, or writes all of it anew where nothing is signed.
+head, normally written in the last second before a program stopped. And what is done by somebody
+who can write all of it: who can write both places can put the end of a log back to an older one,
+with the older checkpoints; who holds the signing key, or can write both places, both lists of
+keys and the settings, can replace everything. Records under no signed head anybody can have
+written, and the verdict says how many there are. Against all that, keep a head (HEAD.json of a
+pack) or the fingerprint of the key somewhere else.
 
 Completeness says what is known to be lost. It does not yet compare with HubSpot's own count
 of calls: a log of which nothing is known to be lost is *not comparable*, not *complete*.
@@ -23,13 +29,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from hsagency.audit.evidence import evidence_file, journal_file
 from hsagency.audit.evidence.gathered import Gathered
-from hsagency.audit.evidence.merged import Watched, verdicts
+from hsagency.audit.evidence.merged import verdicts
 from hsagency.audit.register.checkpoints import copied, newer
+from hsagency.audit.register.trusting import Known, known_keys
 from hsagency.audit.standalone.evidence import (
     ALTERED,
     MISSING,
@@ -38,25 +46,37 @@ from hsagency.audit.standalone.evidence import (
     Finding,
 )
 from hsagency.audit.standalone.heads import REGISTER, read_keys
-from hsagency.audit.standalone.verdict import Verdict, judge, read_kept
+from hsagency.audit.standalone.kept import read_kept
+from hsagency.audit.standalone.lineages import Watched
+from hsagency.audit.standalone.verdict import Verdict, judge
 from hsagency.durable import (
     NotAFile,
     open_to_read,
     read_regular,
     try_lock,
 )
-from hsagency.errors import AuditError, UsageError
+from hsagency.errors import AuditError, HsAgencyError, UsageError
+from hsagency.periods import parse_day
+from hsagency.portals import parse_slug
 from hsagency.settings import Workspace
 
-_LOOKS: Final = 3  # at a log that changes while it is read, before what is seen is believed
+_LOOKS: Final = 6  # at a log that changes while it is read; what two in a row see is believed
+_LAKE: Final = "client_slug="  # and the slug: a folder of the lake
+
+Day = date | str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """One client's log: its folder, and the second copy of its register."""
+    """
+    One client's log: its folder, and the second copy of its register.
+
+    `workspace` is where else to look: which key is in its store, and who is connected.
+    """
 
     folder: Path
     copy: Path | None
+    workspace: Workspace | None = None
 
     @property
     def slug(self) -> str:
@@ -70,19 +90,58 @@ class Log:
         except FileNotFoundError:
             return b"[]\n"
 
+    def known_keys(self) -> Known:
+        """Return the keys that are known to be ours."""
+        return known_keys(self.workspace, self.copy.parent if self.copy else None)
+
+    def expected(self) -> str:
+        """Say why there has to be a log, if there has."""
+        if self.workspace is None:
+            return ""
+        if self.slug in _connected(self.workspace):
+            return "the client is connected"
+        return "the lake has rows of it" if self.slug in _in_lake(self.workspace) else ""
+
 
 def log_of(workspace: Workspace, slug: str) -> Log:
     """Return a client's log, whether there is one or not."""
-    return Log(folder=workspace.audit / slug, copy=workspace.heads / f"{slug}.jsonl")
+    copy = workspace.heads / f"{slug}.jsonl"
+    return Log(folder=workspace.audit / slug, copy=copy, workspace=workspace)
 
 
 def logs(workspace: Workspace) -> list[str]:
-    """Return whose logs there are, or were: a second copy outlives the log itself."""
+    """
+    Return whose logs there are, or were, or have to be.
+
+    A second copy outlives the log itself, and so do a connection and the rows in the lake.
+    """
     found = {one.name for one in _inside(workspace.audit) if _has_parts(one)}
     copies: set[str] = set()
     with contextlib.suppress(AuditError):  # which says of itself that it cannot be compared
         copies = {one.stem for one in _inside(workspace.heads) if one.suffix == ".jsonl"}
-    return sorted(found | copies)
+    return sorted(found | copies | _connected(workspace) | _in_lake(workspace))
+
+
+def _connected(workspace: Workspace) -> set[str]:
+    try:
+        return {str(slug) for slug in workspace.index.read().connections}
+    except HsAgencyError:
+        return set()  # the index says of itself that it cannot be read, wherever it is needed
+
+
+def _in_lake(workspace: Workspace) -> set[str]:
+    try:
+        there = _inside(workspace.audit / "lake")
+    except AuditError:
+        return set()
+    found = {one.name.removeprefix(_LAKE) for one in there if one.name.startswith(_LAKE)}
+    return {one for one in found if _is_slug(one)}
+
+
+def _is_slug(name: str) -> bool:
+    with contextlib.suppress(HsAgencyError):
+        return bool(parse_slug(name))
+    return False
 
 
 def _has_parts(folder: Path) -> bool:
@@ -103,15 +162,14 @@ def _inside(folder: Path) -> list[Path]:
         raise _unreadable(folder, error) from error
 
 
-def verify(
-    log: Log, *, first: date | None = None, last: date | None = None, head: bytes | None = None
-) -> Verdict:
+def verify(log: Log, *, first: Day = None, last: Day = None, head: bytes | None = None) -> Verdict:
     """
     Return the verdict on one client's log.
 
-    With days, both included, segments that were closed before or opened after are left out;
-    the others are read whole, since a chain has no middle. `head` is a kept HEAD.json. Raises
-    `AuditError` for a log that cannot be read and `UsageError` for a head of something else.
+    With days, both included, segments that were closed before or opened after need not be
+    there; what is there is read whole, since it may hold calls of other days that were imported,
+    and a chain has no middle. `head` is a kept HEAD.json. Raises `AuditError` for a log that
+    cannot be read and `UsageError` for a head of something else or days that are none.
     """
     try:
         kept = None if head is None else read_kept(head, log.slug)
@@ -120,25 +178,70 @@ def verify(
             f"The head cannot be compared: {error}. Nothing was checked.",
             hint="Name the HEAD.json that came with an earlier evidence pack of this client.",
         ) from error
+    days = _days(first, last)
     try:
-        for _ in range(_LOOKS):
-            before = _state(log)
-            verdict = _look(log, first=first, last=last, kept=kept)
-            if not (verdict.findings or verdict.lost) or _state(log) == before:
-                break
+        verdict = _steady(log, days, kept)
     except OSError as error:
         raise _unreadable(Path(error.filename or log.folder), error) from error
+    if verdict.empty and log.expected():
+        cause = f"there is no log, though {log.expected()}"
+        verdict.findings.append(Finding(MISSING, REGISTER, None, None, cause))
     return verdict
 
 
-def _look(
-    log: Log, *, first: date | None, last: date | None, kept: dict[str, Any] | None
-) -> Verdict:
+def _days(first: Day, last: Day) -> tuple[str, str]:
+    begin, end = _day(first), _day(last)
+    if begin and end and begin > end:
+        raise UsageError(
+            f"The first day, {begin}, is after the last, {end}. Nothing was checked.",
+            hint="Exchange the two days.",
+        )
+    return begin, end
+
+
+def _day(given: Day) -> str:
+    if isinstance(given, datetime):
+        raise UsageError(
+            "A log is checked by whole days, and a time was given. Nothing was checked.",
+            hint="Give a day, UTC: 2026-05-01, or date(2026, 5, 1).",
+        )
+    day = parse_day(given) if isinstance(given, str) else given
+    return "" if day is None else day.isoformat()
+
+
+def _steady(log: Log, days: tuple[str, str], kept: dict[str, Any] | None) -> Verdict:
+    """
+    Look until what is seen does not come from its being written meanwhile.
+
+    What is wrong, or lost, is believed once nothing changed while it was looked for, or once it
+    was seen twice in a row; what comes from an unlucky moment is another thing at the next look.
+    """
+    seen: list[set[str]] | None = None
+    for _ in range(_LOOKS):
+        before = _state(log)
+        verdict = _look(log, days, kept)
+        found = [_wrongs(one) for one in verdict.each]
+        if not any(found) or _state(log) == before or found == seen:
+            return verdict
+        was, seen = seen, found
+    if was is not None and len(was) == len(found):
+        for one, twice in zip(verdict.each, was, strict=True):
+            one.findings = [finding for finding in one.findings if str(finding) in twice]
+            one.lost = [text for text in one.lost if text in twice]
+    return verdict
+
+
+def _wrongs(verdict: Verdict) -> set[str]:
+    return {*map(str, verdict.findings), *verdict.lost}
+
+
+def _look(log: Log, days: tuple[str, str], kept: dict[str, Any] | None) -> Verdict:
     copy, points, unread = _copies(log)  # before the first ones, which are never behind
-    gathered, keys = Gathered(log.folder), read_keys(log.public_keys())
-    evidence, wrong = newer(gathered.evidence, points, log.slug, keys, check_signature)
+    gathered = Gathered(log.folder)
+    steady = gathered.steady()
+    keys, known = read_keys(log.public_keys()), log.known_keys()  # listed before they sign
+    evidence, wrong = newer(steady, points, log.slug, keys, check_signature)
     watched = Watched(evidence)
-    days = ("" if first is None else first.isoformat(), "" if last is None else last.isoformat())
     verdict = judge(
         watched.evidence,
         log.slug,
@@ -146,19 +249,31 @@ def _look(
         first=days[0],
         last=days[1],
         kept=kept,
+        trust=known.trust,
         check=check_signature,
-        live=lambda segment: is_live(log.folder / "journal" / f"{segment}.jsonl"),
+        live=lambda segment: _goes_on(log.folder, segment, steady.names),
     )
     gathered.complete(verdict)
+    verdict.notes += known.remarks(verdict.signers)
     if unread:
         verdict.notes.append(unread)
     else:
-        _compare(gathered.evidence, copy, verdict)
+        _compare(steady, copy, verdict)
     verdict.findings += wrong
+    merges = watched.records(verdict.unregistered)
     verdict.merged = verdicts(
-        log.folder, watched.records(), first=days[0], last=days[1], check=check_signature
+        log.folder, merges, first=days[0], last=days[1], check=check_signature
     )
     return verdict
+
+
+def _goes_on(folder: Path, segment: str, seen: list[str]) -> bool:
+    """Say whether a writer holds a segment, or went on from it since the names were read."""
+    following = f"{segment[:4]}{int(segment[4:]) + 1:06}"
+    if is_live(journal_file(folder, segment)):
+        return True
+    there = journal_file(folder, following).exists() or evidence_file(folder, following).exists()
+    return there and f"journal/{following}.jsonl" not in seen
 
 
 def _copies(log: Log) -> tuple[bytes | None, dict[str, bytes], str]:

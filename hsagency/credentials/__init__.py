@@ -26,6 +26,7 @@ __all__ = [
     "CredentialStore",
     "SecretName",
     "choose_store",
+    "may_ask",
     "open_store",
 ]
 
@@ -53,6 +54,12 @@ def open_store(uri: str, *, workspace: Path) -> CredentialStore:
     backend = importlib.import_module(SCHEMES[parsed.scheme])
     store: CredentialStore = backend.open_uri(parsed, workspace=workspace)
     return store
+
+
+def may_ask(store: CredentialStore) -> bool:
+    """Say whether reading from a store may ask a person for something, such as to unlock it."""
+    asks = getattr(store, "may_ask", None)
+    return bool(asks and asks())
 
 
 def choose_store(*, workspace: Path) -> str:

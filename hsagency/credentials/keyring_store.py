@@ -79,6 +79,12 @@ class KeyringStore(ConfirmingStore):
         self._ring = ring
         self._turn = threading.Lock()
 
+    def may_ask(self) -> bool:
+        """Say whether reading may ask a person to unlock the keyring."""
+        if self.uri == "keyring:secret-service":
+            return _is_locked()
+        return self.uri not in {"keyring:macos", "keyring:windows"}
+
     def describe(self) -> str:
         """Say in one line where the secrets are and what that does not protect against."""
         return (
@@ -118,6 +124,16 @@ class KeyringStore(ConfirmingStore):
             f"The keyring did not {doing} ({cause}). That is not the same as empty.",
             hint="Unlock it, or see that it runs in this session, and try again.",
         )
+
+
+def _is_locked() -> bool:
+    """Say whether the collection of the Secret Service is locked; unknown is as good as that."""
+    try:
+        service = importlib.import_module("secretstorage")
+        with contextlib.closing(service.dbus_init()) as bus:
+            return bool(service.get_default_collection(bus).is_locked())
+    except Exception:  # noqa: BLE001 - D-Bus and jeepney: each has its own
+        return True
 
 
 def _user(name: SecretName) -> str:

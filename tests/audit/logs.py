@@ -66,7 +66,12 @@ class Desk:
         self.copies.mkdir()
         self.signer, public = signer_of()
         self.signed = signed
-        (self.audit / "keys.json").write_bytes(listed(public))
+        self.list_keys(public)
+
+    def list_keys(self, *publics: bytes) -> None:
+        """List keys that sign, beside the journals and beside the second copies."""
+        for folder in (self.audit, self.copies):
+            (folder / "keys.json").write_bytes(listed(*publics))
 
     def writer(self, **more: object) -> AuditWriter:
         given = {

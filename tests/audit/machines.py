@@ -15,7 +15,7 @@ from hsagency.audit.merging.staging import merge
 from hsagency.audit.pack import export
 from hsagency.audit.register import Head, Kind, digest, encode_line, genesis
 from hsagency.periods import Period
-from tests.audit.logs import SLUG, Desk, call, listed, rechained, signer_of
+from tests.audit.logs import SLUG, Desk, call, rechained, signer_of
 
 WHOLE = Period.of(month="2026-10")
 
@@ -24,7 +24,7 @@ def machine(root: Path, seed: bytes = b"2", *, signed: bool = True) -> Desk:
     """Return an audit folder with a key of its own."""
     desk = Desk(root, signed=signed)
     desk.signer, public = signer_of(seed)
-    (desk.audit / "keys.json").write_bytes(listed(public))
+    desk.list_keys(public)
     return desk
 
 

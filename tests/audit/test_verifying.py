@@ -10,7 +10,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -359,7 +359,7 @@ def test_without_a_register_that_is_missing_and_segments_still_name_each_other(
 def test_a_skipped_segment_or_slot_is_a_gap(tmp_path: Path) -> None:
     folder = tmp_path / "audit" / SLUG / "journal"
     folder.mkdir(parents=True)
-    body = encode({"schema": 1, "seq": 1, "event": "halt.set", "clientSlug": SLUG})
+    body = encode({"schema": 1, "seq": 1, "event": "audit.opened", "clientSlug": SLUG})
     for name in ("000-000001.jsonl", "000-000003.jsonl", "002-000001.jsonl"):
         (folder / name).write_bytes(chain.link(chain.genesis(name), body)[0])
     verdict = verify(Desk.log(_bare(tmp_path)))
@@ -710,8 +710,9 @@ def test_a_log_of_the_earlier_version_is_not_registered_and_not_accused(tmp_path
     verdict = verify(desk.log())
     assert (verdict.integrity, verdict.unregistered) == ("intact", [])  # both, whoever had them
     # When it was opened nobody knows, so it is of every period before it was closed.
+    journal(desk, SIDE).unlink()
     september = verify(desk.log(), first=date(2026, 9, 1), last=date(2026, 9, 30))
-    assert [one.name for one in september.segments] == [FIRST, SIDE]
+    assert [one[:2] for one in september.findings] == [("missing", f"journal/{SIDE}.jsonl")]
 
 
 def test_a_killed_writer_leaves_nothing_that_is_accused(tmp_path: Path) -> None:
@@ -790,6 +791,7 @@ def test_a_call_over_midnight_ends_in_the_next_segment(tmp_path: Path) -> None:
     assert (verdict.completeness, verdict.lost) == ("not comparable", [])
     assert verdict.report()["calls"] == 1
     # Of the first day alone nobody knows how it ended; that does not make it lost.
+    journal(desk, SECOND).unlink()
     verdict = verify(desk.log(), last=date(2026, 10, 1))
     assert (verdict.lost, verdict.outside) == ([], 1)
 
@@ -797,16 +799,32 @@ def test_a_call_over_midnight_ends_in_the_next_segment(tmp_path: Path) -> None:
 # --- periods, heads, and what cannot be read ---
 
 
-def test_a_period_leaves_out_what_was_closed_before_and_opened_after(desk: Desk) -> None:
+def test_a_period_excuses_what_was_closed_before_and_opened_after_if_it_is_not_there(
+    desk: Desk,
+) -> None:
     day = date(2026, 10, 3)
     verdict = verify(desk.log(), first=day, last=day)
-    assert [one.name for one in verdict.segments] == [SECOND, THIRD]
-    assert verdict.outside == 2
+    assert (len(verdict.segments), verdict.outside) == (4, 0)
     journal(desk, FIRST).unlink()
-    assert verify(desk.log(), first=day, last=day).integrity == "intact"
+    verdict = verify(desk.log(), first=day, last=day)
+    assert (verdict.integrity, verdict.outside) == ("intact", 1)
     assert verify(desk.log(), last=day).integrity == "missing"
     journal(desk, SECOND).unlink()
     assert verify(desk.log(), first=day, last=day).integrity == "missing"
+
+
+def test_days_are_given_as_they_are_everywhere_else_and_the_first_is_not_after_the_last(
+    desk: Desk,
+) -> None:
+    said = verify(desk.log(), first="2026-10-02", last="2026-10-03").report()
+    assert said["requested"] == {"from": "2026-10-02", "to": "2026-10-03"}
+    for first, last in (("2026-10-03", "2026-10-02"), (date(2026, 10, 3), "2026-10-02")):
+        with pytest.raises(UsageError, match="is after the last"):
+            verify(desk.log(), first=first, last=last)
+    with pytest.raises(UsageError, match="whole days"):
+        verify(desk.log(), first=datetime(2026, 10, 3, tzinfo=UTC))
+    with pytest.raises(UsageError):
+        verify(desk.log(), last="2026-13-01")
 
 
 def test_a_later_log_is_compared_with_a_kept_head(desk: Desk) -> None:

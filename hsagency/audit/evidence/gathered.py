@@ -10,7 +10,7 @@ different bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -29,8 +29,9 @@ from hsagency.audit.standalone.evidence import (
     Finding,
     in_folder,
 )
+from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.segments import Segment
-from hsagency.audit.standalone.verdict import Verdict
+from hsagency.audit.standalone.verdict import CHECKPOINT, Verdict
 from hsagency.durable import NotAFile, open_to_read
 
 _STEP: Final = 1 << 18
@@ -41,9 +42,13 @@ class Gathered:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        there = in_folder(folder)
-        self._sealed = sealed(folder)  # after the journal: what is sealed meanwhile is seen twice
         self._damaged: dict[str, DamagedEvidence] = {}
+        self._list()
+
+    def _list(self) -> None:
+        there = in_folder(self._folder)
+        # After the journal: what is sealed meanwhile is seen twice.
+        self._sealed = sealed(self._folder)
         in_journal = {name for name in there.names if name.startswith("journal/")}
         gathered = {_as_journal(name) for name in self._sealed}
         self._both = {name[8:18] for name in in_journal & gathered}
@@ -53,6 +58,40 @@ class Gathered:
     def evidence(self) -> Evidence:
         """Return it as the rules know it: every segment in `journal/`."""
         return Evidence(self.names, self.open)
+
+    def steady(self) -> Evidence:
+        """
+        Return the same as of one moment, though it is being written.
+
+        What is stated is read now, in the order in which nothing is behind it that comes later:
+        checkpoints, how much of each segment there is, the register. Then the names once more.
+        A segment that the register does not name is read as far as it was there before: what a
+        program wrote into it since may have been registered a moment ago.
+        """
+        points = [name for name in self.names if name.startswith("heads/")]
+        held = {name: self._content(name) for name in points}
+        sizes = {path.stem: path.stat().st_size for path in self._journal()}
+        register = held[REGISTER] = self._content(REGISTER)
+        self._list()
+        names = [one for one in self.names if one in held or not CHECKPOINT.match(one)]
+
+        def opened(name: str) -> Any:
+            segment = _segment_in(name)
+            if name in held:
+                return _whole(held[name], name)
+            file = self.open(name)
+            if segment is None or segment in self._sealed or _names(register, segment):
+                return file
+            return _UpTo(file, sizes.get(segment, 0))
+
+        return Evidence(names, opened)
+
+    def _content(self, name: str) -> bytes | None:
+        return Evidence([], self.open).read(name)
+
+    def _journal(self) -> list[Path]:
+        folder = self._folder / "journal"
+        return [one for one in folder.iterdir() if one.is_file()] if folder.is_dir() else []
 
     def open(self, name: str) -> Any:
         """Open a file by the name that the rules know."""
@@ -137,6 +176,34 @@ class _AsFarAsPossible:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+class _UpTo:
+    """Reads a file up to a place."""
+
+    def __init__(self, file: Any, size: int) -> None:
+        self._file, self._left = file, size
+
+    def read(self, size: int = -1) -> bytes:
+        part: bytes = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(part)
+        return part
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.__exit__(*error)
+
+
+def _whole(content: bytes | None, name: str) -> BytesIO:
+    if content is None:
+        raise FileNotFoundError(name)
+    return BytesIO(content)
+
+
+def _names(register: bytes | None, segment: str) -> bool:
+    return register is not None and b'"segment":"%s"' % segment.encode() in register
 
 
 def _damage(error: DamagedEvidence, segment: Segment) -> Finding:

@@ -251,6 +251,11 @@ class Journal:
         named = self._registrar.names(segment.name, Kind.OPENED)
         if not taken.is_older and (not named or self._registrar.replaced()):
             self._register(segment, Kind.OPENED)
+        if not is_new and not self._registrar.points_at(segment.name):
+            # Whoever wrote it died in its first second, and this process may too, and the next.
+            segment.flush()
+            with self._checkpoint_lock:
+                self._checkpoint(segment.head)
 
     def _open(self, segment: Segment, previous: Head | None) -> None:
         at = timestamp(self._now())

@@ -110,6 +110,11 @@ class Registrar:
         heads = [one.head for one in said if one is not None and one.head.segment == segment]
         return max(heads, key=lambda one: one.records, default=None)
 
+    def points_at(self, segment: str) -> bool:
+        """Say whether the checkpoint of its slot is about a segment."""
+        lines = _checkpointed(self._checkpoint_path(segment))
+        return any(said.head.segment == segment for said in map(_parsed, lines) if said)
+
     def last_time(self) -> str:
         """Return the time of the last line or checkpoint that can be read; none is empty."""
         lines = read_lines(self._path)[0][-1:]

@@ -24,6 +24,8 @@ class Head(NamedTuple):
     ts: str
     signed: bool
     source: str
+    key: str = ""  # whose signature it has
+    until: str = ""  # of a segment that was removed: the time of its last record but the closing
 
 
 class Wrong(Exception):
@@ -70,8 +72,10 @@ def statement(
         same = base64.b64encode(signature) == found[1]  # the same bits have other spellings
         if not same or not check(keys[key], signature, line[: found.start()] + b"}"):
             raise Wrong("its signature does not fit what it says")
-    head = Head(texts[0], *counts, texts[1], texts[2], texts[3], found is not None, source)
-    return said, head
+    until = said.get("until")
+    known = until if type(until) is str and MOMENT.match(until) else ""
+    stated = Head(texts[0], *counts, texts[1], texts[2], texts[3], found is not None, source)
+    return said, stated._replace(key=key or "", until=known)
 
 
 REGISTER = "heads.jsonl"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, field
-from typing import BinaryIO, Dict
+from typing import Any, BinaryIO
 
+from hsagency.audit.standalone.calls import Calls
 from hsagency.audit.standalone.evidence import ALTERED, TRUNCATED, Finding
 from hsagency.audit.standalone.heads import Head
 
@@ -22,15 +24,19 @@ class Segment:
     calls: int = 0
     torn: int = 0  # bytes after the last whole line
     signed: int = 0  # records that a signed head vouches for
+    signed_at: str = ""  # when it was signed
     closed: int | None = None  # records when it was closed
     opening: bytes = b""  # its first record
-    first: str = ""  # times of its first and its last record
+    first: str = ""  # times of its first record, and of the last that was made then and is no end
     last: str = ""
+    latest: str = ""  # time of any record, of a segment of versions before the register
     run: bytes = b""  # who wrote the last one
+    own: int = 0  # records about itself, as there may be some before it is registered
+    unread: int = 0  # lines after the first thing that is wrong
+    retirements: list[bytes] = field(default_factory=list)  # records of audit.retired
     imported: list[str] = field(default_factory=list)  # earliest and latest time of imported calls
 
 
-Pending = Dict[bytes, bytes]  # calls without an outcome yet, and the run that made them
 STEP, LONGEST = 1 << 18, 1 << 20
 TIME = re.compile(rb'"ts":"([0-9TZ:.-]{27})"')
 
@@ -52,7 +58,7 @@ def follow(head: bytes, lines: list[bytes]) -> tuple[int, bytes]:
 
 
 def scan(
-    file: BinaryIO, segment: Segment, heads: list[Head], slug: str, pending: Pending
+    file: BinaryIO, segment: Segment, heads: list[Head], slug: str, calls: Calls
 ) -> Finding | None:
     """Read a segment until it ends or something is wrong, and return that."""
     rest, part, found = b"", b"-", None
@@ -60,8 +66,12 @@ def scan(
         part = file.read(STEP)
         end = part.rfind(b"\n") + 1
         block, rest = (rest + part[:end], part[end:]) if end else (b"", rest + part)
-        found = take(segment, block, heads, slug, pending)
-        if found is None and len(rest) > LONGEST:
+        found = take(segment, block, heads, slug, calls)
+        if found is not None:
+            segment.unread = block[(found.byte or 0) - segment.size :].count(b"\n") + lines_left(
+                file
+            )
+        elif len(rest) > LONGEST:
             found = blame(segment, ALTERED, "a line is longer than any record")
     segment.torn = len(rest)
     if found is None and heads:
@@ -71,6 +81,14 @@ def scan(
     if found is None and rest and segment.closed is not None:
         found = blame(segment, ALTERED, AFTER_CLOSING)
     return found
+
+
+def lines_left(file: BinaryIO) -> int:
+    """Return how many lines are left to be read."""
+    count, part = 0, file.read(STEP)
+    while part:
+        count, part = count + part.count(b"\n"), file.read(STEP)
+    return count
 
 
 AFTER_CLOSING = "this was added after the segment was closed"
@@ -85,7 +103,7 @@ def blame(segment: Segment, verdict: str, cause: str, lines: list[bytes] | None 
 
 
 def take(
-    segment: Segment, block: bytes, heads: list[Head], slug: str, pending: Pending
+    segment: Segment, block: bytes, heads: list[Head], slug: str, calls: Calls
 ) -> Finding | None:
     """Add whole lines to a segment, compare it with what is stated, return what is wrong."""
     lines = block.split(b"\n")[:-1]
@@ -98,48 +116,82 @@ def take(
             return blame(
                 segment, ALTERED, f"up to here it is not what {head.source} says", before[:-1]
             )
-        segment.signed = head.records if head.signed else segment.signed
+        if head.signed:
+            segment.signed, segment.signed_at = head.records, max(head.ts, segment.signed_at)
         segment.closed = head.records if head.kind == "closed" else segment.closed
     if segment.closed is not None and segment.records + len(lines) > segment.closed:
         return blame(segment, ALTERED, AFTER_CLOSING, lines[: segment.closed - segment.records])
-    mine = b'"clientSlug":"%s"' % slug.encode()
-    if good == len(lines) and block.count(mine) < good:
-        good = next(number for number, line in enumerate(lines) if mine not in line)
-        return blame(segment, ALTERED, "it is not a record of this client", lines[:good])
+    foreign = not_of(slug, block, lines) if good == len(lines) else None
+    if foreign is not None:
+        return blame(segment, ALTERED, "it is not a record of this client", lines[:foreign])
     if good < len(lines):
         return blame(segment, ALTERED, "it does not follow from the line before it", lines[:good])
     if lines:
-        tally(segment, lines, pending)
+        tally(segment, lines, calls)
     segment.records, segment.size = segment.records + good, segment.size + len(block)
     segment.head = last.decode()
     return None
 
 
-STARTED, DETAIL = b"s", b"d"  # of call.started, call.detail; others end a call
+NAMED = b'"clientSlug":'
 
 
-def tally(segment: Segment, lines: list[bytes], pending: Pending) -> None:
+def not_of(slug: str, block: bytes, lines: list[bytes]) -> int | None:
+    """Return which of some lines is first not of a client, and of this one alone."""
+    mine = NAMED + b'"%s"' % slug.encode()
+    if block.count(NAMED) == len(lines) == sum([mine in line for line in lines]):
+        return None
+    wrong = (n for n, line in enumerate(lines) if mine not in line or line.count(NAMED) > 1)
+    return next(wrong, None)
+
+
+STARTED, FINISHED, DETAIL = b"s", b"f", b"d"  # of call.started and so on; or it was refused
+OWN = tuple(b"audit." + one for one in (b"opened", b"repaired", b"idle", b"clock", b"warning"))
+EVENT, CLOSED, RETIRED = b'"event":"', b"audit.closed", b"audit.retired"
+ELSEWHEN = (b'"origin":"imported"', b'"origin":"simulated"')  # their time is that of the call
+
+
+def tally(segment: Segment, lines: list[bytes], calls: Calls) -> None:
     """Count the calls of some lines, and keep which of them have no outcome yet."""
     for line in lines:
         _, called, rest = line.partition(b',"event":"call.')
         if not called:
+            note_other(segment, line)
             continue
         named, _, rest = rest.partition(b'"callId":"')
         kind, call = named[:1], rest[: rest.find(b'"')]
         if kind == STARTED:
-            pending[call] = word(named, b'"runId":"')
-            segment.calls += 1
-        elif kind != DETAIL and pending.pop(call, None) is None:
-            segment.calls += 1  # one that was not counted when it was started
+            segment.calls += calls.start(call, word(named, b'"runId":"'), segment.name)
+        elif kind != DETAIL:
+            alone = kind != FINISHED or any(one in line for one in ELSEWHEN)
+            if calls.end(call, begun=not alone):
+                segment.calls += 1
             note_imported(segment, line)
     segment.opening = segment.opening or lines[0]
     segment.first = segment.first or time_of(lines[0])
-    segment.last, segment.run = time_of(lines[-1]), word(lines[-1], b'"runId":"')
+    made_then = (line for line in reversed(lines) if is_made_then(line))
+    segment.last = time_of(next(made_then, b"")) or segment.last or segment.first
+    segment.run = word(lines[-1], b'"runId":"')
+    if word(segment.opening, EVENT) != OWN[0]:
+        segment.latest = max(segment.latest, *map(time_of, lines))
+
+
+def is_made_then(line: bytes) -> bool:
+    """Say whether a record tells of what happened when it was written, and is not the end."""
+    return not any(one in line for one in (CLOSED, *ELSEWHEN))
+
+
+def note_other(segment: Segment, line: bytes) -> None:
+    """Note a record that is not about a call."""
+    event = word(line, EVENT)
+    segment.own += event in OWN
+    if event == RETIRED:
+        segment.retirements.append(line)
 
 
 def note_imported(segment: Segment, line: bytes) -> None:
     """Keep the earliest and the latest time of imported calls, which tell of other days."""
-    if b'"origin":"imported"' in line:
+    if any(one in line for one in ELSEWHEN):
         times = sorted([*segment.imported, time_of(line)])
         segment.imported = [times[0], times[-1]]
 
@@ -154,3 +206,25 @@ def time_of(line: bytes) -> str:
     """Return the time that a record gives."""
     found = TIME.search(line)
     return found[1].decode() if found else ""
+
+
+def unlinked(segment: Segment, before: Segment | None) -> Finding | None:
+    """Say whether a segment names another end of the one before it than was found."""
+    if before is None or word(segment.opening, EVENT) != OWN[0]:
+        return None
+    named = opening_of(segment)
+    if named.get("previousHash") in (None, before.head):
+        return None
+    cause = f"journal/{segment.name}.jsonl names another last record of it"
+    return Finding(
+        TRUNCATED, f"journal/{before.name}.jsonl", before.records + 1, before.size, cause
+    )
+
+
+def opening_of(segment: Segment) -> dict[str, Any]:
+    """Return the first record of a segment."""
+    try:
+        said = json.loads(segment.opening or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable
+from typing import Any, Callable
 
+from hsagency.audit.standalone.calls import Calls
+from hsagency.audit.standalone.cover import (
+    Trust,
+    signers,
+    strangers,
+    uncovered,
+    unsigned_lines,
+    unvouched,
+)
 from hsagency.audit.standalone.ed25519 import verifies
 from hsagency.audit.standalone.evidence import (
     ALTERED,
-    GAP,
     INTACT,
     MISSING,
-    TRUNCATED,
     WORST_FIRST,
     Evidence,
     Finding,
 )
 from hsagency.audit.standalone.heads import (
-    HASH,
-    MOMENT,
     REGISTER,
-    SEGMENT,
     Check,
     Head,
     Wrong,
     read_register,
     statement,
 )
+from hsagency.audit.standalone.kept import contains, kept_heads, kept_in_words, kept_line
 from hsagency.audit.standalone.merged import not_brought, went_on
+from hsagency.audit.standalone.registered import (
+    Heads,
+    gaps,
+    not_named,
+    unharmed,
+    without_checkpoint,
+)
 from hsagency.audit.standalone.retired import (
     Retired,
     as_json,
     contradicted,
     removed,
     retirement,
+    unrecorded,
 )
-from hsagency.audit.standalone.segments import Pending, Segment, genesis, scan
+from hsagency.audit.standalone.segments import Segment, genesis, scan, unlinked
+from hsagency.audit.standalone.signers import fingerprint
 
 CHECKPOINT = re.compile(r"heads/[0-9]{3}\.json\Z")
 TORN = re.compile(r"heads/[0-9]{3}\.json\.torn-at-[0-9]+\Z")
@@ -58,7 +70,11 @@ class Verdict:
     segments: list[Segment] = field(default_factory=list)
     heads: int = 0  # lines of the register, and checkpoints
     signed: int = 0
-    outside: int = 0  # segments that were left out, since they lie outside of the period
+    signers: dict[str, int] = field(default_factory=dict)  # statements by the key that signed them
+    keys: dict[str, bytes] = field(default_factory=dict)  # that were listed
+    unsigned: list[str] = field(default_factory=list)  # what anybody could have written, in words
+    kept: dict[str, Any] | None = None  # what came of a kept head
+    outside: int = 0  # segments outside of the period that are not there, and need not be
     unregistered: list[str] = field(default_factory=list)
     retired: list[Retired] = field(default_factory=list)  # and not there any more
     lineage: str = ""  # the key of another machine, whose log of this client was merged
@@ -86,9 +102,29 @@ class Verdict:
         return "incomplete" if known else "not comparable"
 
     @property
+    def why_incomplete(self) -> list[str]:
+        """Return in words why records are known, or feared, to be lost."""
+        wrong = [one for one in self.each if one.findings]
+        fear = "what is not as it was written may have held more records, and was not all counted"
+        return [text for one in self.each for text in one.lost] + ([fear] if wrong else [])
+
+    @property
     def empty(self) -> bool:
         """Say whether there is nothing at all: no record, and no word of one."""
         return not (self.heads or self.findings or any(one.records for one in self.segments))
+
+    @property
+    def signed_by(self) -> list[dict[str, Any]]:
+        """Return which keys signed this log, how often, and by what people can compare them."""
+        return [
+            {"key": key, "fingerprint": fingerprint(self.keys[key]), "statements": count}
+            for key, count in sorted(self.signers.items())
+        ]
+
+    def remarks(self) -> list[str]:
+        """Return in words what signatures and a kept head come to."""
+        said = [f"UNSIGNED: {one}" for one in self.unsigned]
+        return said + ([kept_in_words(self.kept)] if self.kept else [])
 
     def report(self) -> dict[str, Any]:
         """Return all of it as JSON shows it."""
@@ -107,12 +143,17 @@ class Verdict:
             "segmentsRetired": len(self.retired),
             "records": sum(one.records for one in self.segments),
             "recordsUnderSignedHeads": sum(one.signed for one in self.segments),
+            "linesAfterBreaks": sum(one.unread for one in self.segments),
             "calls": sum(one.calls for one in self.segments),
             "signedHeads": self.signed,
             "unsignedHeads": self.heads - self.signed,
+            "signedBy": self.signed_by,
+            "unsigned": self.unsigned,
+            "keptHead": self.kept,
             "retired": [as_json(one) for one in self.retired],
             "findings": [one._asdict() for one in self.findings],
             "lost": self.lost,
+            "incompleteBecause": self.why_incomplete,
             "notes": self.notes,
             "merged": [{"key": one.lineage, **one.report()} for one in self.merged],
         }
@@ -127,58 +168,105 @@ def judge(
     last: str = "",
     kept: dict[str, Any] | None = None,
     brought: dict[str, Head] | None = None,
-    also: Iterable[str] = (),
+    trust: Trust | None = None,
     check: Check = verifies,
     live: Callable[[str], bool] = lambda segment: False,
 ) -> Verdict:
     """
     Return the verdict on one client's log.
 
-    `first` and `last` are days, if there are any; segments that were closed before or opened after are left out.
-    `kept` is what a HEAD.json says. `brought` is, for a log from another machine, how much of
-    which segments was merged. `also` are segments that are judged whatever the days; `live` says
-    whether a program holds one open.
+    `first` and `last` are days, if there are any; segments that were closed before or opened
+    after need not be there, and are judged if they are. `kept` is what a HEAD.json says.
+    `brought` is, for a log from another machine, how much of which segments was merged. `trust`
+    says which keys are known to be ours; `live` whether a program holds a segment open.
     """
     verdict = Verdict(slug, first, last)
-    heads = stated(evidence, keys, check, verdict)
-    outside = {name for name, said in heads.items() if is_outside(said, first, last)} - {*also}
-    verdict.outside = len(outside)
-    for name, one in kept_heads(kept, evidence, verdict).items():
-        if name in outside:
-            verdict.notes.append(f"Not compared with the kept head: {name} is not of this period.")
-        else:
-            heads.setdefault(name, []).append(one)
+    heads = stated(evidence, keys, check, verdict, trust)
     files = [JOURNAL.match(name) for name in evidence.names]
     present = {file[0][8:18] for file in files if file and not file[1]}
+    absent = {name for name in {*heads} - present if is_outside(heads[name], first, last)}
+    verdict.outside = len(absent)
+    if kept is not None:
+        verdict.findings += kept_line(kept, evidence.read(REGISTER) or b"")
+        for name, one in kept_heads(kept).items():
+            heads.setdefault(name, []).extend([] if name in absent else [one])
+    skipped = absent
     if brought is not None:
-        outside |= elsewhere(heads, brought, present, outside, verdict)
+        skipped = absent | elsewhere(heads, brought, present, absent, verdict)
+    verdict.findings += gaps(sorted({*present, *heads}))
+    calls = read_all(evidence, sorted({*present, *heads} - skipped), heads, verdict, brought)
+    verdict.unregistered, found = not_named(verdict.segments, heads, verdict.findings)
+    verdict.findings += found
+    sound = unharmed(verdict.segments, verdict.findings)
+    others = {*heads, *present} - {one.name for one in sound}
+    until = max((closed_at(heads.get(name, [])) for name in others), default="")
     is_open = live if brought is None else lambda segment: went_on(heads[segment])
-    known = sorted({*present, *heads})
-    verdict.findings += gaps(known)
-    before: Segment | None = None
-    pending: Pending = {}
-    for name in known:
-        if before is None or before.name[:3] != name[:3]:
-            before, pending = None, {}
-        if name in outside:
-            before = None
-            continue
-        gone = len(verdict.retired)
-        before = examine(evidence, name, heads.get(name, []), before, pending, verdict)
-        if len(verdict.retired) > gone:
-            pending = {}  # nobody knows any more which of its calls ended
-        newest = name == max(one for one in known if one[:3] == name[:3])
-        if before is not None:
-            left_open(before, pending if newest else {}, verdict, is_open)
-        if brought is not None and went_on(heads[name]):
-            before = None  # it went on elsewhere, and the next one names the end that it has there
+    unfinished(calls, sound, until, verdict, is_open)
+    if brought is None:
+        verdict.findings += without_checkpoint(sound, heads, live)
+        verdict.findings += unrecorded(verdict.retired, heads, verdict.segments, until)
+    verdict.unsigned += uncovered(verdict.segments, is_open)
+    if kept is not None and brought is None:
+        verdict.kept = contains(kept, verdict.findings, absent)
     note_others(evidence, verdict)
     return verdict
 
 
+def read_all(
+    evidence: Evidence,
+    names: list[str],
+    heads: Heads,
+    verdict: Verdict,
+    brought: dict[str, Head] | None,
+) -> Calls:
+    """Read segments, slot by slot, add them to a verdict, and return what became of their calls."""
+    before: Segment | None = None
+    calls = Calls()
+    for name in names:
+        follows = before is not None and before.name == f"{name[:3]}-{int(name[4:]) - 1:06}"
+        before = examine(evidence, name, heads, before if follows else None, calls, verdict)
+        if brought is not None and went_on(heads[name]):
+            before = None  # it went on elsewhere, and the next one names the end that it has there
+    return calls
+
+
+def unfinished(
+    calls: Calls,
+    sound: list[Segment],
+    until: str,
+    verdict: Verdict,
+    live: Callable[[str], bool],
+) -> None:
+    """
+    Note torn lines and calls without an outcome, but for those of programs that are running.
+
+    Nobody knows of calls that were begun before the end of what is not at hand: `until`.
+    """
+    known = {one.name for one in sound if one.first > until}
+    calls.forget(lambda segment: segment not in known)
+    begun = {one.segment for one in calls.pending.values()}
+    newest = {one.name[:3]: one.name for one in sound}.values()
+    runs = []
+    for one in sound:
+        torn = one.torn
+        if (torn or begun) and (torn or one.name in {*newest, *begun}) and live(one.name):
+            runs.append(one.run)
+            count, torn = calls.count(run=one.run), 0
+            if count or one.torn:
+                verdict.notes.append(f"{one.name} is being written; calls on their way: {count}.")
+        if torn:
+            verdict.lost.append(f"{one.name} ends in a torn line of {torn} bytes.")
+    for name, number in calls.lost(runs).items():
+        verdict.lost.append(f"{name}: calls whose outcome is not recorded: {number}.")
+
+
 def stated(
-    evidence: Evidence, keys: dict[str, bytes], check: Check, verdict: Verdict
-) -> dict[str, list[Head]]:
+    evidence: Evidence,
+    keys: dict[str, bytes],
+    check: Check,
+    verdict: Verdict,
+    trust: Trust | None = None,
+) -> Heads:
     """Return what register and checkpoints state, by segment; note what is wrong with them."""
     content = evidence.read(REGISTER) or b""
     heads, wrong = read_register(content, verdict.slug, keys, check)
@@ -201,6 +289,10 @@ def stated(
                 continue
             heads.append(head)
     verdict.signed = sum(head.signed for head in heads)
+    verdict.keys, verdict.signers = keys, signers(heads)
+    verdict.findings += strangers(heads, keys, trust) if trust else []
+    verdict.findings += unvouched(heads, trust)
+    verdict.unsigned += unsigned_lines(heads)
     found: dict[str, list[Head]] = {}
     for head in heads:
         found.setdefault(head.segment, []).append(head)
@@ -208,7 +300,7 @@ def stated(
 
 
 def elsewhere(
-    heads: dict[str, list[Head]],
+    heads: Heads,
     brought: dict[str, Head],
     present: set[str],
     outside: set[str],
@@ -226,54 +318,45 @@ def elsewhere(
 def is_outside(said: list[Head], first: str, last: str) -> bool:
     """Say whether a segment was closed before a period or opened after it."""
     opened = min((head.ts for head in said if head.kind == "opened"), default="")
-    closed = max((head.ts for head in said if head.kind == "closed"), default="9999")
-    return closed[:10] < first or opened[:10] > (last or "9999")
+    return closed_at(said)[:10] < first or opened[:10] > (last or "9999")
 
 
-def gaps(known: list[str]) -> list[Finding]:
-    """Return which segments and slots are skipped: they are numbered without a break."""
-    found, before = [], (-1, 0)
-    for name in known:
-        slot, number = int(name[:3]), int(name[4:])
-        wanted = (slot, before[1] + 1) if slot == before[0] else (before[0] + 1, 1)
-        if (slot, number) != wanted:
-            cause = "neither it nor a word of it is there, but a later one is"
-            file = f"journal/{wanted[0]:03}-{wanted[1]:06}.jsonl"
-            found.append(Finding(GAP, file, None, None, cause))
-        before = (slot, number)
-    return found
+def closed_at(said: list[Head]) -> str:
+    """Return when a segment was closed, or the end of days."""
+    return max((head.ts for head in said if head.kind == "closed"), default="9999")
 
 
 def examine(
     evidence: Evidence,
     name: str,
-    heads: list[Head],
+    heads: Heads,
     before: Segment | None,
-    pending: Pending,
+    calls: Calls,
     verdict: Verdict,
 ) -> Segment | None:
     """Read one segment, add it to a verdict, and return it if it could be read to its end."""
     file, segment = f"journal/{name}.jsonl", Segment(name, genesis(name))
-    heads = sorted(heads, key=lambda head: head.records)
-    registered = any(head.kind != "kept" for head in heads)
-    retired = retirement(heads)
+    said = sorted(heads.get(name, []), key=lambda head: head.records)
+    retired = retirement(said)
     try:
         with evidence.open(file) as content:
-            found = scan(content, segment, heads[:], verdict.slug, pending)
+            found = scan(content, segment, said[:], verdict.slug, calls)
     except FileNotFoundError:
         if retired is not None:
-            return passed_over(retired, heads, before, verdict)
-        cause = f"it had {heads[-1].records} records at {heads[-1].ts} ({heads[-1].source})"
+            return passed_over(retired, said, before, verdict)
+        cause = f"it had {said[-1].records} records at {said[-1].ts} ({said[-1].source})"
         verdict.findings.append(Finding(MISSING, file, None, None, cause))
         return None
     if retired is not None:
         what = f"{name} was to be removed under retention on {retired.ts[:10]}"
         verdict.notes.append(f"{what}; it is still there, and was checked.")
+    if segment.unread:
+        where = f"up to what is wrong in it; the {segment.unread} lines from there on were not"
+        verdict.notes.append(f"{name} was counted {where}.")
     verdict.segments.append(segment)
-    others = [unlinked(segment, before), None if registered else unregistered(segment, verdict)]
-    for one in [found] if found else others:
-        if one is not None and one not in verdict.findings:
-            verdict.findings.append(one)
+    found = found or unlinked(segment, before)
+    if found is not None and found not in verdict.findings:
+        verdict.findings.append(found)
     return None if found else segment
 
 
@@ -289,60 +372,6 @@ def passed_over(
     return Segment(retired.segment, retired.hash, records=retired.records, size=retired.size)
 
 
-def unlinked(segment: Segment, before: Segment | None) -> Finding | None:
-    """Say whether a segment names another end of the one before it than was found."""
-    if before is None or b'"event":"audit.opened"' not in segment.opening:
-        return None
-    named = opening_of(segment)
-    if named.get("previousHash") in (None, before.head):
-        return None
-    cause = f"journal/{segment.name}.jsonl names another last record of it"
-    return Finding(
-        TRUNCATED, f"journal/{before.name}.jsonl", before.records + 1, before.size, cause
-    )
-
-
-def opening_of(segment: Segment) -> dict[str, Any]:
-    """Return the first record of a segment."""
-    try:
-        said = json.loads(segment.opening or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def unregistered(segment: Segment, verdict: Verdict) -> Finding | None:
-    """Say whether a segment that the register does not name should be in it."""
-    older = segment.name[4:] == "000001" and b'"event":"audit.opened"' not in segment.opening
-    distrusted = any(one.file == REGISTER for one in verdict.findings)
-    # A segment has three records at most, about itself, before it is registered.
-    if older or segment.records <= 3 or distrusted:
-        verdict.unregistered += [segment.name] if segment.records else []
-        return None
-    if not verdict.heads:
-        cause = "the segments were written by a version that keeps a register"
-        return Finding(MISSING, REGISTER, None, None, cause)
-    cause = "the register does not name this segment"
-    return Finding(ALTERED, f"journal/{segment.name}.jsonl", 1, 0, cause)
-
-
-def left_open(
-    segment: Segment, pending: Pending, verdict: Verdict, live: Callable[[str], bool]
-) -> None:
-    """Note what a segment leaves unfinished, unless it is being written."""
-    if not pending and not segment.torn:
-        return
-    open_calls, torn = len(pending), segment.torn
-    if live(segment.name):
-        current = sum(run == segment.run for run in pending.values())
-        open_calls, torn = open_calls - current, 0
-        verdict.notes.append(f"{segment.name} is being written; calls on their way: {current}.")
-    if open_calls:
-        verdict.lost.append(f"{segment.name}: calls whose outcome is not recorded: {open_calls}.")
-    if torn:
-        verdict.lost.append(f"{segment.name} ends in a torn line of {torn} bytes.")
-
-
 def note_others(evidence: Evidence, verdict: Verdict) -> None:
     """Note files that are left of a crash, and files that are no part of a log."""
     for name in evidence.names:
@@ -356,46 +385,3 @@ def note_others(evidence: Evidence, verdict: Verdict) -> None:
             verdict.notes.append(f"{torn}: {name!r}.")
     for name in verdict.unregistered:
         verdict.notes.append(f"Not registered, so protected by its own chain alone: {name}.")
-
-
-def kept_heads(
-    kept: dict[str, Any] | None, evidence: Evidence, verdict: Verdict
-) -> dict[str, Head]:
-    """Return what a kept HEAD.json states by segment, and compare the register with it."""
-    if kept is None:
-        return {}
-    lines = (evidence.read(REGISTER) or b"").split(b"\n")[:-1]
-    number, digest = kept["register"]["lines"], kept["register"]["digest"]
-    if len(lines) < number:
-        cause = f"it had {number} lines when the head was kept"
-        verdict.findings.append(Finding(TRUNCATED, REGISTER, len(lines) + 1, None, cause))
-    elif number and hashlib.sha256(lines[number - 1]).hexdigest() != digest:
-        cause = "it is not the line that was there when the head was kept"
-        verdict.findings.append(Finding(ALTERED, REGISTER, number, None, cause))
-    return {
-        one["segment"]: Head(
-            *(one["segment"], one["records"], one["bytes"], one["head"]),
-            *("kept", kept["made"], False, "the kept head"),
-        )
-        for one in kept["segments"]
-    }
-
-
-def read_kept(content: bytes, slug: str) -> dict[str, Any]:
-    """Return what a HEAD.json says; raises `ValueError` if it is none of this client's."""
-    try:
-        kept: dict[str, Any] = json.loads(content)
-        counts = [kept["register"]["lines"], *(one["records"] for one in kept["segments"])]
-        counts += [one["bytes"] for one in kept["segments"]]
-        good = (
-            kept["clientSlug"] == slug
-            and MOMENT.match(kept["made"])
-            and all(type(one) is int and one >= 0 for one in counts)
-            and all(SEGMENT.match(one["segment"]) for one in kept["segments"])
-            and all(HASH.match(one["head"]) for one in kept["segments"])
-        )
-    except (ValueError, TypeError, KeyError, RecursionError):
-        good = False
-    if not good:
-        raise ValueError("it is not a kept head of this client")
-    return kept

@@ -81,7 +81,7 @@ def check_pack(
     )
     verdict.notes = [one.replace(" is being written", AT_EXPORT) for one in verdict.notes]
     cause = "it was left out by whoever made this, since it did not show whose it is"
-    verdict.findings += [Finding(ALTERED, one, None, None, cause) for one in manifest["leftOut"]]
+    verdict.findings[:0] = [Finding(ALTERED, one, None, None, cause) for one in manifest["leftOut"]]
     if named and not verdict.signers:
         cause = "nothing of it is signed, with a key that you named or any other"
         verdict.findings.append(Finding(ALTERED, REGISTER, None, None, cause))
@@ -184,7 +184,8 @@ def compare(
             cause = "its SHA-256 is not the one in MANIFEST.json"
             found.append(Finding(ALTERED, name, None, None, cause))
     known |= {one.file for one in wrong}
-    verdict.findings += [*wrong, *(one for one in found if one.file not in known)]
+    rest = [one for one in found if one.file not in known]
+    verdict.findings = [*wrong, *verdict.findings, *rest]  # the causes before what they cause
     unlisted = sorted({*evidence.names} - {*files, MANIFEST})
     verdict.notes += [f"Not listed in MANIFEST.json: {name!r}." for name in unlisted[:20]]
     if unlisted[20:]:
