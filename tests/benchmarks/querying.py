@@ -23,7 +23,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hsagency.agency import Agency
+from hsagency.audit.journal.writer import utc_now
 from hsagency.audit.lake import joined_records
+from hsagency.audit.register import Signer
+from hsagency.audit.register.signing import SigningKey
 from tests.benchmarks.measuring import line
 from tests.benchmarks.sealing import lay_down
 
@@ -117,6 +120,7 @@ def make(root: Path, calls: int) -> Path:
         home = catalog.home(audit, first)
         known = catalog.load(home)
         assert known is not None
+        signer = signer_of(agency)
         parts = [(one, pl.read_parquet(home / one.path)) for one in known.parts]
         records = list(joined_records(agency.calls(first).collect()))
         with path.open("wb") as file:
@@ -132,10 +136,23 @@ def make(root: Path, calls: int) -> Path:
                     ids = [os.urandom(16).hex() for _ in range(frame.height)]
                     renamed = frame.with_columns(client_slug=pl.lit(slug), call_id=pl.Series(ids))
                     copies.append(catalog.write(catalog.home(audit, slug), one.path, renamed))
-                catalog.save(
-                    catalog.home(audit, slug), replace(known, parts=tuple(copies), segments={})
-                )
+                # Of other names than those of the segment that each reading of them is noted in.
+                told = {f"9{name[1:]}": one for name, one in known.segments.items()}
+                copied = replace(known, segments=told, parts=tuple(copies), activity=None)
+                catalog.save(catalog.home(audit, slug), copied, signer=signer)
     return path
+
+
+def signer_of(agency: Agency) -> Signer | None:
+    """Return what signs in a workspace."""
+    key = SigningKey(
+        store=lambda: agency.store,
+        workspace=agency.workspace.settings.workspace,
+        audit=agency.workspace.audit,
+        lock=agency.workspace.state / "signing.lock",
+        now=utc_now,
+    )
+    return key.signer()
 
 
 def ask(command: list[str]) -> dict[str, float]:

@@ -144,17 +144,21 @@ def calls_of(
     A file of the lake with the size and the time of its last change that the signed manifest
     has counts as it is; the digest of any other is compared (see `audit.lake.trusted`).
     """
-    logs = [_read(folder, slug, zones.get(slug), thorough=False) for slug in slugs]
+    logs = [_read(folder, slug, zones.get(slug), thorough=False, only=True) for slug in slugs]
     return _calls(logs, since, until)
 
 
 def _calls(logs: list[_Log], since: datetime | None, until: datetime | None) -> pl.LazyFrame:
-    parts = [path for log in logs for path in log.parts(since, until)]
-    frames = [_scan(parts)] if parts else [pl.LazyFrame(schema=CALLS)]
-    frames += [frame for log in logs for frame in log.frames(since, until)]
-    calls = pl.concat(frames)
+    frames = [frame for log in logs for frame in log.frames(since, until)]
+    parts = [one for log in logs for one in log.parts(since, until)]
+    if cut := [path for path, is_whole in parts if not is_whole]:
+        frames.append(_scan(cut))
+    if since is not None or until is not None:
+        frames = [one.filter(_between(since, until)) for one in frames]
     # A filter that lets everything pass, like an order, costs columns that nobody asked for.
-    return calls if since is None and until is None else calls.filter(_between(since, until))
+    if whole := [path for path, is_whole in parts if is_whole]:
+        frames.append(_scan(whole))
+    return pl.concat(frames) if frames else pl.LazyFrame(schema=CALLS)
 
 
 def joined_records(calls: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -178,7 +182,7 @@ def _between(since: datetime | None, until: datetime | None) -> pl.Expr:
     return inside
 
 
-def _scan(parts: list[Path]) -> pl.LazyFrame:
+def _scan(parts: list[str]) -> pl.LazyFrame:
     """Scan parts; a column that is newer than one of them is null there."""
     return pl.scan_parquet(
         parts, schema=ROWS, missing_columns="insert", hive_partitioning=False, glob=False
@@ -192,27 +196,37 @@ class _Log:
     slug: str
     folder: Path  # in the lake
     catalog: Catalog
+    only: bool = False  # calls are asked for, and what else there is need not be read
     events: list[dict[str, Any]] = field(default_factory=list)
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     new: pl.DataFrame | None = None  # rows of calls that are not in the lake
     hidden: pl.Series | None = None  # calls whose row in the lake is not the one that counts
 
-    def parts(self, since: datetime | None, until: datetime | None) -> list[Path]:
-        """Return the parts of the months between, where they can be scanned as they are."""
+    def parts(self, since: datetime | None, until: datetime | None) -> list[tuple[str, bool]]:
+        """
+        Return the parts of the months between, and whether those are between as a whole.
+
+        Nothing where parts cannot be scanned as they are.
+        """
         return self._parts(since, until) if self.hidden is None else []
 
-    def _parts(self, since: datetime | None, until: datetime | None) -> list[Path]:
-        first = f"{since.astimezone(UTC):%Y-%m}" if since else ""
-        last = f"{until.astimezone(UTC):%Y-%m}" if until else "9999-99"
-        some = (one for one in self.catalog.parts if first <= one.month <= last)
-        return [self.folder / one.path for one in some]
+    def _parts(self, since: datetime | None, until: datetime | None) -> list[tuple[str, bool]]:
+        first = since.astimezone(UTC).isoformat() if since else ""
+        after = until.astimezone(UTC).isoformat() if until else "9999-99"
+        return [
+            (f"{self.folder}/{one.path}", first <= f"{one.month}-01T00:00:00+00:00" <= end < after)
+            for one in self.catalog.parts
+            if first[:7] <= one.month <= after[:7] and (end := f"{one.month}-32")
+        ]
 
     def frames(self, since: datetime | None, until: datetime | None) -> Iterator[pl.LazyFrame]:
         """Yield the calls that are not in the lake, and all of it where they amend it."""
         if self.new is not None:
             yield self.new.lazy().select(*CALLS)
         if self.hidden is not None and (parts := self._parts(since, until)):
-            yield _scan(parts).join(self.hidden.to_frame().lazy(), on="call_id", how="anti")
+            yield _scan([path for path, _ in parts]).join(
+                self.hidden.to_frame().lazy(), on="call_id", how="anti"
+            )
 
     def activity(self) -> pl.DataFrame:
         """Return what is not a call, in order of place."""
@@ -247,13 +261,14 @@ def _parquet(path: Path, slug: str) -> pl.DataFrame:
         ) from error
 
 
-def _read(folder: Path, slug: str, zone: str | None, *, thorough: bool) -> _Log:
+def _read(folder: Path, slug: str, zone: str | None, *, thorough: bool, only: bool = False) -> _Log:
     for look in range(_LOOKS):
+        log = _Log(slug, home(folder, slug), Catalog(), only)
         try:
-            before = trusted.look(folder, slug, thorough=thorough).catalog
-            return _look(folder, slug, zone, before, thorough=thorough)
-        except pl.exceptions.PolarsError:
-            return _from_segments(folder, slug, zone)  # the lake cannot be read as it is
+            return _look(log, folder, zone, thorough=thorough)
+        except pl.exceptions.PolarsError:  # the lake cannot be read as it is
+            log = _Log(slug, home(folder, slug), Catalog(), only)
+            return _with(log, sources(folder / slug), folder, zone)
         except FileNotFoundError as error:
             # What was there a moment ago is sealed, or merged, by now.
             if look == _LOOKS - 1:
@@ -263,18 +278,16 @@ def _read(folder: Path, slug: str, zone: str | None, *, thorough: bool) -> _Log:
     raise AssertionError
 
 
-def _look(folder: Path, slug: str, zone: str | None, before: Catalog, *, thorough: bool) -> _Log:
-    there = sources(folder / slug, without=before.segments)
+def _look(log: _Log, folder: Path, zone: str | None, *, thorough: bool) -> _Log:
+    known = trusted.look(folder, log.slug, thorough=thorough).catalog
+    there = sources(folder / log.slug, without=known.segments)
     if there:  # what is sealed since is in the lake
-        before = trusted.look(folder, slug, thorough=thorough).catalog
-    if trusted.hidden(before, there):
-        return _from_segments(folder, slug, zone)
-    return _with(_Log(slug, home(folder, slug), before), there, folder, zone)
-
-
-def _from_segments(folder: Path, slug: str, zone: str | None) -> _Log:
-    log = _Log(slug, home(folder, slug), Catalog())
-    return _with(log, sources(folder / slug), folder, zone)
+        known = trusted.look(folder, log.slug, thorough=thorough).catalog
+    if trusted.hidden(known, there):
+        there = sources(folder / log.slug)
+    else:
+        log.catalog = known
+    return _with(log, there, folder, zone)
 
 
 def _with(log: _Log, there: Mapping[str, Source], folder: Path, zone: str | None) -> _Log:
@@ -295,7 +308,7 @@ def _add(log: _Log, one: Source, raw: list[pl.DataFrame]) -> None:
     lines = 0
     with evidence.open_segment(one.path) as file:
         size, torn = (None, False) if evidence.is_evidence(one.path) else _whole(file)
-        for block in blocks(file, log.slug, one.segment, size=size):
+        for block in blocks(file, log.slug, one.segment, size=size, only=log.only):
             raw.append(block.calls)
             log.events.extend(block.events)
             bad.extend(block.damage)

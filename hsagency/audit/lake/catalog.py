@@ -126,33 +126,42 @@ def sources(folder: Path, *, without: Container[str] = ()) -> dict[str, Source]:
     Those that are named in `without` are left out, but for those still in the journal. Raises
     `AuditError` where a folder cannot be read.
     """
-    found = {}
-    for log in evidence.lineages(folder):
-        prefix = "" if log == folder else f"{log.name}/"
-        # The journal first: what is sealed in between is seen twice, which is once, and not never.
-        written, packed = _names(log / "journal", ".jsonl"), _names(log / "evidence", ".jsonl.zst")
-        new = {name for name in packed if f"{prefix}{name}" not in without}
-        for name in sorted(written | new):
-            file = evidence.journal_file if name in written else evidence.evidence_file
-            segment = f"{prefix}{name}"
-            found[segment] = Source(segment=segment, log=log, name=name, path=file(log, name))
+    found: dict[str, Source] = {}
+    _add(found, folder, "", without)
+    # By name, without making a path of it: for every log of a fleet at every reading.
+    for one in sorted(_listed(f"{folder}/merged")):
+        log = folder / "merged" / one
+        if log.is_dir():
+            _add(found, log, f"{one}/", without)
     return found
 
 
-def _names(folder: Path, ending: str) -> set[str]:
-    """Return the names of the segments in a folder; none there is nothing, one locked an error."""
+def _add(found: dict[str, Source], log: Path, prefix: str, without: Container[str]) -> None:
+    # The journal first: what is sealed in between is seen twice, which is once, and not never.
+    written, packed = _names(f"{log}/journal", ".jsonl"), _names(f"{log}/evidence", ".jsonl.zst")
+    new = {name for name in packed if f"{prefix}{name}" not in without}
+    for name in sorted(written | new):
+        file = evidence.journal_file if name in written else evidence.evidence_file
+        segment = f"{prefix}{name}"
+        found[segment] = Source(segment=segment, log=log, name=name, path=file(log, name))
+
+
+def _names(folder: str, ending: str) -> set[str]:
+    names = (one.removesuffix(ending) for one in _listed(folder) if one.endswith(ending))
+    return {name for name in names if evidence.NAME.fullmatch(name)}
+
+
+def _listed(folder: str) -> list[str]:
+    """Return the names in a folder; none there is nothing, one locked an error."""
     try:
-        with os.scandir(folder) as found:  # for every log of a fleet at every reading
-            inside = [one.name for one in found if one.is_file() or one.is_symlink()]
+        return os.listdir(folder)  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
-        return set()
+        return []
     except OSError as error:
         raise AuditError(
             f"The audit log {folder} cannot be read ({error.strerror}).",
             hint="A log that cannot be read is not an empty one: restore access to it.",
         ) from error
-    names = (one.removesuffix(ending) for one in inside if one.endswith(ending))
-    return {name for name in names if evidence.NAME.fullmatch(name)}
 
 
 def by_place(segment: str) -> tuple[bool, str]:
@@ -193,14 +202,14 @@ def manifest(folder: Path) -> Manifest | None:
 
     Raises `NewerSchema` and, where it cannot be read as what it should be, `CorruptFile`.
     """
-    path = folder / _MANIFEST
+    path = f"{folder}/{_MANIFEST}"
     try:
         at = os.stat(path)  # noqa: PTH116  (for every client at every reading)
         stamp = (at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size)
         known = _LOADED.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
-        content = read_regular(path)
+        content = read_regular(Path(path))
         said = orjson.loads(content)
         newer = said["schema"] > SCHEMA
         found = None if newer else _manifest(content, said, folder)
@@ -221,7 +230,7 @@ def manifest(folder: Path) -> Manifest | None:
 
 
 # A manifest is replaced, never changed, so the same file says the same.
-_LOADED: dict[Path, tuple[tuple[int, ...], Manifest]] = {}
+_LOADED: dict[str, tuple[tuple[int, ...], Manifest]] = {}
 
 
 def _manifest(content: bytes, said: Mapping[str, Any], folder: Path) -> Manifest:
