@@ -138,7 +138,10 @@ def _compared(
         found = agency.compare(log.slug, since=since, until=until, verdict=log)
     except HsAgencyError as error:
         return Joined(log, obstacle=f"not compared: {error.message}")
-    return Joined(log, found.days)
+    only = "nothing to compare: all calls of these days are simulated"
+    return Joined(
+        log, found.days, obstacle=only if found.simulated and found.days.is_empty() else ""
+    )
 
 
 _MUCH: Final = 64 << 20  # bytes, a few seconds

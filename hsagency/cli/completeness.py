@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -13,6 +15,7 @@ from hsagency.cli.common import Shared, as_json, emit, records, shared
 from hsagency.cli.tables import plain, show_story
 from hsagency.errors import HsAgencyError, NothingToReport, UsageError
 from hsagency.periods import Period
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from hsagency.agency import Agency
     from hsagency.completeness.gathering import Comparison
 
-_SHOWN: Final = 5  # stretches; --json has them all
+_SHOWN: Final = 5  # times; --json has all stretches
 
 
 @audit.command(short_help="Show what was recorded beside what HubSpot counted.")
@@ -84,8 +87,17 @@ def completeness(
                 step(1)
     _show(common, found, failed, as_json=as_json)
     if not failed and all(one.days.is_empty() for one in found.values()):
-        raise NothingToReport("No calls of these days are recorded: there is nothing to compare.")
+        raise NothingToReport(_nothing(sum(one.simulated for one in found.values())))
     click.get_current_context().exit(1 if failed else 0)
+
+
+def _nothing(simulated: int) -> str:
+    if not simulated:
+        return "No calls of these days are recorded: there is nothing to compare."
+    return (
+        f"Of these days only {counted(simulated, 'simulated call')} can be found, and such are not "
+        "compared: HubSpot never saw them."
+    )
 
 
 def _name_strangers(common: Shared, agency: Agency) -> None:
@@ -148,12 +160,23 @@ def _print(slug: str, one: Comparison) -> None:
     zone = one.days["day_of"][0]
     click.echo(plain(f"{slug}: {one.verdict} (days and times of {zone})"))
     show_story(_ranged(one.days), ["day", "source", "ours", "theirs", "verdict", "reason"])
-    for row in one.stretches.head(_SHOWN).iter_rows(named=True):
-        since, until = (_clock(row[name], zone) for name in ("since", "until"))
-        lacking = f"{row['lacking']:,} that this log does not have"
-        click.echo(f"{row['day']}: of those counted between {since} and {until}, {lacking}")
-    if one.stretches.height > _SHOWN:
-        click.echo(f"and in {one.stretches.height - _SHOWN:,} more stretches (--json has all)")
+    told = list(_stretched(one.stretches, zone))
+    for line in told[:_SHOWN]:
+        click.echo(line)
+    if len(told) > _SHOWN:
+        click.echo(f"and at {counted(len(told) - _SHOWN, 'other time')} (--json has all)")
+
+
+def _stretched(stretches: pl.DataFrame, zone: str) -> Iterator[str]:
+    """Say when there were calls that the log lacks; those of the same seconds together."""
+    lacking = Counter[tuple[date, str, str]]()
+    for row in stretches.iter_rows(named=True):
+        lacking[row["day"], _clock(row["since"], zone), _clock(row["until"], zone)] += row[
+            "lacking"
+        ]
+    for (day, since, until), count in lacking.items():
+        when = f"at {until}" if since == until else f"between {since} and {until}"
+        yield f"{day}: of those counted {when}, {count:,} that this log does not have"
 
 
 def _clock(at: datetime | None, zone: str) -> str:

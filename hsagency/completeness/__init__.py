@@ -88,7 +88,7 @@ HubSpot must and may have counted by `as_of`, of the credentials that the source
 `difference` is how far `theirs` lies outside of them: above is positive, below negative.
 `lacking` is how many calls HubSpot had counted, at some time of the day, that this log does not
 have, and `lacking_before_first` how many of them before the first header (`first_told`). What
-nobody told is null.
+nobody told is null, and so is ours where HubSpot told of fewer calls later in the day.
 """
 
 STRETCHES: Final[Mapping[str, pl.DataType]] = {

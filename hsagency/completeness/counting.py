@@ -169,8 +169,15 @@ def told(seen: pl.DataFrame) -> pl.DataFrame:
         days.join(over, on="day", how="left")
         .with_columns(ours_least=pl.col("sure") + pl.col("over").fill_null(0))
         .with_columns(difference=_outside())
+        .with_columns(_unless_contradicted("ours_least", "ours_most", "difference"))
         .drop("sure", "begun", "newest", "over")
     )
+
+
+def _unless_contradicted(*names: str) -> list[pl.Expr]:
+    """Leave out what we had by then where HubSpot told of fewer later: ours have no order."""
+    known = ~(pl.col("contradicted") & (pl.col("lacking") > 0)).fill_null(value=False)
+    return [pl.when(known).then(pl.col(name)).alias(name) for name in names]
 
 
 def _outside() -> pl.Expr:

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from hsagency.audit import lake
-from hsagency.audit.record import Event, timestamp
+from hsagency.audit.record import Event, Origin, timestamp
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.completeness import days, stretches
 from hsagency.completeness import verdict as verdict_on
@@ -34,7 +34,8 @@ class Comparison:
 
     `days` and `stretches` are frames (columns: `DAYS` and `STRETCHES` of `completeness`),
     `verdict` is what all days come to, `log` what verifying the log by itself found, and `read`
-    between which times that log was read, which is nearly those days.
+    between which times that log was read, which is nearly those days. `simulated` is how many
+    calls of these days nobody made: they are not compared.
     """
 
     days: pl.DataFrame
@@ -42,6 +43,7 @@ class Comparison:
     verdict: str
     log: Verdict
     read: tuple[datetime | None, datetime | None]
+    simulated: int
 
 
 def compare(
@@ -69,7 +71,13 @@ def compare(
         verdict=verdict_on(found),
         log=log,
         read=between,
+        simulated=_simulated(calls, known).filter(wanted).height,
     )
+
+
+def _simulated(calls: pl.DataFrame, known: Known) -> pl.DataFrame:
+    own = (pl.col("client_slug") == known.slug) & (pl.col("origin") == str(Origin.SIMULATED))
+    return calls.filter(own).select(day=pl.col("ts").dt.convert_time_zone(known.day_of).dt.date())
 
 
 def _read(

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from hsagency.portals import CredentialKind
+from hsagency.words import counted
 
 COMPLETE: Final = "complete"
 INCOMPLETE: Final = "incomplete"
@@ -81,8 +82,10 @@ def judged(row: Row, known: Known) -> tuple[str, str]:
     obstacle = _obstacle(row, known)
     if obstacle:
         return NOT_COMPARABLE, obstacle
-    has = f"this log has {_range(row['ours_least'], row['ours_most'])}"
     said = f"HubSpot had counted {_calls(row['theirs'])} by {_clock(row['as_of'], known)}"
+    if row["lacking"] and row.get("contradicted"):
+        return NOT_COMPARABLE, f"{said}, and later that day it told of fewer itself."
+    has = f"this log has {_range(row['ours_least'], row['ours_most'])}"
     if row["lacking"]:
         word, why = _lacking(row, known)
         return word, f"{said}, {has}: {_lacks(row)}{why}"
@@ -93,8 +96,6 @@ def judged(row: Row, known: Known) -> tuple[str, str]:
 
 def _lacking(row: Row, known: Known) -> tuple[str, str]:
     """Return what it means that HubSpot counted more, and the end of the sentence that says so."""
-    if row.get("contradicted"):
-        return NOT_COMPARABLE, "; but later it told of fewer itself."
     if known.only_us:
         return INCOMPLETE, ", and no other app calls this portal."
     return NOT_COMPARABLE, "; other apps of the client share that count, or records are missing."
@@ -158,7 +159,7 @@ def _lacks(row: Row) -> str:
 
 
 def _calls(count: int) -> str:
-    return f"{count:,} call" if count == 1 else f"{count:,} calls"
+    return counted(count, "call")
 
 
 def _range(least: int, most: int) -> str:

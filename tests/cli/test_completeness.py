@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from hsagency.cli.completeness import _stretched
+from hsagency.completeness import STRETCHES
 from hsagency.settings import FILE
 from tests.commands import on_terminal, run_cli
 from tests.fleets import Fleet, tree
@@ -160,6 +164,32 @@ def test_days_without_calls_are_not_complete(full: Fleet) -> None:
     assert "nothing to compare: no calls of these days" in done.stdout
     done = run_cli(["audit", "verify", "acme-corp", *FAR, "--require-complete"], cwd=full.root)
     assert done.returncode == 4
+
+
+def test_simulated_calls_are_said_to_be_there_and_not_to_be_compared(full: Fleet) -> None:
+    made = {"event": "call.finished", "callId": "0" * 32, "origin": "simulated", "portalId": 1}
+    made |= {"method": "GET", "path": "/crm/v3/objects/contacts", "outcome": "ok"}
+    full.agency.writer.append("former-client", made)
+    full.agency.close()
+    done = run_cli(["audit", "completeness", "former-client"], cwd=full.root)
+    assert done.returncode == 3
+    assert "only 1 simulated call can be found" in done.stderr
+    done = run_cli(["audit", "verify", "former-client"], cwd=full.root)
+    assert "all calls of these days are simulated" in done.stdout
+
+
+def test_stretches_of_one_second_are_told_together() -> None:
+    noon = datetime(2026, 10, 14, 12, tzinfo=UTC)
+    tick = timedelta(milliseconds=100)
+    ends = [(None, noon), (noon, noon + tick), (noon + tick, noon + 2 * tick)]
+    rows = [
+        {"day": noon.date(), "since": since, "until": until, "theirs": 2, "lacking": 1}
+        for since, until in ends
+    ]
+    assert list(_stretched(pl.DataFrame(rows, schema=STRETCHES), "UTC")) == [
+        "2026-10-14: of those counted between midnight and 12:00:00, 1 that this log does not have",
+        "2026-10-14: of those counted at 12:00:00, 2 that this log does not have",
+    ]
 
 
 def test_what_is_lost_is_incomplete_and_needs_no_count(full: Fleet) -> None:
