@@ -92,7 +92,7 @@ def test_a_record_that_names_us_once_more_is_still_somebody_elses(desk: Desk) ->
 def test_another_clients_register_is_left_out(desk: Desk) -> None:
     shutil.rmtree(desk.audit / SLUG)
     shutil.copytree(desk.audit / BETA, desk.audit / SLUG)
-    assert_left_out(desk, "heads.jsonl", "journal/000-000001.jsonl")
+    assert_left_out(desk, "heads.jsonl", "heads/000.json", "journal/000-000001.jsonl")
 
 
 @pytest.mark.parametrize("part", ["journal", "heads", "heads.jsonl", "journal/000-000002.jsonl"])
