@@ -66,11 +66,10 @@ def scan(
         part = file.read(STEP)
         end = part.rfind(b"\n") + 1
         block, rest = (rest + part[:end], part[end:]) if end else (b"", rest + part)
+        start = segment.size
         found = take(segment, block, heads, slug, calls)
         if found is not None:
-            segment.unread = block[(found.byte or 0) - segment.size :].count(b"\n") + lines_left(
-                file
-            )
+            segment.unread = block.count(b"\n", (found.byte or 0) - start) + lines_left(file)
         elif len(rest) > LONGEST:
             found = blame(segment, ALTERED, "a line is longer than any record")
     segment.torn = len(rest)
@@ -105,31 +104,41 @@ def blame(segment: Segment, verdict: str, cause: str, lines: list[bytes] | None 
 def take(
     segment: Segment, block: bytes, heads: list[Head], slug: str, calls: Calls
 ) -> Finding | None:
-    """Add whole lines to a segment, compare it with what is stated, return what is wrong."""
+    """Add whole lines to a segment, as far as nothing is wrong, and return what is."""
     lines = block.split(b"\n")[:-1]
     good, last = follow(segment.head.encode(), lines)
+    found = compared(segment, lines, good, heads)
+    if found is None and good == len(lines):
+        foreign = not_of(slug, block, lines)
+        if foreign is not None:
+            cause = "it is not a record of this client"
+            found = blame(segment, ALTERED, cause, lines[:foreign])
+    elif found is None:
+        found = blame(segment, ALTERED, "it does not follow from the line before it", lines[:good])
+    if found is not None:
+        lines = lines[: (found.line or 1) - 1 - segment.records]
+    if lines:
+        tally(segment, lines, calls)
+    segment.records += len(lines)
+    segment.size += len(block) if found is None else sum(map(len, lines)) + len(lines)
+    segment.head = last.decode()
+    return found
+
+
+def compared(segment: Segment, lines: list[bytes], good: int, heads: list[Head]) -> Finding | None:
+    """Compare lines that follow on a segment with what is stated of it."""
     while heads and heads[0].records <= segment.records + good:
         head = heads.pop(0)
         before = lines[: head.records - segment.records]
         size = segment.size + sum(map(len, before)) + len(before)
         if (size, before[-1][-66:-2].decode() if before else segment.head) != head[2:4]:
-            return blame(
-                segment, ALTERED, f"up to here it is not what {head.source} says", before[:-1]
-            )
+            cause = f"up to here it is not what {head.source} says"
+            return blame(segment, ALTERED, cause, before[:-1])
         if head.signed:
             segment.signed, segment.signed_at = head.records, max(head.ts, segment.signed_at)
         segment.closed = head.records if head.kind == "closed" else segment.closed
     if segment.closed is not None and segment.records + len(lines) > segment.closed:
         return blame(segment, ALTERED, AFTER_CLOSING, lines[: segment.closed - segment.records])
-    foreign = not_of(slug, block, lines) if good == len(lines) else None
-    if foreign is not None:
-        return blame(segment, ALTERED, "it is not a record of this client", lines[:foreign])
-    if good < len(lines):
-        return blame(segment, ALTERED, "it does not follow from the line before it", lines[:good])
-    if lines:
-        tally(segment, lines, calls)
-    segment.records, segment.size = segment.records + good, segment.size + len(block)
-    segment.head = last.decode()
     return None
 
 
