@@ -91,6 +91,7 @@ class ForwardSettings(_Section):
     to: Literal["stdout", "logging", "sqlite"]
     path: str = ""  # of the SQLite file, from the workspace
     logger: str = "hsagency.calls"
+    events: bool = False  # what is not a call, on stdout and in logging too
 
     @model_validator(mode="after")
     def _with_its_path(self) -> Self:

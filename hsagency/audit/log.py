@@ -17,8 +17,9 @@ import polars as pl
 
 from hsagency.audit import lake
 from hsagency.audit.evidence import is_log
-from hsagency.audit.forwarding import Forwarder, Standing, open_forwarder, standings
+from hsagency.audit.forwarding import Forwarder, open_forwarder
 from hsagency.audit.forwarding.destinations import Destination, Record
+from hsagency.audit.forwarding.standing import Standing, standings
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake import catalog, rebuilding, sealing, showing, trusted
 from hsagency.audit.lake.steady import steadily

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from hsagency.cli.audit import audit
-from hsagency.cli.common import Shared, as_json, emit, shared
+from hsagency.cli.common import Shared, as_json, emit, program, shared
 from hsagency.cli.tables import plain
+from hsagency.durable import cure
 from hsagency.errors import HsAgencyError, UsageError
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
-    from hsagency.audit.forwarding import Forwarder, Standing
+    from hsagency.audit.forwarding import Forwarder
+    from hsagency.audit.forwarding.standing import Standing
+    from hsagency.settings import ForwardSettings
 
 
 @click.command(short_help="Show whether calls may be made, and what is behind.")
@@ -41,7 +46,9 @@ def status(common: Shared, *, as_json: bool) -> None:
     click.echo(f"disk        {_size(found['freeBytes'])} free")
     counts = ", ".join(f"{count} {name}" for name, count in found["connections"].items())
     click.echo(f"clients     {counts or 'none'}; {found['clientsRecorded']} with an audit log")
-    click.echo(f"torn tails  {found['tornTails'] or 'none'}")
+    for slug in found["withoutLog"]:
+        click.echo(plain(f"no log      {slug}: connected, and nothing is recorded of it"))
+    click.echo(f"torn tails  {_torn(found)}")
     for one in found["unreadable"]:
         click.echo(plain(f"unreadable  {one['clientSlug']}: {one['path']}"))
     for one in standings:
@@ -51,11 +58,18 @@ def status(common: Shared, *, as_json: bool) -> None:
             click.echo(plain(f"            {one.error}{since}"))
 
 
+def _torn(found: dict[str, Any]) -> str:
+    left, mended = found["tornTails"], found["tornTailsSetAside"]
+    said = [f"{left}, to be mended: {program()} audit repair"] if left else []
+    return "; ".join([*said, *([f"{mended} set aside"] if mended else [])]) or "none"
+
+
 @audit.command(short_help="Forward the audit log to another destination.")
 @click.argument("name", required=False)
 @click.option("--follow", is_flag=True, help="Go on until interrupted.")
+@as_json
 @shared
-def forward(common: Shared, *, name: str | None, follow: bool) -> None:
+def forward(common: Shared, *, name: str | None, follow: bool, as_json: bool) -> None:
     """
     Forward the audit log to what hsagency.toml names, from where it got to last time.
 
@@ -63,16 +77,23 @@ def forward(common: Shared, *, name: str | None, follow: bool) -> None:
     destination does not take now is offered again next time. hsagency status shows how far
     behind each one is. Without a name, each of them takes a turn.
 
+    Of a call that went on for minutes its outcome may follow in a record of its own, with the
+    same callId and an event. What is not a call (connections, halts, the log's own records)
+    goes into the table "events" of a SQLite file; stdout and logging get it where the settings
+    say events = true. Logging that nobody set up goes to stderr.
+
     What was merged from other machines is not forwarded: forward it there.
 
     \b
     Examples:
       hsagency audit forward archive
       hsagency audit forward archive --follow
+      hsagency audit forward --json
     """
     with common.agency() as agency:
         configured = agency.workspace.settings.forward
         names = [name] if name else [one.name for one in configured]
+        chosen = [one for one in configured if one.name in names]
         if not names:
             raise UsageError(
                 "hsagency.toml has no [[forward]] table. Nothing was forwarded.",
@@ -82,33 +103,68 @@ def forward(common: Shared, *, name: str | None, follow: bool) -> None:
             raise UsageError(
                 "One is followed at a time. Nothing was forwarded.", hint="Name it, please."
             )
-        failed = []
+        if as_json and (follow or any(one.to == "stdout" for one in chosen)):
+            raise UsageError(
+                "With --json one document is printed at the end, and nothing else. Nothing was "
+                "forwarded.",
+                hint="Leave --json out to follow, or to forward to stdout.",
+            )
+        _log_to_stderr(chosen)
+        done: list[dict[str, Any]] = []
         for one in names:
             with agency.audit.forwarder(one) as forwarder:
-                failed += _run(common, forwarder, follow=follow)
+                done.append(_run(common, forwarder, follow=follow))
+    if as_json:
+        emit({"forwarders": done})
+    failed = [f"{one['name']}: {one['error']}" for one in done if one["error"]]
     if failed:
         raise HsAgencyError(
             " ".join(failed), hint="What was taken stands; the rest is offered again next time."
         )
 
 
-def _run(common: Shared, forwarder: Forwarder, *, follow: bool) -> list[str]:
-    """Forward once, or until interrupted; return what went wrong."""
-    taken = 0
+def _log_to_stderr(chosen: Iterable[ForwardSettings]) -> None:
+    """Give the loggers of some forwarders a plain handler, as nobody else does here."""
+    for one in chosen:
+        logger = logging.getLogger(one.logger)
+        if one.to == "logging" and not logger.handlers:
+            logger.addHandler(logging.StreamHandler())
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+
+
+def _run(common: Shared, forwarder: Forwarder, *, follow: bool) -> dict[str, Any]:
+    """Forward once, or until interrupted; return how many records went, and what went wrong."""
+    before = forwarder.delivered
     while True:
-        taken += forwarder.catch_up()
+        forwarder.catch_up()
         if isinstance(forwarder.failure, BrokenPipeError):
             raise forwarder.failure  # nobody reads standard output any more
         if not follow:
             break
         forwarder.rest()
+    taken = forwarder.delivered - before
     common.say(f"{forwarder.name}: {taken} records forwarded.")
-    return [f"{forwarder.name}: {forwarder.failure}."] if forwarder.failure else []
+    return {"name": forwarder.name, "forwarded": taken, "error": _why(forwarder.failure)}
+
+
+def _why(failure: Exception | None) -> str | None:
+    """Return what went wrong with a destination, and what to do about it."""
+    if failure is None:
+        return None
+    if isinstance(failure, HsAgencyError):
+        return f"{failure.message} {failure.hint}".strip()
+    if isinstance(failure, OSError):
+        return f"{failure}. {cure(failure)}"
+    return f"{type(failure).__name__}: {failure}. See to the destination, then forward again."
 
 
 def _found(agency: Agency) -> dict[str, Any]:
     import shutil
     from collections import Counter
+
+    from hsagency.audit.repairing.curing import torn_tails
+    from hsagency.audit.verifying import log_of
 
     workspace = agency.workspace
     states = Counter(one.status.value for one in agency.connections().values())
@@ -118,9 +174,22 @@ def _found(agency: Agency) -> dict[str, Any]:
         "freeBytes": shutil.disk_usage(workspace.root).free,
         "connections": dict(sorted(states.items())),
         "clientsRecorded": len(agency.audit.recorded()),
+        "withoutLog": _without_log(agency),
         "unreadable": _unreadable(agency),
-        "tornTails": sum(1 for _ in workspace.audit.glob("*/journal/*.torn-at-*")),
+        "tornTails": sum(len(torn_tails(log_of(workspace, one))) for one in agency.audit.slugs()),
+        "tornTailsSetAside": sum(1 for _ in workspace.audit.glob("*/journal/*.torn-at-*")),
     }
+
+
+def _without_log(agency: Agency) -> list[str]:
+    """Name the clients that are connected, and of which there is no log."""
+    from hsagency.audit.evidence import is_log
+
+    return [
+        slug
+        for slug, one in sorted(agency.connections().items())
+        if one.status.value == "connected" and not is_log(agency.workspace.audit / slug)
+    ]
 
 
 def _unreadable(agency: Agency) -> list[dict[str, str]]:
@@ -154,9 +223,22 @@ def _progress(one: Standing) -> str:
     if not one.behind_records:
         return f"up to date, {one.delivered} forwarded{damaged}"
     return (
-        f"{one.behind_records} records behind, the first for {one.behind_seconds or 0:.0f} s; "
+        f"{one.behind_records} records behind, the first for {_time(one.behind_seconds or 0)}; "
         f"{one.delivered} forwarded{damaged}"
     )
+
+
+def _time(seconds: float) -> str:
+    """
+    Return a time in the largest unit of which there are two.
+
+    >>> _time(90), _time(7200), _time(17375006)
+    ('90 s', '120 min', '201 days')
+    """
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds > 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _size(count: int) -> str:

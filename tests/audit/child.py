@@ -371,7 +371,8 @@ def forward_read_only(order: dict[str, Any]) -> None:
 
 def forward_twice(root: Path, *, quietly: bool) -> None:
     """Forward three calls into a file of mode 0400, then 0600."""
-    from hsagency.audit.forwarding import open_forwarder, standings
+    from hsagency.audit.forwarding import open_forwarder
+    from hsagency.audit.forwarding.standing import standings
 
     workspace = workspace_of({"root": root}, name="archive", to="sqlite", path="calls.sqlite")
     with AuditWriter(root / "audit", author=AUTHOR) as writer:

@@ -23,9 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsagency.audit import evidence, lake
-from hsagency.audit.forwarding import Forwarder, open_forwarder, standings
+from hsagency.audit.forwarding import Forwarder, open_forwarder
 from hsagency.audit.forwarding.cursors import load
 from hsagency.audit.forwarding.destinations import Destination, Function, Logging, SqliteTable
+from hsagency.audit.forwarding.standing import standings
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import CALL_FIELDS, DETAIL_FIELDS
 from hsagency.errors import CorruptFile, NewerSchema, UsageError
@@ -59,6 +60,7 @@ class Taker:
     settled: int = 0
     fails_at: int | None = None
     durable: bool = True
+    events: bool = True
     refuses: Callable[[Record], bool] = lambda _: False
     open: bool = True
 
@@ -264,6 +266,23 @@ def test_a_detail_has_two_seconds_to_come_with_its_call_and_amends_it_later(
         one.catch_up()
     assert taker.calls() == ids(1, 2)
     assert taker.amendments() == ["call.detail"]
+
+
+def test_what_was_imported_waits_since_it_was_written_and_not_since_its_calls(
+    workspace: Workspace, writer: AuditWriter, clock: Clock
+) -> None:
+    """Its calls were made half a year ago; nobody could have forwarded them then."""
+    with forwarder(workspace, Taker(), clock) as one:
+        call(writer, 1)
+        one.catch_up()
+    imported = {"ts": "2026-05-01T00:00:00.000000Z", "origin": "imported"}
+    writer.append("acme-corp", {**intent(2), **ending(2), **imported}, durable=False)
+    (standing,) = standings(workspace)
+    assert standing.behind_records == 1
+    assert (standing.behind_seconds or 0) < 600  # it was written just now, the file says
+    call(writer, 3)
+    (standing,) = standings(workspace, now=clock.at + timedelta(seconds=30))
+    assert 29 < (standing.behind_seconds or 0) < 31
 
 
 def test_a_destination_that_raises_is_offered_the_same_record_again(

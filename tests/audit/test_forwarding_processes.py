@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hsagency.audit.forwarding import standings
 from hsagency.audit.forwarding.destinations import SqliteTable
+from hsagency.audit.forwarding.standing import standings
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.settings import Settings, Workspace
 from tests.audit.killing import child, hear, hear_all, tell

@@ -76,9 +76,19 @@ def test_standard_output_gets_one_line_a_call_with_the_names_of_exports(full: Fl
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     tail = run_cli(["audit", "tail", "acme-corp", "--json"], cwd=full.root).stdout
     shown = [json.loads(line) for line in tail.splitlines()]
-    calls = [one for one in lines if "event" not in one and one["clientSlug"] == "acme-corp"]
-    assert calls == shown
-    assert run_cli(["audit", "forward", "lines", "--quiet"], cwd=full.root).stdout.count("\n") <= 2
+    assert [one for one in lines if one["clientSlug"] == "acme-corp"] == shown
+    assert not [one for one in lines if "event" in one]  # so what counts lines counts calls
+    again = run_cli(["audit", "forward", "lines"], cwd=full.root)
+    assert (again.stdout, again.stderr) == ("", "lines: 0 records forwarded.\n")
+    assert "lines (stdout): up to date" in run_cli(["status"], cwd=full.root).stdout
+
+
+def test_standard_output_gets_what_is_not_a_call_where_the_settings_say_so(full: Fleet) -> None:
+    configure(full, STDOUT + "events = true\n")
+    call(full)
+    lines = run_cli(["audit", "forward", "--quiet"], cwd=full.root).stdout.splitlines()
+    events = {json.loads(line).get("event") for line in lines}
+    assert {None, "audit.opened"} <= events
 
 
 def test_it_follows_until_interrupted(full: Fleet) -> None:
@@ -115,17 +125,39 @@ def test_what_is_not_configured_is_said(full: Fleet) -> None:
 
 
 def test_a_destination_that_fails_has_1_and_stands_in_the_status(full: Fleet) -> None:
-    configure(full, LOGGING, SQLITE)
-    done = run_cli(["audit", "forward"], cwd=full.root)
+    configure(full, SQLITE.replace("archive", "broken").replace("calls.sqlite", "folder"), SQLITE)
+    (full.root / "state" / "folder").mkdir()
+    done = run_cli(["audit", "forward", "--json"], cwd=full.root)
     assert done.returncode == 1
-    assert "logs: No handler takes" in done.stderr
-    assert "archive: " in done.stderr  # the other one had its turn
+    broken, archive = json.loads(done.stdout)["forwarders"]
+    assert (broken["name"], broken["forwarded"], archive["error"]) == ("broken", 0, None)
+    assert archive["forwarded"] > 0  # the other one had its turn
+    assert "Is a directory" in broken["error"]
+    assert "This user must own the folder" in broken["error"]
     shown = run_cli(["status"], cwd=full.root).stdout
-    assert "No handler takes" in shown
+    assert "Is a directory" in shown
     assert "(since 20" in shown
     errors = {one["name"]: one["error"] for one in status(full)["forwarders"]}  # type: ignore[attr-defined]
     assert errors["archive"] is None
-    assert "No handler takes" in errors["logs"]
+    assert "Is a directory" in errors["broken"]
+
+
+def test_logging_that_nobody_set_up_goes_to_standard_error(full: Fleet) -> None:
+    configure(full, LOGGING)
+    call(full)
+    done = run_cli(["audit", "forward"], cwd=full.root)
+    assert (done.returncode, done.stdout) == (0, "")
+    *lines, said = done.stderr.splitlines()
+    assert said == f"logs: {len(lines)} records forwarded."
+    assert [json.loads(line)["callId"] for line in lines]
+    assert status(full)["forwarders"][0]["error"] is None  # type: ignore[index]
+
+
+def test_one_document_and_lines_are_not_mixed(full: Fleet) -> None:
+    configure(full, STDOUT)
+    for more in ([], ["--follow"]):
+        done = run_cli(["audit", "forward", "lines", "--json", *more], cwd=full.root)
+        assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_settings_that_make_no_sense_are_refused(empty: Fleet, tmp_path: Path) -> None:
@@ -144,8 +176,22 @@ def test_settings_that_make_no_sense_are_refused(empty: Fleet, tmp_path: Path) -
         assert words in done.stderr
 
 
-def test_a_torn_tail_is_counted(full: Fleet) -> None:
+def test_torn_tails_are_counted_and_those_that_were_set_aside(full: Fleet) -> None:
     call(full)
+    full.agency.close()
     journal = full.root / "audit" / "acme-corp" / "journal"
     (journal / "000-000001.jsonl.torn-at-17").write_bytes(b"half")
-    assert status(full)["tornTails"] == 1
+    with (journal / "000-000001.jsonl").open("ab") as file:
+        file.write(b'{"schema":1')
+    found = status(full)
+    assert (found["tornTails"], found["tornTailsSetAside"]) == (1, 1)
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert "torn tails  1, to be mended: hsagency audit repair; 1 set aside\n" in shown
+
+
+def test_a_connected_client_without_a_log_is_named(full: Fleet) -> None:
+    full.agency.close()
+    (full.root / "audit" / "acme-corp").rename(full.root / "aside")
+    assert status(full)["withoutLog"] == ["acme-corp"]
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert "no log      acme-corp: connected, and nothing is recorded of it\n" in shown

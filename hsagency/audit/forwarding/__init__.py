@@ -25,20 +25,19 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
 from hsagency.audit.forwarding import following
-from hsagency.audit.forwarding.cursors import Cursors, State, Trouble, folder, load, recorded, save
+from hsagency.audit.forwarding.cursors import Trouble, folder, load, recorded, save
 from hsagency.audit.forwarding.destinations import (
     Destination,
     Function,
-    Logging,
     Record,
-    SqliteTable,
-    StandardOutput,
+    is_for,
+    of_settings,
 )
 from hsagency.audit.forwarding.following import Cursor, Window
 from hsagency.audit.forwarding.tape import slots
@@ -50,7 +49,7 @@ from hsagency.durable import (
 )
 from hsagency.errors import AuditError, HsAgencyError, UsageError
 from hsagency.portals import redact
-from hsagency.settings import ForwardSettings, Workspace
+from hsagency.settings import Workspace
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
@@ -59,21 +58,6 @@ Announce = Callable[[str], object]
 _BATCH: Final = 500  # items handed over between two steps of the cursor
 _PAUSE: Final = 1.0  # seconds between two looks at journals that had nothing new
 _LAST_TURN: Final = 2.0  # seconds that closing waits for what is under way
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Where a forwarder stands: what is still to be forwarded, and since when it waits."""
-
-    name: str
-    to: str  # as in the settings; `python` for what only a program knows
-    durable: bool
-    delivered: int
-    damaged: int
-    behind_records: int | None  # nothing where the journals or the state cannot be read
-    behind_seconds: float | None
-    error: str | None
-    error_since: str | None
 
 
 class Forwarder:
@@ -110,9 +94,14 @@ class Forwarder:
             save(self._path, self._state)  # from now on its standing is shown
             undo.pop_all()
 
+    @property
+    def delivered(self) -> int:
+        """How many records were handed over under this name in all."""
+        return self._state.delivered
+
     def turn(self) -> int:
         """
-        Offer each client's next records, once; return how many were taken.
+        Offer each client's next records, once; return how many are behind it now.
 
         Never raises for a destination or a journal: `failure` says what went wrong, and the
         state file too.
@@ -202,20 +191,23 @@ class Forwarder:
     def _offer(self, slug: str) -> int:
         """Offer one batch of a client's records; return how many were taken."""
         taken: dict[str, int] = {}
+        given = 0
         windows: dict[str, Window] = {}
         try:
             if slug not in self._state.cursors:
                 self._announce(slug)
             windows = self._windows(slug)
             for slot, record in _by_time(windows):
-                self._destination.take(record)
+                if is_for(self._destination, record):
+                    self._destination.take(record)
+                    given += 1
                 taken[slot] = taken.get(slot, 0) + 1
         except Exception as error:  # noqa: BLE001  (whatever a destination raises)
             self._fails(slug, error)
         try:
             if taken:
                 self._destination.settle()
-            self._move(slug, windows, taken)
+            self._move(slug, windows, taken, given)
         except Exception as error:  # noqa: BLE001  (nothing counts as taken)
             self._fails(slug, error)
             return 0
@@ -233,7 +225,9 @@ class Forwarder:
             for slot, segments in sorted(found.items())
         }
 
-    def _move(self, slug: str, windows: Mapping[str, Window], taken: Mapping[str, int]) -> None:
+    def _move(
+        self, slug: str, windows: Mapping[str, Window], taken: Mapping[str, int], given: int
+    ) -> None:
         """Move the cursors behind what was taken, in memory and on disk."""
         held = self._state.cursors.get(slug, {})
         moved = {slot: one.cursor(taken.get(slot, 0)) for slot, one in windows.items()}
@@ -243,7 +237,7 @@ class Forwarder:
         self._state = replace(
             self._state,
             cursors={**self._state.cursors, slug: {**held, **moved}},
-            delivered=self._state.delivered + sum(taken.values()),
+            delivered=self._state.delivered + given,
             damaged=self._state.damaged + damaged,
             at=timestamp(self._now()),
         )
@@ -253,7 +247,7 @@ class Forwarder:
         """Remember what went wrong; a state file that cannot be written is not one more error."""
         self.failure = error
         before = self._state.trouble
-        what = error.message if isinstance(error, HsAgencyError) else str(error)
+        what = f"{error.message} {error.hint}" if isinstance(error, HsAgencyError) else str(error)
         message = redact(f"{slug}: {type(error).__name__}: {what}"[:500])
         since = before.since if before else timestamp(self._now())
         trouble = Trouble(message, since, before.tries + 1 if before else 1)
@@ -289,17 +283,6 @@ def open_forwarder(
     return Forwarder(name, to, workspace=workspace, announce=announce)
 
 
-def standings(workspace: Workspace, *, now: datetime | None = None) -> list[Standing]:
-    """Return where every forwarder stands that was configured or ever ran, by name."""
-    configured = {one.name: one for one in workspace.settings.forward}
-    ran = {path.stem for path in folder(workspace).glob("*.json")}
-    at = now or datetime.now(UTC)
-    return [
-        _standing(workspace, name, configured.get(name), now=at)
-        for name in sorted(ran | {*configured})
-    ]
-
-
 def _by_time(windows: Mapping[str, Window]) -> Iterator[tuple[str, Record]]:
     """Yield what is ready: each slot in its order, the slots among each other by time."""
 
@@ -317,56 +300,12 @@ def _by_time(windows: Mapping[str, Window]) -> Iterator[tuple[str, Record]]:
 def _configured(workspace: Workspace, name: str) -> Destination:
     for one in workspace.settings.forward:
         if one.name == name:
-            return _destination(workspace, one)
+            return of_settings(workspace, one)
     named = ", ".join(one.name for one in workspace.settings.forward) or "none"
     raise UsageError(
         f"No [[forward]] table of hsagency.toml is named {redact(name[:40])!r} (there: {named}).",
         hint="Add one, or give a function: agency.audit.forward(name, function).",
     )
-
-
-def _destination(workspace: Workspace, settings: ForwardSettings) -> Destination:
-    if settings.to == "stdout":
-        return StandardOutput()
-    if settings.to == "logging":
-        return Logging(settings.logger)
-    return SqliteTable(workspace.root / settings.path)
-
-
-def _standing(
-    workspace: Workspace, name: str, configured: ForwardSettings | None, *, now: datetime
-) -> Standing:
-    state, count, seconds, error = State(), None, None, None
-    try:
-        state = load(folder(workspace) / f"{name}.json")
-        count, first = _behind(workspace.audit, state.cursors)
-        waiting = now - datetime.fromisoformat(first) if first else timedelta()
-        seconds = max(0.0, waiting.total_seconds())
-    except HsAgencyError as unreadable:
-        error = unreadable.message
-    trouble = state.trouble
-    return Standing(
-        name=name,
-        to=configured.to if configured else "python",
-        durable=_destination(workspace, configured).durable if configured else state.durable,
-        delivered=state.delivered,
-        damaged=state.damaged,
-        behind_records=count,
-        behind_seconds=seconds,
-        error=error or (trouble.message if trouble else None),
-        error_since=trouble.since if trouble else None,
-    )
-
-
-def _behind(audit: Path, cursors: Cursors) -> tuple[int, str | None]:
-    """Return how many records are still to be forwarded, and the time of the first of them."""
-    found = [
-        following.backlog(segments, cursors.get(slug, {}).get(slot, Cursor()))
-        for slug in recorded(audit)
-        for slot, segments in slots(audit / slug).items()
-    ]
-    times = [first for _, first in found if first is not None]
-    return sum(count for count, _ in found), min(times, default=None)
 
 
 def _name(name: str) -> str:

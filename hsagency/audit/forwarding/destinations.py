@@ -1,9 +1,11 @@
 """
 Where the log is forwarded to: a function, standard output, Python's logging, a SQLite table.
 
-What arrives: a joined call (one record a call, with `callId` and no `event`), an event (with
-`event` and `hash`), or an amendment, which is the record `call.finished` or `call.detail` of
-a call that was forwarded before it was written. Everything arrives at least once; a call is
+What arrives: a joined call (one record a call, with `callId` and no `event`), an amendment,
+which is the record `call.finished` or `call.detail` of a call that was forwarded before it was
+written, or an event (with `event` and `hash`): what is not a call. Standard output and logging
+get events only where the settings say so, so that what counts lines counts calls; a table has
+its own place for them, and a function gets them. Everything arrives at least once; a call is
 known again by its `callId`, everything else by its `hash`.
 """
 
@@ -22,6 +24,7 @@ import orjson
 
 from hsagency.audit.record import CALL_FIELDS, Event
 from hsagency.errors import UsageError
+from hsagency.settings import ForwardSettings, Workspace
 
 Record = Mapping[str, Any]
 
@@ -33,6 +36,10 @@ class Destination(Protocol):
     def durable(self) -> bool:
         """Whether what it has settled survives a power cut, by its own account."""
 
+    @property
+    def events(self) -> bool:
+        """Whether it takes what is not a call."""
+
     def take(self, record: Record) -> None:
         """Take one record; whatever it raises, the record is offered again later."""
 
@@ -43,8 +50,24 @@ class Destination(Protocol):
         """Let go of everything; what was not settled is offered again."""
 
 
+def is_for(destination: Destination, record: Record) -> bool:
+    """Say whether a destination takes a record: a call, what amends one, or anything."""
+    return destination.events or record.get("event") in (None, Event.FINISHED, Event.DETAIL)
+
+
+def of_settings(workspace: Workspace, settings: ForwardSettings) -> Destination:
+    """Return the destination that a `[[forward]]` table names."""
+    if settings.to == "stdout":
+        return StandardOutput(events=settings.events)
+    if settings.to == "logging":
+        return Logging(settings.logger, events=settings.events)
+    return SqliteTable(workspace.root / settings.path)
+
+
 class Function:
     """Hands each record to a function; one that returns has taken it."""
+
+    events: Final = True
 
     def __init__(self, function: Callable[[Record], object], *, durable: bool = False) -> None:
         self.durable = durable
@@ -65,6 +88,9 @@ class StandardOutput:
     """Writes JSON lines to standard output; what becomes of them there is not known here."""
 
     durable: Final = False
+
+    def __init__(self, *, events: bool = False) -> None:
+        self.events = events
 
     def take(self, record: Record) -> None:
         """Write one line."""
@@ -87,7 +113,8 @@ class Logging:
 
     durable: Final = False
 
-    def __init__(self, logger: str = "hsagency.calls") -> None:
+    def __init__(self, logger: str = "hsagency.calls", *, events: bool = False) -> None:
+        self.events = events
         self._logger = logging.getLogger(logger)
 
     def take(self, record: Record) -> None:
@@ -135,6 +162,7 @@ class SqliteTable:
     """
 
     durable: Final = True
+    events: Final = True
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -118,17 +118,30 @@ def read(
     )
 
 
-def backlog(segments: Mapping[int, Path], cursor: Cursor) -> tuple[int, str | None]:
-    """Return how many items lie behind a cursor, and the time of the first, parsing one line."""
-    count, first = 0, None
-    for _, line in Tape(segments, cursor.at):
-        if not _begins_something(line):
-            continue
-        count += 1
-        if first is None:
-            record = _parse(line)
-            first = record["ts"] if record else None
+def backlog(
+    segments: Mapping[int, Path], cursor: Cursor, *, events: bool = True
+) -> tuple[int, str | None]:
+    """
+    Return how many items lie behind a cursor, and since when the first of them waits.
+
+    An imported or simulated record says when its call was made, and not when it was written: of
+    such, the next other record tells, or else the file.
+    """
+    count, first, last = 0, None, None
+    tape = Tape(segments, cursor.at)
+    for at, line in tape:
+        count += _begins_something(line, events=events)
+        if count and first is None:
+            record = None if _tells_another_time(line) else _parse(line)
+            first, last = (record["ts"] if record else None), at.segment
+    if count and first is None and last is not None:
+        changed = datetime.fromtimestamp(segments[last].stat().st_mtime, UTC)
+        first = changed.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return count, first
+
+
+def _tells_another_time(line: bytes) -> bool:
+    return b'"origin":"imported"' in line or b'"origin":"simulated"' in line
 
 
 def _is_abandoned(tape: Tape) -> bool:
@@ -255,8 +268,10 @@ def _later(ts: str, by: timedelta) -> str:
     return moved.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _begins_something(line: bytes) -> bool:
+def _begins_something(line: bytes, *, events: bool) -> bool:
     head = line[:200]
+    if b'"event":"call.' not in head:
+        return events
     if b'"event":"call.detail"' in head:
         return False
     return b'"event":"call.finished"' not in head or b'"origin":"' in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from hsagency.audit.register import Signed, check_signature, first_break, read_k
 from hsagency.audit.standalone.evidence import ALTERED, GAP, MISSING, TRUNCATED, Finding
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.verdict import Verdict
-from hsagency.audit.verifying import Log, verify
-from hsagency.durable import cure
+from hsagency.audit.verifying import Log, is_live, verify
+from hsagency.durable import cure, open_to_read
 from hsagency.errors import AuditError
 
 _CAUSES: Final[Mapping[str, str]] = {
@@ -65,6 +66,22 @@ def closed_to_us(log: Log) -> Path | None:
             return part
     inside = (log.folder / "journal").glob("*.jsonl")
     return next((one for one in inside if not os.access(one, os.R_OK)), None)
+
+
+def torn_tails(log: Log) -> list[Path]:
+    """Return the journal files that end within a line, and that nobody is writing."""
+    found = []
+    for path in sorted((log.folder / "journal").glob("[0-9]*.jsonl")):
+        with contextlib.suppress(OSError):  # closed to us, or no file: that is told elsewhere
+            if not is_live(path) and not _ends_in_a_line(path):
+                found.append(path)
+    return found
+
+
+def _ends_in_a_line(path: Path) -> bool:
+    with open_to_read(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        return size == 0 or os.pread(file.fileno(), 1, size - 1) == b"\n"
 
 
 def troubles(log: Log) -> list[Trouble]:
