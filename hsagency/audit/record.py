@@ -151,6 +151,46 @@ TO_DISK: Final[Mapping[str, str]] = {frame: disk for disk, (frame, _) in CALL_FI
 TO_FRAME: Final[Mapping[str, str]] = {disk: frame for disk, (frame, _) in CALL_FIELDS.items()}
 
 
+CALL_EVENTS: Final = frozenset({Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED})
+KINDS: Final[Mapping[str, str]] = {
+    **{disk: kind for disk, (_, kind) in CALL_FIELDS.items()},
+    "schema": "number",
+    "event": "text",
+    "hash": "text",
+    "message": "text",
+}
+"""What every reader looks at in a record, and of which kind it is where it is there."""
+
+TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TIME: Final = re.compile(r"[\d:.TZ-]{27}", re.ASCII)
+
+
+def flaw(record: object) -> str:
+    """
+    Return why something that a line holds is no record, for any reader, or nothing if it is one.
+
+    Whose it is, and whether a later version wrote it, is asked of a record, not of damage.
+    """
+    if not isinstance(record, dict) or not all(_fits(record.get(k), KINDS[k]) for k in KINDS):
+        return "not a record"
+    if not all(record.get(name) for name in ("schema", "event", "ts", "clientSlug", "hash")):
+        return "not a record"
+    try:
+        datetime.strptime(record["ts"], TIME_FORM)  # noqa: DTZ007  (the form says UTC)
+    except ValueError:
+        return "not a record"
+    if not _TIME.fullmatch(record["ts"]):
+        return "not a record"
+    is_call = record["event"] in CALL_EVENTS and record.get("callId") is not None
+    return "not a record of a call" if record["event"].startswith("call.") and not is_call else ""
+
+
+def _fits(value: object, kind: str) -> bool:
+    if kind == "number" and value is not None:
+        return type(value) is int and -(2**63) <= value < 2**63
+    return value is None or isinstance(value, str)
+
+
 def outcome_of(status_code: int | None) -> Outcome:
     """
     Return how a call ended from its status code; none, or one that is no status, is unknown.

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import jsonschema
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hsagency import onboarding
 from hsagency.audit import chain
+from hsagency.audit.forwarding import following
 from hsagency.audit.importing import import_file
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake import clients, joined_records, read
+from hsagency.audit.lake.parsing import blocks
 from hsagency.audit.record import (
     CALL_FIELDS,
     DETAIL_FIELDS,
+    KINDS,
     LONGEST,
     TO_DISK,
     TO_FRAME,
@@ -35,7 +41,7 @@ from hsagency.audit.record import (
 )
 from hsagency.audit.standalone.segments import LONGEST as MOST_OF_A_READER
 from hsagency.audit.verifying import Log, verify
-from hsagency.errors import CallRefused, PortalMismatch
+from hsagency.errors import CallRefused, NewerSchema, PortalMismatch
 from hsagency.routes import OperationClass
 from hsagency.sandbox import Fault
 from hsagency.sandbox.clients_csv import bad_rows
@@ -289,3 +295,81 @@ def a_working_day(client: httpx.Client, sandbox: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+OF_ANY_KIND = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**64), 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.lists(st.integers(), max_size=2),
+    st.text(max_size=5),
+)
+TEXTS = ("call.started", "call.x", "halt.set", "2026-10-01T00:00:00.000000Z", "acme-corp", "")
+OF_ITS_KIND = {
+    "number": st.none() | st.integers(-3, 3),
+    "text": st.none() | st.text(max_size=5) | st.sampled_from(TEXTS),
+}
+OF_ITS_KIND["time"] = OF_ITS_KIND["text"]
+GONE = object()
+SOUND = {"schema": 1, "seq": 1, **intent(), "clientSlug": "acme-corp", "hash": "0" * 64}
+SOUND["ts"] = "2026-10-01T09:00:00.000000Z"
+
+
+def readers(line: bytes) -> tuple[object, object]:
+    """Say whether the lake and a forwarder take a line for a record, or for a later version's."""
+    said: list[object] = []
+    for take in (in_the_lake, in_a_forwarder):
+        try:
+            said.append(take(line))
+        except NewerSchema:
+            said.append("later")
+    return said[0], said[1]
+
+
+def in_the_lake(line: bytes) -> bool:
+    found = blocks(BufferedReader(BytesIO(line)), "acme-corp", "000-000001")
+    return not [number for block in found for number, _ in block.damage if number == 1]
+
+
+def in_a_forwarder(line: bytes) -> bool:
+    """As it is read from a cursor on, with the others of its segment."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "000-000001.jsonl"
+        path.write_bytes(line)
+        now = datetime(2026, 12, 1, tzinfo=UTC)
+        window = following.read({1: path}, following.Cursor(), slug="acme-corp", now=now, most=9)
+    return not [at for at in window.damaged if at.offset == 0]
+
+
+def line_of(changes: dict[str, Any]) -> bytes:
+    fields = {name: one for name, one in {**SOUND, **changes}.items() if one is not GONE}
+    return json.dumps(fields).encode() + b"\n"
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={name: OF_ITS_KIND[kind] | st.just(GONE) for name, kind in KINDS.items()}
+    )
+)
+@example({"hash": GONE})
+@example({"hash": ""})
+@example({"schema": GONE})
+@example({"event": "halt.set", "hash": GONE})
+@example({"ts": "0000-10-01T09:00:00.000000Z"})
+@example({"ts": "2026-10-01T09:00:60.000000Z"})
+def test_a_line_is_a_record_for_every_reader_or_for_none(changes: dict[str, Any]) -> None:
+    """What a report counts is handed over by a forwarder, and the other way round."""
+    one, other = readers(line_of(changes))
+    assert one == other
+
+
+@given(
+    st.dictionaries(st.sampled_from([*KINDS]), OF_ANY_KIND),
+    st.sampled_from([b"%s", b"[%s]", b"x%s", b"\xff%s", b" %s"]),
+)
+def test_where_lines_are_damaged_the_same_are_for_every_reader(
+    changes: dict[str, Any], form: bytes
+) -> None:
+    one, other = readers(form % line_of(changes) + b"damage\n")
+    assert one == other

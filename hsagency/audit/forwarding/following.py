@@ -26,7 +26,16 @@ from typing import Any, Final
 import orjson
 
 from hsagency.audit.forwarding.tape import Position, Tape, is_written, slots
-from hsagency.audit.record import CALL_FIELDS, DETAIL_FIELDS, SCHEMA, Event, Origin, Outcome
+from hsagency.audit.record import (
+    CALL_EVENTS,
+    CALL_FIELDS,
+    DETAIL_FIELDS,
+    SCHEMA,
+    Event,
+    Origin,
+    Outcome,
+    flaw,
+)
 from hsagency.errors import NewerSchema
 
 PATIENCE: Final = timedelta(minutes=2)
@@ -35,7 +44,6 @@ PATIENCE: Final = timedelta(minutes=2)
 SETTLING: Final = timedelta(seconds=2)
 """How long a call with an outcome waits for the detail that may follow."""
 
-_CALLS: Final = frozenset({Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED})
 _ENDING: Final = (
     *("statusCode", "outcome", "durationMs", "rateLimitRemaining", "rateLimitDaily"),
     *("correlationId", "error", "reason"),
@@ -180,7 +188,7 @@ class _Joining:
             self._begin(record, at)
         elif event == Event.DETAIL or (event == Event.FINISHED and "origin" not in record):
             self._go_on(record, at)
-        elif event in _CALLS:
+        elif event in CALL_EVENTS:
             self.items.append(Item(joined(record), at, at, record["ts"]))
         else:
             self.items.append(Item(record, at, at, record["ts"]))
@@ -283,7 +291,7 @@ def _parse(line: bytes, *, slug: str | None = None) -> dict[str, Any] | None:
         record = orjson.loads(line)
     except ValueError:
         return None
-    if not isinstance(record, dict) or not _is_sound(record):
+    if flaw(record):
         return None
     if record["schema"] > SCHEMA:
         raise NewerSchema(
@@ -292,34 +300,3 @@ def _parse(line: bytes, *, slug: str | None = None) -> dict[str, Any] | None:
             hint="Use the later hsagency that wrote them.",
         )
     return record if slug in (None, record["clientSlug"]) else None
-
-
-def _is_sound(record: Mapping[str, Any]) -> bool:
-    """Say whether every field that is looked at is there, and of its kind."""
-    if not all(_fits(record.get(name), kind) for name, kind in _KINDS.items()):
-        return False
-    if not all(record.get(name) for name in ("schema", "event", "ts", "clientSlug", "hash")):
-        return False
-    try:
-        datetime.strptime(record["ts"], "%Y-%m-%dT%H:%M:%S.%fZ")  # noqa: DTZ007  (it says UTC)
-    except ValueError:
-        return False
-    event = record["event"]
-    named = event in _CALLS and record.get("callId") is not None
-    return len(record["ts"]) == _TIME_LENGTH and (named or not event.startswith("call."))
-
-
-def _fits(value: object, kind: str) -> bool:
-    if kind == "number" and value is not None:
-        return type(value) is int and -(2**63) <= value < 2**63
-    return value is None or isinstance(value, str)
-
-
-_TIME_LENGTH: Final = 27
-_KINDS: Final = {
-    **{name: kind for name, (_, kind) in CALL_FIELDS.items()},
-    "schema": "number",
-    "event": "text",
-    "hash": "text",
-    "message": "text",
-}

@@ -8,11 +8,9 @@ segment gives the same rows from the journal, from the evidence, today and in a 
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from io import BufferedReader
 from typing import Any, Final
 
@@ -20,7 +18,7 @@ import orjson
 import polars as pl
 
 from hsagency.audit.evidence import DamagedEvidence
-from hsagency.audit.record import CALL_FIELDS, SCHEMA, TO_FRAME, Event
+from hsagency.audit.record import CALL_EVENTS, CALL_FIELDS, KINDS, SCHEMA, TO_FRAME, Event, flaw
 from hsagency.audit.standalone.segments import LONGEST
 from hsagency.errors import NewerSchema
 
@@ -29,13 +27,8 @@ TYPES: Final[Mapping[str, type[pl.DataType]]] = {
     "number": pl.Int64,
     "time": pl.String,
 }
-CALL_EVENTS: Final = (Event.STARTED, Event.FINISHED, Event.DETAIL, Event.REFUSED)
 
-_FIELDS: Final[dict[str, type[pl.DataType]]] = {
-    "schema": pl.Int64,
-    "event": pl.String,
-    **{disk: TYPES[kind] for disk, (_, kind) in CALL_FIELDS.items()},
-}
+_FIELDS: Final[dict[str, type[pl.DataType]]] = {disk: TYPES[kind] for disk, kind in KINDS.items()}
 _TIME: Final = pl.Datetime("us", "UTC")
 RAW: Final[dict[str, pl.DataType]] = {
     "event": pl.String(),
@@ -61,9 +54,7 @@ EVENTS: Final[dict[str, type[pl.DataType]]] = {
 TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%6fZ"
 """How frames read the times that records write; another form of the same takes four times as long."""
 
-_TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIME_LENGTH: Final = 27
-_DIGITS: Final = re.compile(r"[\d:.TZ-]{27}", re.ASCII)
 # How segments follow one another is no news: whoever verifies the log reads that.
 _NOT_ACTIVITY: Final = ("call.", Event.AUDIT_OPENED, Event.AUDIT_CLOSED)
 _VERSION: Final = b'{"schema":%d,' % SCHEMA
@@ -230,7 +221,9 @@ def _timed(frame: pl.DataFrame) -> pl.DataFrame:
     """Read the times; what is no time as records write it is null."""
     written = pl.col("ts")
     parsed = written.str.to_datetime(TIME_FORM, time_unit="us", strict=False)
-    is_whole = written.str.len_bytes() == _TIME_LENGTH
+    # Frames know a year 0 and leap seconds; no time of a record is one of those.
+    is_whole = (written.str.len_bytes() == _TIME_LENGTH) & (written.str.slice(17, 2) < "60")
+    is_whole &= parsed.dt.year() > 0
     return frame.with_columns(
         pl.when(is_whole).then(parsed.dt.replace_time_zone("UTC")).alias("ts")
     )
@@ -240,8 +233,9 @@ def _usable(slug: str) -> pl.Expr:
     """Say of each row whether every question that a reader asks of a record has an answer."""
     event = pl.col("event")
     known = pl.col("callId").is_not_null() & event.is_in([str(one) for one in CALL_EVENTS])
+    named = (pl.col(name).str.len_bytes() > 0 for name in ("event", "hash"))
     return (
-        event.is_not_null()
+        pl.all_horizontal(*named, pl.col("schema") != 0).fill_null(value=False)
         & pl.col("ts").is_not_null()
         & (pl.col("clientSlug") == slug).fill_null(value=False)
         & (known | ~event.str.starts_with("call."))
@@ -252,26 +246,13 @@ def _row(line: bytes, slug: str) -> tuple[dict[str, Any] | None, str]:
     """Return a line as a row, or nothing and why it is none; what `_usable` says, in words."""
     try:
         record = orjson.loads(line)
-        row = {name: _typed(record.get(name), kind) for name, kind in _FIELDS.items()}
-        event = row["event"]
-        datetime.strptime(row["ts"], _TIME_FORM)  # noqa: DTZ007  (the form says UTC)
-    except (ValueError, AttributeError, TypeError):
+    except ValueError:
         return None, "not a record"
-    if event is None or not _DIGITS.fullmatch(row["ts"]):
-        return None, "not a record"
-    if row["clientSlug"] != slug:
+    if cause := flaw(record):
+        return None, cause
+    if record["clientSlug"] != slug:
         return None, "not a record of this client"
-    if event.startswith("call.") and (row["callId"] is None or event not in CALL_EVENTS):
-        return None, "not a record of a call"
-    return row, ""
-
-
-def _typed(value: Any, kind: type[pl.DataType]) -> Any:
-    if value is None or (kind is pl.String and isinstance(value, str)):
-        return value
-    if kind is pl.Int64 and type(value) is int and -(2**63) <= value < 2**63:
-        return value
-    raise TypeError
+    return {name: record.get(name) for name in _FIELDS}, ""
 
 
 def _add_event(
