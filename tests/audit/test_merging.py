@@ -571,6 +571,45 @@ def test_more_than_the_disk_has_room_for_is_refused(ours: Desk, other: Desk) -> 
     assert_refused(ours, path, "the disk has room for 100", keys=[other.signer.key], room=100)
 
 
+@pytest.mark.parametrize(
+    "ts",
+    [
+        5,
+        None,
+        "",
+        "9999-12-31T23:59:59.999999Z",
+        "2026-13-41T09:00:00.000000Z",
+        "\x1b[8m" + "x" * 23,
+    ],
+)
+def test_a_record_of_no_time_is_refused_before_anything_is_shown(
+    ours: Desk, other: Desk, ts: object
+) -> None:
+    """Whoever holds a key can write and sign whatever it is; nobody is asked about it."""
+    forge(other, lambda line: line.update(ts=ts) if line["seq"] == 2 else None)
+    folder = other.log().folder
+    asked: list[Plan] = []
+    words = "has a record in 000-000001 that is none"
+    assert_refused(ours, folder, words, confirm=lambda one: bool(asked.append(one)))
+    assert not asked
+
+
+def test_what_goes_wrong_while_a_source_is_open_is_not_its_fault(other: Desk) -> None:
+    class Asked(RuntimeError):
+        """As the abort of a question is one."""
+
+    with pytest.raises(Asked), open_source(pack(other), client=None):
+        raise Asked
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip"])
+def test_a_file_that_is_no_zip_is_wrong_usage(ours: Desk, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pack.zip"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"is no zip file, or not a whole one\. Nothing was merged\."):
+        take(ours, path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" * 9])
 def test_what_is_no_pack_is_refused(ours: Desk, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "pack.zip"

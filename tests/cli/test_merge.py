@@ -208,6 +208,32 @@ def test_what_is_no_pack_is_wrong_usage(full: Fleet, tmp_path: Path) -> None:
     assert "Nothing was merged" in done.stderr
 
 
+def test_of_our_own_pack_nothing_is_to_do(full: Fleet) -> None:
+    full.agency.client(SLUG).get(CONTACTS)
+    path = packed(full.agency)
+    full.agency.close()
+    done = run_cli(["audit", "merge", path], cwd=full.root)
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"{SLUG}: nothing is to do. This is the workspace's own log.\n",
+    )
+    path.write_text("no zip")
+    done = run_cli(["audit", "merge", path], cwd=full.root)
+    assert done.returncode == 2
+    assert "is no zip file" in done.stderr
+
+
+@pytest.mark.parametrize("keys", ["\x03", "\x04"])
+def test_at_the_question_one_can_leave(full: Fleet, other: Agency, keys: str) -> None:
+    """With Ctrl-C, and with Ctrl-D."""
+    path = packed(other)
+    full.agency.close()
+    asked = {"what the other machine shows?": keys}
+    status, seen = on_terminal(["audit", "merge", path], typed=asked, cwd=full.root)
+    assert (status, "Interrupted." in seen, "not a pack" in seen) == (130, True, False)
+    assert not (full.root / "audit" / SLUG / "merged").exists()
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
 def test_at_a_terminal_the_key_is_asked_for(
     full: Fleet, other: Agency, answer: str, code: int
