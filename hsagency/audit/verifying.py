@@ -310,7 +310,8 @@ def _compare(evidence: Evidence, copy: bytes | None, verdict: Verdict) -> None:
         verdict.findings.append(Finding(ALTERED, REGISTER, len(same) + 1, byte, cause))
     elif len(ours) > len(theirs):
         behind = len(ours) - len(theirs)
-        verdict.notes.append(f"The second copy of the register lacks the last {behind} lines.")
+        lines = "line" if behind == 1 else f"{behind:,} lines"
+        verdict.notes.append(f"The second copy of the register lacks the last {lines}.")
 
 
 def _state(log: Log) -> list[tuple[str, int, int]]:

@@ -11,6 +11,7 @@ import click
 from hsagency.cli.audit import audit
 from hsagency.cli.common import Shared, as_json, emit, shared
 from hsagency.cli.tables import plain
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from hsagency.audit.merging.planning import Plan
@@ -57,8 +58,6 @@ def merge(
         click.echo("\n".join(_described(plan)), err=True)
         return click.confirm("Is this what the other machine shows?", err=True)
 
-    from hsagency.audit.merging.planning import counted
-
     with common.agency() as agency:
         plan = agency.audit.merge(
             source, client=client, key=keys, confirm=confirm, progress=common.progress
@@ -80,8 +79,6 @@ def merge(
 
 def _described(plan: Plan) -> list[str]:
     """Return what would be merged, and whose signature that rests on."""
-    from hsagency.audit.merging.planning import counted
-
     lines = [
         f"{plan.slug}: {counted(plan.calls, 'call')} in {counted(plan.records, 'record')} and "
         f"{counted(len(plan.parts), 'segment')}, {plan.first[:10]} to {plan.last[:10]}; "

@@ -117,7 +117,7 @@ def test_with_a_store_that_does_not_answer_it_is_mended_and_said_to_be_unsigned(
     assert "is not signed, since no key was to be had." in done.stdout
     verified = run_cli(["audit", "verify"], cwd=root)
     assert verified.returncode == 0
-    assert "2 signed, 1 unsigned; 3 records are under a signed head" in verified.stdout
+    assert "2 signed, 1 unsigned; records under a signed head: 3" in verified.stdout
 
 
 # --- looking ---

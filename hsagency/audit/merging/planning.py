@@ -41,6 +41,7 @@ from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, judg
 from hsagency.audit.standalone.verify import compare
 from hsagency.audit.verifying import Log, check_signature
 from hsagency.progress import Progress, silent
+from hsagency.words import counted
 
 _STEP: Final = 1 << 18
 _PLACES: Final = ("merging", "merged")  # in the order in which files move
@@ -122,16 +123,6 @@ class Plan:
     def last(self) -> str:
         """Time of the latest record."""
         return max((one.last for one in self.parts), default="")
-
-
-def counted(number: int, what: str) -> str:
-    """
-    Return a number of things in words.
-
-    >>> counted(1, "call"), counted(0, "call")
-    ('1 call', '0 calls')
-    """
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def plan(
@@ -367,7 +358,8 @@ def _unvouched(verdict: Verdict, found: Vouched) -> Iterator[str]:
     for one in verdict.segments:
         covered = found.heads[one.name].records if one.name in found.heads else 0
         if one.records > covered:
-            yield f"{one.name}: {one.records - covered} records that no signed head covers yet"
+            rest = counted(one.records - covered, "record")
+            yield f"{one.name}: {rest} that no signed head covers yet"
 
 
 def _checkpoints(found: Vouched, held: Evidence, trusted: Mapping[str, bytes]) -> dict[str, bytes]:

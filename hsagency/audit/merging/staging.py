@@ -44,7 +44,7 @@ from hsagency.audit.evidence.merged import (
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.lake.sealing import forget
 from hsagency.audit.merging.bringing import Part
-from hsagency.audit.merging.planning import Key, Plan, counted, plan
+from hsagency.audit.merging.planning import Key, Plan, plan
 from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import digest
@@ -63,6 +63,7 @@ from hsagency.durable import (
 )
 from hsagency.errors import AuditError
 from hsagency.progress import Progress, Step, silent
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

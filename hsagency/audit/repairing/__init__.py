@@ -51,6 +51,7 @@ from hsagency.durable import (
     write_private,
 )
 from hsagency.errors import AuditError
+from hsagency.words import counted
 
 _NO_MORE: Final[Mapping[str, object]] = {}
 
@@ -143,7 +144,7 @@ class _Repairing:
         if count:
             what = f"cut after line {len(before)}" if before else "lost"
             self._mended.append(
-                f"The register was {what}; {_counted(count, 'signed line')} of it came back from "
+                f"The register was {what}; {counted(count, 'signed line')} of it came back from "
                 f"its second copy, {self._registrar.copy}."
             )
         if torn and not read_lines(path)[1]:
@@ -240,7 +241,7 @@ class _Repairing:
         if head is None:
             return f"the next start writes {path.name} again"
         self._registrar.checkpoint(head, ts=timestamp(self._writer.now()))
-        return f"{path.name} says now that {head.segment} has {_counted(head.records, 'record')}"
+        return f"{path.name} says now that {head.segment} has {counted(head.records, 'record')}"
 
     def _known_end(self, slot: str) -> Head | None:
         """Return how far the newest segment of a slot has come, if nobody holds it."""
@@ -263,7 +264,7 @@ class _Repairing:
             count = self._registrar.catch_up()
             if count:
                 self._mended.append(
-                    f"The second copy of the register lacked {_counted(count, 'line')}: they are "
+                    f"The second copy of the register lacked {counted(count, 'line')}: they are "
                     f"in {self._registrar.copy} now."
                 )
 
@@ -309,7 +310,3 @@ def _is_torn(path: Path) -> bool:
     except ValueError:
         return not content.endswith(b"}\n")
     return False
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

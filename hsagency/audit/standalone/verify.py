@@ -216,9 +216,10 @@ def described(verdict: Verdict) -> list[str]:
         f"{whose}: {verdict.integrity}; completeness: {verdict.completeness}",
         f"  requested {asked['from'] or 'the first day'} to {asked['to'] or 'the last'}",
         f"  found     {found['from']} to {found['to']}" if found["from"] else "  found     nothing",
-        f"  counted   {said['segments']} segments, {said['records']} records, {said['calls']} calls",
-        f"  heads     {said['signedHeads']} signed, {said['unsignedHeads']} unsigned; "
-        f"{said['recordsUnderSignedHeads']} records are under a signed head",
+        f"  counted   {_counted(said['segments'], 'segment')}, "
+        f"{_counted(said['records'], 'record')}, {_counted(said['calls'], 'call')}",
+        f"  heads     {said['signedHeads']:,} signed, {said['unsignedHeads']:,} unsigned; "
+        f"records under a signed head: {said['recordsUnderSignedHeads']:,}",
     ]
     lines += [f"  {one}" for one in verdict.remarks()]
     lines += [f"  {one}" for one in in_words(verdict.retired)]
@@ -228,6 +229,10 @@ def described(verdict: Verdict) -> list[str]:
     lines += [f"  lost: {one}" for one in verdict.lost]
     lines += [f"  {one}" for one in verdict.notes]
     return lines + [f"  {line}" for one in verdict.merged for line in described(one)]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def signers_described(verdict: Verdict, named: Sequence[str]) -> list[str]:
