@@ -10,6 +10,7 @@ import click
 from hsagency.cli.audit import audit
 from hsagency.cli.common import Shared, as_json, emit, program, shared
 from hsagency.errors import Conflict, HsAgencyError
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,14 +46,10 @@ def retain(common: Shared, *, slug: str | None, digest: str | None, as_json: boo
     with common.agency() as agency:
         plans = list(_plans(agency, [slug] if slug else agency.audit.slugs(), failed))
         strangers = sorted({*agency.workspace.settings.retention.clients} - {*agency.audit.slugs()})
-        due = any(one.due for one in plans)
-        if digest is not None and due and digest != digest_of(plans):
+        if digest is not None and digest != digest_of(plans):
             if not as_json:
                 _show(common, plans, slug)
-            raise Conflict(
-                "What is to be removed is not what was shown with that digest. Nothing was removed.",
-                hint=f"This is it now: {digest_of(plans)}",
-            )
+            raise _other_plan(plans)
         removed = list(_removed(agency, plans, failed)) if digest is not None else None
     if as_json:
         emit(_document(plans, failed, removed))
@@ -66,6 +63,18 @@ def retain(common: Shared, *, slug: str | None, digest: str | None, as_json: boo
     for name in strangers:
         common.say(f"[retention.clients] names {name}, of whom there is no log.")
     click.get_current_context().exit(1 if failed else 0)
+
+
+def _other_plan(plans: list[Retention]) -> Conflict:
+    if any(one.due for one in plans):
+        return Conflict(
+            "What is to be removed is not what was shown with that digest. Nothing was removed.",
+            hint=f"This is it now: {digest_of(plans)}",
+        )
+    return Conflict(
+        "There is nothing to be removed, or not any more. Nothing was removed.",
+        hint="What was removed before is on record: hsagency audit activity",
+    )
 
 
 def digest_of(plans: Iterable[Retention]) -> str:
@@ -110,10 +119,12 @@ def _show(common: Shared, plans: list[Retention], slug: str | None) -> None:
         common.say("The log is kept for ever: hsagency.toml has no [retention] for it.")
     elif plans:
         common.say("Nothing is old enough to be removed.")
+    else:
+        common.say("There is no audit log yet, so there is nothing to be removed.")
 
 
 def _show_one(plan: Retention) -> None:
-    from hsagency.audit.privacy.retention import counted, days_in_words
+    from hsagency.audit.privacy.retention import days_in_words
 
     kept = f"kept for {counted(plan.months, 'month')}" if plan.months else "kept for ever"
     older = f"; last written before {plan.before}" if plan.before else ""

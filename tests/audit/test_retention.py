@@ -532,7 +532,7 @@ def test_a_pack_names_what_was_removed_and_its_verifier_agrees(desk: Desk, tmp_p
     assert "@" not in readme
     command = [sys.executable, "-I", "-S", str(tmp_path / "pack" / "verify.py")]
     done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode()
+    assert done.returncode == 3, done.stdout.decode()  # nothing is wrong, and nothing is there
     assert "removed under retention on 2026-11-03: 3 segments" in done.stdout.decode()
     with (tmp_path / "pack" / "heads.jsonl").open("rb") as file:
         lines = file.read().splitlines(keepends=True)
@@ -568,3 +568,15 @@ def test_the_record_of_a_removal_is_what_the_schema_says(
         validator.validate(one)
     (record,) = [one for one in records(desk.audit) if one["event"] == "audit.retired"]
     assert record["calls"] == 8
+
+
+def test_a_clock_that_was_set_back_makes_nothing_old(tmp_path: Path) -> None:
+    """The register knows that a segment was opened after another one was."""
+    desk = Desk(tmp_path)
+    for at in (LATER.replace(day=2), datetime(1999, 1, 1, tzinfo=UTC), LATER):
+        desk.clock.at = at
+        with desk.writer() as writer:
+            call(writer, at.year)
+    shown = planned(desk)
+    assert shown.due == ()
+    assert b'"ts":"1999-' in (desk.log().folder / "journal" / f"{SECOND}.jsonl").read_bytes()

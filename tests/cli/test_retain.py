@@ -70,8 +70,8 @@ def test_what_was_shown_is_removed_and_verify_says_so(root: Path) -> None:
     assert "removed under retention on 20" in verified.stdout
     assert ": 3 segments, from 2026-10-01 to 20" in verified.stdout
     again = run_cli(["audit", "retain", "--apply", digest], cwd=root)
-    assert again.returncode == 0
-    assert "removed" not in again.stdout
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "There is nothing to be removed, or not any more." in again.stderr
 
 
 def test_what_is_removed_is_gone_from_every_answer(root: Path) -> None:
@@ -157,3 +157,13 @@ def test_with_a_store_that_gives_no_key_nothing_is_removed(root: Path) -> None:
     assert "no key to sign with" in said
     assert "Nothing was removed" in said
     assert old(root).count(SLUG) >= 3
+
+
+def test_where_there_is_no_log_that_is_said(tmp_path: Path) -> None:
+    made = Workspace.create(tmp_path / "workspace", store="age:credentials")
+    done = run_cli(["audit", "retain"], cwd=made.root)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "There is no audit log yet" in done.stderr
+    assert (
+        run_cli(["audit", "retain", "--apply", "0123456789abcdef"], cwd=made.root).returncode == 1
+    )

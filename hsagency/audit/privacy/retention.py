@@ -2,7 +2,8 @@
 Retention: removing what a client's audit log need not, or must not, hold any longer.
 
 (1) Whole segments go, and only those that are closed, sealed, as they were written, and
-    whose last record, but for the one that closes them, is older than `[retention]` says.
+    whose last record, but for the one that closes them, is older than `[retention]` says, and
+    so is the line of the register that they were opened.
 (2) Nothing is removed but what was shown: `retain` takes a plan, makes it anew, and refuses
     if the two are not the same.
 (3) In an order that a crash at any point leaves explained: a signed line of the register, in
@@ -41,6 +42,7 @@ from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import Head, Kind, check_signature, parse_line, read_keys, read_lines
 from hsagency.audit.register import Signed as Signature
+from hsagency.audit.register.registrar import Registrar
 from hsagency.audit.standalone.evidence import Finding
 from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.segments import Segment, time_of
@@ -48,6 +50,7 @@ from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import Log, is_live, verify
 from hsagency.durable import locked, sync_dir
 from hsagency.errors import AuditError, Conflict
+from hsagency.words import counted
 
 Seal = Callable[[str], object]
 Forget = Callable[[str, Collection[str]], object]
@@ -114,11 +117,6 @@ class Retention:
         return f"{parts[0]} with {parts[1]} of {days_in_words(*self.days)}"
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun: 1 call, 2,000 calls."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def days_in_words(first: str, last: str) -> str:
     """Return the days from one time to another: one day, or both."""
     return first[:10] if first[:10] == last[:10] else f"{first[:10]} to {last[:10]}"
@@ -166,10 +164,11 @@ def _planned(log: Log, months: int | None, now: datetime) -> Retention:
     if before is not None or begun:
         # What was opened later is not old; but what is half removed is looked at in any case.
         last = None if begun or before is None else before - timedelta(days=1)
-        verdict = verify(log, last=last)
+        verdict, opened = verify(log, last=last), _opened(log)
         old = before.isoformat() if before else ""
         for segment in verdict.segments:
             until, vouches = _looked_into(segment, log, old)
+            until = max(until, opened.get(segment.name, ""))
             wrong = next((one for one in verdict.findings if segment.name in one.file), None)
             young = until[:10] >= old or not (until or wrong)
             if young and segment.name not in begun:
@@ -182,6 +181,23 @@ def _planned(log: Log, months: int | None, now: datetime) -> Retention:
             else:
                 due.append(_due(segment, until, begun=segment.name in begun))
     return Retention(slug=log.slug, months=months, before=before, due=tuple(due), kept=tuple(kept))
+
+
+def _opened(log: Log) -> dict[str, str]:
+    """
+    Return when segments were opened at the earliest, by the register, whoever signed that.
+
+    Not before any line that stands above: so a clock that was set back makes nothing old.
+    """
+    found: dict[str, str] = {}
+    latest = ""
+    for line in read_lines(log.folder / REGISTER)[0]:
+        with contextlib.suppress(ValueError):
+            said = parse_line(line)
+            latest = max(latest, said.ts)
+            if said.kind is Kind.OPENED:
+                found[said.head.segment] = latest
+    return found
 
 
 def _begun(log: Log) -> set[str]:
@@ -286,11 +302,22 @@ def retain(
 
 
 def _remove(now: Retention, log: Log, *, writer: AuditWriter, seal: Seal, forget: Forget) -> None:
+    registrar = writer.registrar(log.slug)
+    if not registrar.signs():
+        raise AuditError(
+            f"The credential store gives no key to sign with, and without a signed word what is "
+            f"removed would be missing. {_NOTHING}",
+            hint="Open the store (see hsagency status), then try again.",
+        )
     names = [one.segment for one in now.due]
     if any(journal_file(log.folder, one).exists() for one in names):
         seal(log.slug)
     _refuse_unsealed(log, names)
-    _register(now, log, writer)
+    replaced = registrar.replaced()
+    _register(now, registrar, writer)
+    if replaced:
+        writer.tell(replaced)
+        writer.append(log.slug, {"event": Event.AUDIT_WARNING, "message": replaced})
     writer.append(log.slug, _record(now))
     forget(log.slug, names)
     for path in _files(log, names):
@@ -310,18 +337,12 @@ def _refuse_unsealed(log: Log, names: list[str]) -> None:
             )
 
 
-def _register(now: Retention, log: Log, writer: AuditWriter) -> None:
+def _register(now: Retention, registrar: Registrar, writer: AuditWriter) -> None:
     """Say in both copies of the register, signed, that segments are removed."""
-    registrar = writer.registrar(log.slug)
-    if not registrar.signs():
-        raise AuditError(
-            f"The credential store gives no key to sign with, and without a signed word what is "
-            f"removed would be missing. {_NOTHING}",
-            hint="Open the store (see hsagency status), then try again.",
-        )
     for one in now.due:
         if not one.begun:
-            registrar.add(one.head, kind=Kind.RETIRED, ts=timestamp(writer.now()))
+            at = timestamp(writer.now())
+            registrar.add(one.head, kind=Kind.RETIRED, ts=at, until=one.last)
     try:
         registrar.catch_up()
     except (OSError, ValueError) as error:
