@@ -26,12 +26,16 @@ Everything that hsagency raises on purpose.
       CallRefused                  stopped here, before a byte left
         Halted                     the fleet is halted until an operator resumes it
         ClientClosed               this handle is closed, or belongs to another process
-      AuditError                   the record could not be made durable, so nothing was sent
+      AuditError                   the audit log cannot be written, so nothing is sent, or read
+        DamagedEvidence            a sealed segment does not hold what was put there
+        SealingBusy                another process is sealing this log
         EvidenceRefused            a log from elsewhere does not prove what it should (exit code 4)
       OnboardingError              a plan that no longer fits, or a list that cannot be read
       ReportError                  a notebook or a document could not be made
         NothingToReport            no records in the selection (exit code 3)
       SandboxError                 the simulated HubSpot could not start or was misused
+
+`AuditWarning` is no error but a warning of Python's: the log goes on, and a person is to look.
 
 A message says what happened and what was not done; the hint says what to do next. Neither
 ever holds a token. Library code raises; only the command line exits.
@@ -40,6 +44,7 @@ ever holds a token. Library code raises; only the command line exits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 
 class HsAgencyError(Exception):
@@ -239,7 +244,26 @@ class ClientClosed(CallRefused):
 
 
 class AuditError(HsAgencyError):
-    """The record could not be made durable, so the call was not sent."""
+    """
+    The audit log cannot be written, read or changed as was asked; the message says which.
+
+    Where it is a call whose record could not be made durable, the call was not sent.
+    """
+
+
+class DamagedEvidence(AuditError):
+    """A sealed segment does not hold what was put there; `cut` says that its end is gone."""
+
+    def __init__(self, path: Path, cause: str, *, cut: bool) -> None:
+        super().__init__(
+            f"The evidence {path} is damaged: {cause}.",
+            hint="Put it back from a backup. hsagency audit verify says what can still be read.",
+        )
+        self.path, self.cause, self.cut = path, cause, cut
+
+
+class SealingBusy(AuditError):
+    """Another process is sealing this log."""
 
 
 class EvidenceRefused(AuditError):

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsagency.audit import evidence
-from hsagency.audit.evidence import DamagedEvidence, archive, drop_journal, open_segment, segments
+from hsagency.audit.evidence import archive, drop_journal, open_segment, segments
 from hsagency.audit.forwarding import cursors
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.verifying import logs, verify
-from hsagency.errors import AuditError
+from hsagency.errors import AuditError, DamagedEvidence
 from hsagency.settings import Settings, Workspace
 from tests.audit.killing import ROOT
 from tests.audit.logs import SLUG, Desk, call, replaced, sealed, three_days

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from hsagency.errors import (
     BadPortalId,
     BadSlug,
     BadToken,
+    DamagedEvidence,
     HsAgencyError,
     PortalMismatch,
     UsageError,
@@ -185,11 +187,12 @@ def test_a_period_to_the_end_of_time_has_an_end() -> None:
 def test_every_error_is_its_message_and_its_hint_and_crosses_processes(
     kind: type[HsAgencyError],
 ) -> None:
-    error = (
-        PortalMismatch(expected=1, got=2)
-        if kind is PortalMismatch
-        else kind("It broke.", hint="Mend it.")
-    )
+    if kind is PortalMismatch:
+        error: HsAgencyError = PortalMismatch(expected=1, got=2)
+    elif kind is DamagedEvidence:
+        error = DamagedEvidence(Path("000-000001.jsonl.zst"), "its end is gone", cut=True)
+    else:
+        error = kind("It broke.", hint="Mend it.")
     assert str(error) == f"{error.message} {error.hint}"
     for made in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(made) is kind
@@ -199,6 +202,10 @@ def test_every_error_is_its_message_and_its_hint_and_crosses_processes(
 def test_the_tree_at_the_top_names_every_error() -> None:
     tree = set(re.findall(r"\b[A-Z]\w+\b", (errors.__doc__ or "").partition("A message says")[0]))
     assert {one.__name__ for one in ERRORS} <= tree
+
+
+def test_what_others_may_catch_of_the_log_is_among_the_errors() -> None:
+    assert {"DamagedEvidence", "SealingBusy", "EvidenceRefused"} <= {one.__name__ for one in ERRORS}
 
 
 def test_a_mismatch_says_got_and_expected() -> None:

@@ -38,7 +38,7 @@ from hsagency.durable import (
     try_lock,
     unlock_and_close,
 )
-from hsagency.errors import AuditError
+from hsagency.errors import AuditError, DamagedEvidence
 
 NAME: Final = re.compile(r"\d{3}-\d{6}", re.ASCII)
 """What a segment is called."""
@@ -46,17 +46,6 @@ NAME: Final = re.compile(r"\d{3}-\d{6}", re.ASCII)
 _JOURNAL: Final = ".jsonl"
 _EVIDENCE: Final = ".jsonl.zst"
 _STEP: Final = 1 << 18
-
-
-class DamagedEvidence(AuditError):
-    """An evidence file does not hold what was put there; `cut` says that its end is gone."""
-
-    def __init__(self, path: Path, cause: str, *, cut: bool) -> None:
-        super().__init__(
-            f"The evidence {path} is damaged: {cause}.",
-            hint="Put it back from a backup. hsagency audit verify says what can still be read.",
-        )
-        self.path, self.cause, self.cut = path, cause, cut
 
 
 def journal_file(folder: Path, name: str) -> Path:

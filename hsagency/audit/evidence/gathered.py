@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Final, Self
 
 from hsagency.audit.evidence import (
     NAME,
-    DamagedEvidence,
     evidence_file,
     journal_file,
     open_segment,
@@ -33,6 +32,7 @@ from hsagency.audit.standalone.heads import REGISTER
 from hsagency.audit.standalone.segments import Segment
 from hsagency.audit.standalone.verdict import CHECKPOINT, Verdict
 from hsagency.durable import NotAFile, open_to_read
+from hsagency.errors import DamagedEvidence
 
 _STEP: Final = 1 << 18
 

@@ -9,11 +9,7 @@ from pathlib import Path
 
 from hsagency.audit.lake.trusted import is_end
 from hsagency.durable import cure, locked, make_private_dir, try_lock
-from hsagency.errors import AuditError
-
-
-class SealingBusy(AuditError):
-    """Another process is sealing this log."""
+from hsagency.errors import AuditError, SealingBusy
 
 
 @contextlib.contextmanager

@@ -17,10 +17,9 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.record import CALL_EVENTS, CALL_FIELDS, KINDS, SCHEMA, TO_FRAME, Event, flaw
 from hsagency.audit.standalone.segments import LONGEST
-from hsagency.errors import NewerSchema
+from hsagency.errors import DamagedEvidence, NewerSchema
 
 TYPES: Final[Mapping[str, type[pl.DataType]]] = {
     "text": pl.String,

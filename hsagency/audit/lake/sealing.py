@@ -26,13 +26,13 @@ from hsagency.audit.journal.writer import unsigned
 from hsagency.audit.lake import catalog, trusted
 from hsagency.audit.lake.catalog import Catalog, File, Source, home, sources
 from hsagency.audit.lake.harvest import Gathered, bring_together, gather, records_of
-from hsagency.audit.lake.holding import SealingBusy, holding, is_closed
+from hsagency.audit.lake.holding import holding, is_closed
 from hsagency.audit.lake.joining import is_loose, joined, known_zone, local_day, rows
 from hsagency.audit.lake.parsing import EVENTS
 from hsagency.audit.lake.parts import Parts
 from hsagency.audit.register import Signer
 from hsagency.durable import make_private_dir
-from hsagency.errors import AuditError
+from hsagency.errors import AuditError, SealingBusy
 from hsagency.progress import Progress, silent
 
 _BATCH: Final = 768 << 20  # bytes of journal that become rows of the lake together

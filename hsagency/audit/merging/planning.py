@@ -24,7 +24,6 @@ from typing import Final, NoReturn
 
 import orjson
 
-from hsagency.audit.evidence import DamagedEvidence
 from hsagency.audit.evidence.gathered import Gathered
 from hsagency.audit.evidence.merged import joined, recorded
 from hsagency.audit.merging.bringing import FORKED, Part, hash_at, part_of
@@ -40,6 +39,7 @@ from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, judge
 from hsagency.audit.standalone.verify import compare
 from hsagency.audit.verifying import Log, check_signature
+from hsagency.errors import DamagedEvidence
 from hsagency.progress import Progress, silent
 from hsagency.words import counted
 

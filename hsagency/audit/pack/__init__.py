@@ -30,7 +30,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from hsagency.audit.evidence import DamagedEvidence, journal_file, open_segment
+from hsagency.audit.evidence import journal_file, open_segment
 from hsagency.audit.evidence.gathered import Gathered
 from hsagency.audit.evidence.merged import KEYS, packed
 from hsagency.audit.pack.owned import Foreign, owned, refuse_links
@@ -49,7 +49,7 @@ from hsagency.durable import (
     sync_dir,
     sync_file,
 )
-from hsagency.errors import AuditError, UsageError
+from hsagency.errors import AuditError, DamagedEvidence, UsageError
 from hsagency.periods import Period
 from hsagency.portals import AGENCY
 

@@ -15,8 +15,9 @@ from typing import Final
 
 import orjson
 
-from hsagency.audit.evidence import DamagedEvidence, lineages, open_segment, segments
+from hsagency.audit.evidence import lineages, open_segment, segments
 from hsagency.audit.record import Event
+from hsagency.errors import DamagedEvidence
 
 _NAME: Final = re.compile(r"\b[0-9a-f]{8}\b")
 _DONE: Final = " is gone: the store was asked again and has none. "

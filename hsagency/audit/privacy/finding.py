@@ -21,12 +21,12 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from hsagency.audit.evidence import DamagedEvidence, lineages, open_segment, segments
+from hsagency.audit.evidence import lineages, open_segment, segments
 from hsagency.audit.lake import CALLS, Reading
 from hsagency.audit.privacy.destroyed import destroyed
 from hsagency.audit.privacy.identifiers import Key, Listed
 from hsagency.audit.record import Event, Origin, timestamp
-from hsagency.errors import UsageError
+from hsagency.errors import DamagedEvidence, UsageError
 from hsagency.progress import Progress, silent
 from hsagency.routes import is_id, spellings
 from hsagency.words import counted

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Final
 
 from hsagency.audit.evidence import (
-    DamagedEvidence,
     evidence_file,
     journal_file,
     lineages,
@@ -49,7 +48,7 @@ from hsagency.audit.standalone.segments import Segment, time_of
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import Log, is_live, verify
 from hsagency.durable import locked, sync_dir
-from hsagency.errors import AuditError, Conflict
+from hsagency.errors import AuditError, Conflict, DamagedEvidence
 from hsagency.words import counted
 
 Seal = Callable[[str], object]
