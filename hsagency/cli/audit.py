@@ -50,6 +50,8 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
     """
     Show the last calls, of one client or of all.
 
+    With --json, segment and seq say where the record of a call is: hsagency audit show.
+
     \b
     Examples:
       hsagency audit tail acme-corp -n 50
@@ -69,7 +71,7 @@ def tail(common: Shared, *, slug: str | None, last: int, as_json: bool) -> None:
         calls = pl.concat([pl.DataFrame(schema=CALLS), *each]).sort("ts", "call_id").tail(last)
         _name(common, agency, slug, as_json=as_json)
     if as_json:
-        for record in joined_records(calls):
+        for record in joined_records(calls, placed=True):
             emit_line(record)
     else:
         whose = [] if slug else ["client_slug", "portal_id"]
@@ -176,6 +178,9 @@ def import_(common: Shared, *, file: Path, as_json: bool) -> None:
     "--head", type=click.File("rb"), help="A HEAD.json that was kept, to compare SLUG's log with."
 )
 @click.option("--require-complete", is_flag=True, help="Exit with 4 for anything but complete.")
+@click.option(
+    "--require-signed", is_flag=True, help="Exit with 4 for records that no signed head covers."
+)
 @as_json
 @shared
 def verify(
@@ -186,6 +191,7 @@ def verify(
     last: str | None,
     head: BinaryIO | None,
     require_complete: bool,
+    require_signed: bool,
     as_json: bool,
 ) -> None:
     """
@@ -193,8 +199,12 @@ def verify(
 
     Integrity is one of intact, altered, missing, truncated, gap; the first place where it shows
     is named. Needs neither a secret nor a network. With days, segments that were closed before
-    or opened after are left out. Logs that were merged from other machines are judged each for
-    itself. The key that signs here is shown, for those who merge this log elsewhere.
+    or opened after need not be there. Logs that were merged from other machines are judged each
+    for itself. A client that is connected and has no log is missing one.
+
+    The keys that signed are shown, and the one that the store holds: compare them with what you
+    noted elsewhere. UNSIGNED says how many records no signature covers, but for the last seconds.
+    --require-signed fails on those; without it they do not count against the log.
 
     The lake, which is made from the evidence for queries, is as sealed or changed; no number is
     taken from a changed one. hsagency audit rebuild --compare looks at its rows as well.
@@ -242,13 +252,24 @@ def verify(
             click.echo("\n".join(joined.lines(every_day=require_complete)))
     for one, message in unread.items():
         common.say(f"{one}: {message}")
-    for key in keys[-1:] if found else []:
-        common.say(f"This workspace signs with the key {key['key']}.")
-        common.say(f"  SHA-256 {key['fingerprint']}")
+    if found and keys:
+        _show_own(common, keys)
     if not found and not unread:
         common.say("There is no audit log yet.")
-    failed = any(one.fails(require_complete=require_complete) for one in found)
+    failed = any(
+        one.fails(require_complete=require_complete, require_signed=require_signed) for one in found
+    )
     click.get_current_context().exit(4 if failed else 1 if unread else 0 if found else 3)
+
+
+def _show_own(common: Shared, keys: list[dict[str, str | bool | None]]) -> None:
+    """Show the key that the store holds; whatever else is listed, it is the one that signs."""
+    own = [one for one in keys if one["inStore"]]
+    for key in own:
+        common.say(f"This workspace signs with the key {key['key']}.")
+        common.say(f"  SHA-256 {key['fingerprint']}")
+    if not own:
+        common.say("The credential store does not say which key is its own.")
 
 
 @audit.command(short_help="Write one client's evidence pack.")

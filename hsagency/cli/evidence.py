@@ -63,6 +63,31 @@ def seal(common: Shared, *, slug: str | None, as_json: bool) -> None:
     _end(failed, 1 if any(one.left for one in done) else 0)
 
 
+@audit.command(short_help="Show one record, as it was written.")
+@click.argument("slug")
+@click.argument("segment")
+@click.argument("seq", type=click.IntRange(min=1))
+@as_json
+@shared
+def show(common: Shared, *, slug: str, segment: str, seq: int, as_json: bool) -> None:
+    """
+    Show line SEQ of a segment, byte for byte: the record that a number leads back to.
+
+    Rows of calls, and hsagency audit tail --json, name both. A call's end and details are
+    records of their own, with the same callId. Reading it is recorded.
+
+    \b
+    Example:
+      hsagency audit show acme-corp 000-000001 2
+    """
+    with common.agency() as agency:
+        found = agency.audit.record(slug, segment, seq)
+    if as_json:
+        emit({"clientSlug": slug, "segment": segment, "seq": seq, "record": found.record})
+    else:
+        click.echo(found.raw, nl=False)
+
+
 @audit.command(short_help="Make the lake anew from the evidence, or compare them.")
 @click.argument("slug", required=False)
 @click.option("--compare", is_flag=True, help="Only compare; nothing is changed.")

@@ -69,7 +69,7 @@ def find(common: Shared, *, slug: str, identifier: str, as_json: bool) -> None:
     with common.agency() as agency:
         found = agency.audit.find(slug, wanted, progress=common.progress)
     if as_json:
-        calls = list(joined_records(found.calls))
+        calls = list(joined_records(found.calls, placed=True))
         emit({"clientSlug": slug, "calls": calls, "limits": list(found.limits)})
     else:
         if found.calls.height:

@@ -178,3 +178,40 @@ def test_who_may_not_write_reads_all_the_same_and_is_told_once(root: Path) -> No
     assert sum("could not be sealed" in one for one in told) == 1
     assert any(one.count("It is read where it is.") for one in told)
     assert len(journal(root)) == 3
+
+
+def test_a_row_leads_to_its_record_in_the_evidence_and_in_the_journal(root: Path) -> None:
+    code, out, _ = cli(root, "tail", SLUG, "-n", "30", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(rows)) == (0, 30)
+    kept = sorted((root / "audit" / SLUG / "evidence").iterdir())
+    assert [one.name[:10] for one in kept] == ["000-000001", "000-000002"]
+    for row in (rows[0], rows[-1]):
+        code, out, _ = cli(root, "show", SLUG, row["segment"], str(row["seq"]))
+        record = json.loads(out)
+        assert (code, record["event"], record["seq"]) == (0, "call.started", row["seq"])
+        assert record["callId"] == row["callId"]
+        assert len(record["hash"]) == 64
+        code, out, _ = cli(root, "show", SLUG, row["segment"], str(row["seq"]), "--json")
+        assert (code, json.loads(out)["record"]) == (0, record)
+    for place in (("009-000001", "1"), ("../../etc/passwd", "1"), ("000-000001", "999")):
+        code, out, err = cli(root, "show", SLUG, *place)
+        assert (code, out) == (2, "")
+        assert "Nothing was read." in err
+
+
+def test_a_verdict_says_how_the_lake_is(root: Path) -> None:
+    cli(root, "seal")
+    assert "  lake      as sealed\n" in cli(root, "verify", SLUG)[1]
+    (part,) = root.glob("audit/lake/*/month=*/*.parquet")
+    part.write_bytes(b"x" * part.stat().st_size)
+    assert (
+        f"  lake      changed (missing or changed: month={part.parent.name[6:]}/"
+        in (cli(root, "verify", SLUG)[1])
+    )
+    document = json.loads(cli(root, "verify", SLUG, "--json")[1])
+    assert document["clients"][0]["lake"]["state"] == "changed"
+    code, out, err = cli(root, "tail", SLUG, "-n", "30", "--json")
+    assert (code, len(out.splitlines())) == (0, 30)
+    assert f"The lake of {SLUG} was made anew from the evidence (missing or changed: " in err
+    assert "  lake      as sealed\n" in cli(root, "verify", SLUG)[1]

@@ -161,10 +161,11 @@ def _calls(logs: list[_Log], since: datetime | None, until: datetime | None) -> 
     return pl.concat(frames) if frames else pl.LazyFrame(schema=CALLS)
 
 
-def joined_records(calls: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield a frame of calls as one record a call, with the names used on disk."""
-    for row in calls.select(*TO_DISK).iter_rows(named=True):
-        yield {TO_DISK[name]: _plain(value) for name, value in row.items() if value is not None}
+def joined_records(calls: pl.DataFrame, *, placed: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield a frame of calls as one record a call, named as on disk; `placed` with its place."""
+    names = {**TO_DISK, "segment": "segment", "seq": "seq"} if placed else TO_DISK
+    for row in calls.select(*names).iter_rows(named=True):
+        yield {names[name]: _plain(value) for name, value in row.items() if value is not None}
 
 
 def _plain(value: object) -> object:
