@@ -33,9 +33,8 @@ from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.audit.privacy.retention import Retention, retain
 from hsagency.audit.privacy.retention import plan as plan_retention
 from hsagency.audit.record import Event, When, between
-from hsagency.audit.register import read_keys
+from hsagency.audit.register.trusting import fingerprints
 from hsagency.audit.repairing import Repair, repair
-from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
 from hsagency.errors import AuditError, HsAgencyError, UnknownClient, UsageError
@@ -166,8 +165,7 @@ class AuditLog:
         """
         Return the calls that name somebody: by e-mail address, by id, or `contacts/101`.
 
-        See `audit.privacy.finding` for what can be found. The search is recorded, and what was
-        looked for is not.
+        See `audit.privacy.finding`. The search is recorded, and what was looked for is not.
         """
         wanted = finding.parse(identifier)
         logs = [*self._logs(slug)]
@@ -223,10 +221,9 @@ class AuditLog:
         """Return every client that has, or had, an audit log, and the agency itself; sorted."""
         return logs(self.workspace)
 
-    def keys(self) -> list[dict[str, str]]:
-        """Return the keys that this workspace signed with, by id and SHA-256; the last one does."""
-        found = read_keys(self.workspace.audit / "keys.json")
-        return [{"key": one, "fingerprint": fingerprint(found[one])} for one in found]
+    def keys(self) -> list[dict[str, str | bool | None]]:
+        """Return the listed keys by id and SHA-256, and which is `inStore`: it signs now."""
+        return fingerprints(self.workspace)
 
     def verify(
         self,
@@ -385,10 +382,7 @@ class AuditLog:
 
     def _refuse_unknown(self, slug: str) -> None:
         if not isinstance(slug, str):
-            raise UsageError(
-                f"A client is named by its slug, and this is of the type {type(slug).__name__}.",
-                hint="Name one client as text, such as 'acme-corp'.",
-            )
+            raise UsageError("A client is named by its slug, a text.", hint="As in 'acme-corp'.")
         if slug != AGENCY and not _has_log(self.workspace.audit, slug) and slug not in self.slugs():
             try:
                 self._connected(slug)

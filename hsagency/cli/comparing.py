@@ -41,9 +41,11 @@ class Joined:
             return self.log.completeness
         return verdict(self.days)
 
-    def fails(self, *, require_complete: bool) -> bool:
+    def fails(self, *, require_complete: bool, require_signed: bool) -> bool:
         """Say whether a check of this log has to fail."""
         if self.log.worst != "intact":
+            return True
+        if require_signed and any(one.unsigned for one in self.log.each):
             return True
         # its calls are counted, and compared, with those of the portals they went to
         wanted = ("complete", "not comparable") if self.log.slug == AGENCY else ("complete",)
@@ -64,6 +66,9 @@ class Joined:
         _, *rest = described(self.log)
         yield f"{self.log.slug}: {self.log.integrity}; completeness: {self.completeness}"
         yield from rest
+        for key in self.log.signed_by:
+            yield f"  signed by the key {key['key']}, {key['statements']} times"
+            yield f"    SHA-256 {key['fingerprint']}"
         state, cause = self.lake
         if state == "changed":
             yield f"  lake      changed ({cause}): queries read the evidence and make it anew"

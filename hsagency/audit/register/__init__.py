@@ -121,10 +121,16 @@ def encode_line(
     signer: Signer | None,
     seq: int | None = None,
     previous: str | None = None,
+    until: str | None = None,
 ) -> bytes:
-    """Return a line, signed if there is a key, with its line end."""
+    """
+    Return a line, signed if there is a key, with its line end.
+
+    `until` is the time of the last record of a segment that was removed, the closing apart.
+    """
     place = {} if seq is None else {"seq": seq}
-    chained = {} if previous is None else {"previous": previous}
+    more = {"previous": previous, "until": until}
+    chained = {name: one for name, one in more.items() if one is not None}
     body = orjson.dumps(
         {"schema": SCHEMA, **place, "ts": ts, "clientSlug": slug, "kind": kind}
         | {"segment": head.segment, "records": head.records, "bytes": head.bytes}

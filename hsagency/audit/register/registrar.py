@@ -123,7 +123,7 @@ class Registrar:
                 lines += _checkpointed(path)
         return max((one.ts for one in map(_parsed, lines) if one is not None), default="")
 
-    def add(self, head: Head, *, kind: Kind, ts: str) -> str:
+    def add(self, head: Head, *, kind: Kind, ts: str, until: str | None = None) -> str:
         """Write one line, in both copies; return what is wrong with the second one, or nothing."""
         with self._held() as (descriptor, before):
             last = before.rstrip(b"\n").rpartition(b"\n")[2]
@@ -135,6 +135,7 @@ class Registrar:
                 signer=self._signer(),
                 seq=before.count(b"\n") + 1,
                 previous=digest(last) if last else genesis(self._slug),
+                until=until,
             )
             _append(descriptor, line, at=len(before))
             if not before:

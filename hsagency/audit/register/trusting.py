@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from hsagency.audit.register import key_id, read_keys
 from hsagency.audit.register.signing import key_name
 from hsagency.audit.standalone.cover import Trust
+from hsagency.audit.standalone.signers import fingerprint
 from hsagency.credentials import may_ask, open_store
 from hsagency.errors import CredentialMissing, HsAgencyError
 from hsagency.settings import Workspace
@@ -65,6 +66,19 @@ def known_keys(workspace: Workspace | None, copies: Path | None) -> Known:
         if not there:
             notes.append("There is no second copy of keys.json to compare with.")
     return Known(stored, listed, notes)
+
+
+def fingerprints(workspace: Workspace) -> list[dict[str, str | bool | None]]:
+    """
+    Return the keys that are listed beside the journals, by id and SHA-256.
+
+    `inStore` says which one signs now; nothing is known where the store was not asked.
+    """
+    stored, _ = _stored(workspace)
+    return [
+        {"key": one, "fingerprint": fingerprint(key), "inStore": key == stored if stored else None}
+        for one, key in read_keys(workspace.audit / KEYS).items()
+    ]
 
 
 def _stored(workspace: Workspace) -> tuple[bytes | None, str]:

@@ -55,6 +55,7 @@ from hsagency.audit.standalone.signers import fingerprint
 CHECKPOINT = re.compile(r"heads/[0-9]{3}\.json\Z")
 TORN = re.compile(r"heads/[0-9]{3}\.json\.torn-at-[0-9]+\Z")
 JOURNAL = re.compile(r"journal/[0-9]{3}-[0-9]{6}\.jsonl(\.torn-at-[0-9]+)?\Z")
+FEAR = "what is not as it was written may have held more records, and was not all counted"
 
 
 @dataclass
@@ -105,8 +106,7 @@ class Verdict:
     def why_incomplete(self) -> list[str]:
         """Return in words why records are known, or feared, to be lost."""
         wrong = [one for one in self.each if one.findings]
-        fear = "what is not as it was written may have held more records, and was not all counted"
-        return [text for one in self.each for text in one.lost] + ([fear] if wrong else [])
+        return [text for one in self.each for text in one.lost] + ([FEAR] if wrong else [])
 
     @property
     def empty(self) -> bool:
@@ -124,6 +124,7 @@ class Verdict:
     def remarks(self) -> list[str]:
         """Return in words what signatures and a kept head come to."""
         said = [f"UNSIGNED: {one}" for one in self.unsigned]
+        said += [f"incomplete: {FEAR}"] if self.findings else []
         return said + ([kept_in_words(self.kept)] if self.kept else [])
 
     def report(self) -> dict[str, Any]:
