@@ -215,5 +215,8 @@ def test_nothing_waits_for_a_pipe_or_crashes_on_a_folder(
     assert tried(read) == "done"
     for act in (partial(verify, desk.log()), partial(refresh, desk.audit, SLUG)):
         assert tried(act) in ("done", "refused")
+    if path.parent.name in ("journal", "heads", "evidence"):
+        said = [str(one) for one in verify(desk.log()).findings]
+        assert any(f"{path.parent.name}/{path.name}: it is no file" in one for one in said)
     assert tried(write) == ("refused" if place == "register" else "done")
     mend()

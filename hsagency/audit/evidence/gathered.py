@@ -9,7 +9,7 @@ different bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -111,12 +111,20 @@ class Gathered:
         found = [one for one in verdict.findings if _segment_in(one.file) not in self._damaged]
         found += [_damage(error, segments[name]) for name, error in self._damaged.items()]
         found += filter(None, (self._differing(name) for name in sorted(self._both & {*segments})))
+        found += self._other_than_files()
         verdict.findings = [self._named(one) for one in found]
         verdict.notes += [
             f"No part of the log: {f'evidence/{one.name}'!r}."
             for one in sorted(self._inside())
             if not NAME.fullmatch(one.name.removesuffix(".new").removesuffix(".jsonl.zst"))
         ]
+
+    def _other_than_files(self) -> Iterator[Finding]:
+        """Yield what is in the place of a file and is none: a pipe, a folder, a link to nowhere."""
+        for inside in ("journal", "heads", "evidence"):
+            for one in sorted((self._folder / inside).glob("*")):
+                if not one.is_file():
+                    yield Finding(ALTERED, f"{inside}/{one.name}", None, None, "it is no file")
 
     def files(self) -> list[Path]:
         """Return the files that it was gathered from, as far as they are there by now."""

@@ -129,7 +129,7 @@ def sources(folder: Path, *, without: Container[str] = ()) -> dict[str, Source]:
     found: dict[str, Source] = {}
     _add(found, folder, "", without)
     # By name, without making a path of it: for every log of a fleet at every reading.
-    for one in sorted(_listed(f"{folder}/merged")):
+    for one in sorted(entry.name for entry in _listed(f"{folder}/merged")):
         log = folder / "merged" / one
         if log.is_dir():
             _add(found, log, f"{one}/", without)
@@ -147,14 +147,22 @@ def _add(found: dict[str, Source], log: Path, prefix: str, without: Container[st
 
 
 def _names(folder: str, ending: str) -> set[str]:
-    names = (one.removesuffix(ending) for one in _listed(folder) if one.endswith(ending))
-    return {name for name in names if evidence.NAME.fullmatch(name)}
+    """Return the names of the segments in a folder; a pipe or a folder is none."""
+    found = {
+        one.name.removesuffix(ending): one for one in _listed(folder) if one.name.endswith(ending)
+    }
+    return {
+        name
+        for name, one in found.items()
+        if evidence.NAME.fullmatch(name) and (one.is_file() or one.is_symlink())
+    }
 
 
-def _listed(folder: str) -> list[str]:
-    """Return the names in a folder; none there is nothing, one locked an error."""
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    """Return what is in a folder; none there is nothing, one locked an error."""
     try:
-        return os.listdir(folder)  # noqa: PTH208
+        with os.scandir(folder) as found:
+            return list(found)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hsagency.audit.lake.trusted import is_end
-from hsagency.durable import cure, locked, make_private_dir, try_lock
+from hsagency.durable import (
+    NotAFile,
+    cure,
+    locked,
+    make_private_dir,
+    open_to_read,
+    try_lock,
+)
 from hsagency.errors import AuditError, SealingBusy
 
 
@@ -43,7 +50,7 @@ def _refuse_busy(path: Path, slug: str) -> None:
 def is_closed(path: Path) -> bool:
     """Say whether a journal file ends in the record that closes it, and no writer holds it."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return is_end(file.fileno()) and try_lock(file.fileno())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotAFile):
         return False

@@ -34,7 +34,14 @@ def in_folder(folder: Path) -> Evidence:
         except (FileNotFoundError, NotADirectoryError):
             continue  # any other error is raised: what cannot be read is not taken for empty
         names += [one.relative_to(folder).as_posix() for one in found if one.is_file()]
-    return Evidence(names, lambda name: (folder / name).open("rb"))
+    known = set(names)
+
+    def opened(name: str) -> Any:
+        if name not in known:  # nor a pipe that would keep whoever opens it
+            raise FileNotFoundError(name)
+        return (folder / name).open("rb")
+
+    return Evidence(names, opened)
 
 
 class Finding(NamedTuple):
