@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hsagency.audit.repairing import Repair, repair
+from hsagency.audit.repairing.curing import closed_to_us
 from hsagency.audit.verifying import verify
 from tests.audit.logs import SLUG, Desk, call
 
@@ -21,6 +22,15 @@ CLOSED = {
     "client": "audit/acme-corp",
     "second copy": "copies/acme-corp.jsonl",
 }
+
+HIDDEN = (
+    "evidence/000-000009.jsonl.zst",
+    "evidence",
+    "heads/000.json",
+    f"merged/{'0' * 16}",
+    f"merged/{'0' * 16}/evidence/000-000001.jsonl.zst",
+    "journal/000-000001.jsonl",
+)
 
 
 def torn_desk(root: Path) -> Desk:
@@ -67,6 +77,33 @@ def closed(order: dict[str, Any]) -> None:
         say(mend(desk, SLUG), case=name, integrity=verify(desk.log()).integrity)
 
 
+def hidden(order: dict[str, Any]) -> None:
+    """Close one file or folder after the other of a log that is sealed and has a merged one."""
+    desk = Desk(Path(order["folder"]) / "desk")
+    with desk.writer() as writer:
+        call(writer, 1)
+    desk.log().folder.joinpath("evidence").mkdir()
+    desk.log().folder.joinpath("merged", "0" * 16, "evidence").mkdir(parents=True)
+    for name in HIDDEN:
+        part = desk.log().folder / name
+        if not part.exists():
+            part.write_bytes(b"sealed")
+    closed_to_us(desk.log())  # all modules are loaded while they can be
+    if os.geteuid() == 0:
+        for part in (desk.audit.parent, *desk.audit.parent.rglob("*")):
+            os.chown(part, 65534, 65534)
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    for name in ("", *HIDDEN):
+        part = desk.log().folder / name
+        mode = part.stat().st_mode
+        part.chmod(0 if name else mode)
+        found = closed_to_us(desk.log())
+        part.chmod(mode)
+        sys.stdout.write(f"{json.dumps(found and str(found.relative_to(desk.log().folder)))}\n")
+
+
 def full(order: dict[str, Any]) -> None:
     """Repair on a full disk, and when there is room again."""
     desk = torn_desk(Path(order["folder"]) / "desk")
@@ -84,4 +121,4 @@ def full(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    {one.__name__: one for one in (closed, full)}[sys.argv[1]](json.loads(sys.argv[2]))
+    {one.__name__: one for one in (closed, hidden, full)}[sys.argv[1]](json.loads(sys.argv[2]))

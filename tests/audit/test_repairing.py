@@ -22,7 +22,7 @@ from hsagency.audit.repairing import Repair, repair
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import is_live, verify
 from tests.audit.logs import SLUG, Desk, call, three_days
-from tests.audit.outsider import CLOSED
+from tests.audit.outsider import CLOSED, HIDDEN
 from tests.audit.reading import all_records, register_lines
 
 ROOT = Path(__file__).parents[2]
@@ -361,7 +361,7 @@ def test_a_forged_segment_is_not_entered_into_the_register(desk: Desk) -> None:
 # --- somebody else's permissions, and a full disk ---
 
 
-def outsider(name: str, folder: Path, *before: str) -> list[dict[str, Any]]:
+def outsider(name: str, folder: Path, *before: str) -> list[Any]:
     """Run one of the functions in `tests.audit.outsider`."""
     order = json.dumps({"folder": str(folder)})
     command = [*before, sys.executable, "-m", "tests.audit.outsider", name, order]
@@ -390,6 +390,11 @@ def test_what_is_closed_to_this_user_is_named_and_keeps_nothing_else_waiting(
         assert after["state"] in ("mended", "well"), after
         assert after["integrity"] == "intact"
     assert [one["case"] for one in said[::2]] == list(CLOSED)
+
+
+def test_whatever_part_of_a_log_is_closed_to_this_user_is_named(open_to_all: Path) -> None:
+    """Sealed segments, checkpoints and merged logs as well: what is hidden is not there."""
+    assert outsider("hidden", open_to_all) == [None, *HIDDEN]
 
 
 def test_on_a_full_disk_it_says_so_and_later_it_is_mended(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +58,20 @@ def failure(what: str, error: AuditError | OSError) -> Trouble:
 
 def closed_to_us(log: Log) -> Path | None:
     """Return the first part of a log that this user cannot read, if there is one."""
-    parts = [
-        log.folder,
-        *(log.folder / name for name in (REGISTER, "journal", "evidence", "heads")),
-    ]
-    for part in parts:
-        if part.exists() and not os.access(part, os.R_OK | (os.X_OK if part.is_dir() else 0)):
-            return part
-    inside = (log.folder / "journal").glob("*.jsonl")
-    return next((one for one in inside if not os.access(one, os.R_OK)), None)
+    inside = sorted(log.folder.rglob("*"))  # a folder before what is in it
+    return next((one for one in (log.folder, *inside) if _is_closed_to_us(one)), None)
+
+
+def _is_closed_to_us(part: Path) -> bool:
+    try:
+        mode = part.lstat().st_mode
+    except FileNotFoundError:
+        return False  # sealed or removed meanwhile, or never there
+    except OSError:
+        return True
+    if stat.S_ISDIR(mode):
+        return not os.access(part, os.R_OK | os.X_OK)
+    return stat.S_ISREG(mode) and not os.access(part, os.R_OK)
 
 
 def torn_tails(log: Log) -> list[Path]:
