@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Final
 
 Step = Callable[[int], object]
 Progress = Callable[[str, int], AbstractContextManager[Step]]
+
+_PATIENCE: Final = 2.0  # seconds of work before a bar is worth showing
 
 
 @contextmanager
@@ -27,7 +30,9 @@ def bar(what: str, total: int) -> Iterator[Step]:
 
     from tqdm.auto import tqdm
 
-    shown = tqdm(total=total, desc=what, leave=False, file=sys.stderr, disable=None)
+    shown = tqdm(
+        total=total, desc=what, leave=False, file=sys.stderr, disable=None, delay=_PATIENCE
+    )
     try:
         yield shown.update
     finally:
