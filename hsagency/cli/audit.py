@@ -290,7 +290,7 @@ def export(
     Its verify.py needs nothing but Python. Segments are included whole, so there may be records
     of days before and after. The export itself is recorded. A file that is there is not replaced.
 
-    What is printed is for the client too, on another way than the pack: the head to keep, which
+    What is printed is for the client too, by another channel than the pack: the head to keep, which
     a later log must contain; the fingerprint of the key that signs; and the SHA-256 of verify.py,
     since whoever swaps the pack can swap the verifier in it.
 

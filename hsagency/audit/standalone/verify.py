@@ -9,7 +9,7 @@ Checks an evidence pack of an audit log. Needs Python 3.8 or later and nothing e
 
 Exit code 0: intact; 4: not intact; 3: it holds no records; 1 or 2: it could not be checked.
 This file came with the pack, from whoever made the pack. Use the one of the first pack that
-you got, or one that you got in another way; README.txt says how to tell whether it is the same.
+you got, or one that you got by another channel; README.txt says how to tell whether it is the same.
 
 From the bottom up: `verifies` checks one Ed25519 signature; `statement` and `read_register`
 read the signed lines that say how far each segment had come; `scan` follows a segment's hash
@@ -112,7 +112,7 @@ def new_signers(verdict: Verdict, before: Sequence[str]) -> list[str]:
     if not before:
         return []
     new = sorted({*verdict.signers} - {*named_among(verdict.keys, before)})
-    why = "which the head that was kept does not name: ask for the reason, on another way."
+    why = "which the head that was kept does not name: ask for the reason, by another channel."
     unsigned = [] if verdict.signers else ["Nothing of it is signed any more."]
     return [f"It is signed with the key {one}, {why}" for one in new] + unsigned
 
