@@ -1,4 +1,4 @@
-"""Commands about the audit log: tail, activity, verify, export, import."""
+"""The group of commands about the audit log: tail, activity, import, verify and export."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ def activity(common: Shared, *, slug: str | None, as_json: bool) -> None:
         frame = pl.concat([pl.DataFrame(schema=ACTIVITY), *each]).sort("ts", maintain_order=True)
         _name(common, agency, slug, as_json=as_json)
     if as_json:
-        emit({"activity": records(frame)})
+        errors = [{"clientSlug": one, "error": str(why)} for one, why in unread.items()]
+        emit({"activity": records(frame), "errors": errors})
     elif frame.height:
         show_story(frame, ["ts", "client_slug", "event", "user", "message"])
     else:
@@ -123,7 +124,7 @@ def _read(agency: Agency, slug: str | None) -> tuple[list[Reading], dict[str, Au
 def _end(unread: dict[str, AuditError]) -> None:
     """Name the logs that could not be read, and fail if there are any."""
     for name, error in unread.items():
-        click.echo(f"{name}: {error}", err=True)
+        click.echo(plain(f"{name}: {error}"), err=True)
     if unread:
         click.get_current_context().exit(1)
 
@@ -243,7 +244,7 @@ def verify(
                     )
                     found.append(joined)
             except AuditError as error:  # one log that cannot be read does not hide the others
-                unread[one] = error.message
+                unread[one] = str(error)
     if as_json:
         errors = [{"clientSlug": one, "error": message} for one, message in unread.items()]
         emit({"keys": keys, "clients": [one.report() for one in found], "errors": errors})
@@ -251,7 +252,7 @@ def verify(
         for joined in found:
             click.echo("\n".join(joined.lines(every_day=require_complete)))
     for one, message in unread.items():
-        common.say(f"{one}: {message}")
+        common.say(plain(f"{one}: {message}"))
     if found and keys:
         _show_own(common, keys)
     if not found and not unread:

@@ -9,6 +9,7 @@ import click
 
 from hsagency.cli.audit import audit
 from hsagency.cli.common import Shared, as_json, emit, shared
+from hsagency.cli.tables import plain
 from hsagency.errors import HsAgencyError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def repair(common: Shared, *, slug: str | None, as_json: bool) -> None:
         for each in done:
             _show(each)
     for name, why in failed.items():
-        click.echo(f"{name}: {why}", err=True)
+        click.echo(plain(f"{name}: {why}"), err=True)
     if not done and not failed:
         common.say("There is no audit log yet.")
     states = {one.state for one in done}
@@ -71,11 +72,11 @@ def repair(common: Shared, *, slug: str | None, as_json: bool) -> None:
 
 
 def _show(done: Repair) -> None:
-    click.echo(f"{done.slug}: {_WORDS[done.state]}")
+    click.echo(plain(f"{done.slug}: {_WORDS[done.state]}"))
     for one in done.mended:
-        click.echo(f"  mended: {one}")
+        click.echo(plain(f"  mended: {one}"))
     for one in done.held:
-        click.echo(f"  left alone: a running program holds {one}.")
+        click.echo(plain(f"  left alone: a running program holds {one}."))
     for trouble in done.failed:
         _show_trouble("failed", trouble)
     for trouble in done.broken:
@@ -83,10 +84,10 @@ def _show(done: Repair) -> None:
 
 
 def _show_trouble(kind: str, trouble: Trouble) -> None:
-    click.echo(f"  {kind}: {trouble.what}")
+    click.echo(plain(f"  {kind}: {trouble.what}"))
     for name, text in (("why", trouble.cause), ("do", trouble.cure)):
         if text:
-            click.echo(f"    {name}: {text}")
+            click.echo(plain(f"    {name}: {text}"))
 
 
 def _document(done: Repair) -> dict[str, Any]:

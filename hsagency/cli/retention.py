@@ -9,6 +9,7 @@ import click
 
 from hsagency.cli.audit import audit
 from hsagency.cli.common import Shared, as_json, emit, program, shared
+from hsagency.cli.tables import plain
 from hsagency.errors import Conflict, HsAgencyError
 from hsagency.words import counted
 
@@ -57,11 +58,11 @@ def retain(common: Shared, *, slug: str | None, digest: str | None, as_json: boo
         _show(common, plans, slug)
     else:
         for one in removed:
-            click.echo(f"{one.slug}: removed {one}")
+            click.echo(plain(f"{one.slug}: removed {one}"))
     for name, error in failed.items():
-        click.echo(f"{name}: {error}", err=True)
+        click.echo(plain(f"{name}: {error}"), err=True)
     for name in strangers:
-        common.say(f"[retention.clients] names {name}, of whom there is no log.")
+        common.say(plain(f"[retention.clients] names {name}, of whom there is no log."))
     click.get_current_context().exit(1 if failed else 0)
 
 
@@ -128,7 +129,7 @@ def _show_one(plan: Retention) -> None:
 
     kept = f"kept for {counted(plan.months, 'month')}" if plan.months else "kept for ever"
     older = f"; last written before {plan.before}" if plan.before else ""
-    click.echo(f"{plan.slug} ({kept}{older}): {plan}")
+    click.echo(plain(f"{plan.slug} ({kept}{older}): {plan}"))
     for one in plan.due[:_SHOWN]:
         begun = ", half removed already" if one.begun else ""
         days = days_in_words(one.first, one.last)
@@ -136,7 +137,7 @@ def _show_one(plan: Retention) -> None:
     if len(plan.due) > _SHOWN:
         click.echo(f"  and {len(plan.due) - _SHOWN} more segments")
     for reason in plan.kept:
-        click.echo(f"  stays: {reason}")
+        click.echo(plain(f"  stays: {reason}"))
 
 
 def _document(
@@ -144,7 +145,7 @@ def _document(
 ) -> dict[str, Any]:
     gone = {one.slug for one in removed or ()}
     return {
-        "digest": digest_of(plans),
+        "digest": digest_of(plans) if any(one.due for one in plans) else None,
         "clients": [
             {
                 "clientSlug": one.slug,

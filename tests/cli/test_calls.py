@@ -110,6 +110,7 @@ def test_tail_and_activity_show_calls_and_changes(full: Fleet) -> None:
     answer = json.loads(run_cli(["audit", "activity", "--json"], cwd=full.root).stdout)
     assert answer["schema"] == 1
     assert {"ts", "clientSlug", "event", "message", "runId"} <= set(answer["activity"][0])
+    assert answer["errors"] == []
 
 
 def test_an_empty_log_is_said(empty: Fleet) -> None:

@@ -122,6 +122,14 @@ def test_after_a_repair_what_was_left_open_is_old_enough_too(root: Path) -> None
     ]
 
 
+def test_where_nothing_is_due_there_is_no_digest(root: Path) -> None:
+    settings = root / "hsagency.toml"
+    settings.write_text(settings.read_text().replace("months = 1", "months = 999"))
+    code, said, _ = retain(root)
+    assert (code, said["digest"]) == (0, None)
+    assert run_cli(["audit", "retain", "--apply", "None"], cwd=root).returncode == 1
+
+
 def test_without_retention_the_log_is_kept_for_ever(root: Path) -> None:
     settings = root / "hsagency.toml"
     settings.write_text(settings.read_text().replace("months = 1", 'months = "forever"'))
