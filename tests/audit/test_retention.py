@@ -179,9 +179,9 @@ def test_what_was_shown_is_removed_and_the_log_is_intact_and_says_so(desk: Desk)
         "records": 8,
         "removedOn": "2026-11-03",
         "from": "2026-10-01",
-        "to": "2026-10-02",  # when it was closed
+        "to": "2026-10-01",  # not when it was closed
     }
-    said = "removed under retention on 2026-11-03: 3 segments, from 2026-10-01 to 2026-10-03"
+    said = "removed under retention on 2026-11-03: 3 segments, from 2026-10-01 to 2026-10-02"
     assert f"  {said}" in described(verdict)
     assert planned(desk).due == ()
 

@@ -42,7 +42,8 @@ def vectors() -> dict[str, Any]:
     written = ((Kind.IDLE, signer), (Kind.IDLE, None), (Kind.CLOSED, None), (Kind.RETIRED, signer))
     for number, (kind, one) in enumerate(written, start=1):
         previous = register.digest(lines[-1]) if lines else register.genesis(SLUG)
-        place = {"kind": kind, "slug": SLUG, "ts": AT, "signer": one}
+        until = AT if kind is Kind.RETIRED else None
+        place = {"kind": kind, "slug": SLUG, "ts": AT, "signer": one, "until": until}
         lines.append(encode_line(head, seq=number, previous=previous, **place))
     checkpoint = encode_line(head, kind=Kind.CHECKPOINT, slug=SLUG, ts=AT, signer=signer)
     return {
