@@ -251,7 +251,8 @@ class Registrar:
             new = not self.copy.exists()
             with self._held_copy(self.copy) as (descriptor, there):
                 behind = before.startswith(there)
-                _append(descriptor, before[len(there) :] + line if behind else line, at=len(there))
+                if behind:  # else it is left as it is: what is whole there can be put back
+                    _append(descriptor, before[len(there) :] + line, at=len(there))
         except OSError as error:
             return f"cannot be written ({error.strerror})"
         if not behind:
