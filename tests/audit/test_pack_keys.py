@@ -100,9 +100,9 @@ def test_a_head_that_is_contained_is_confirmed_and_a_bad_one_is_named(
     pack, kept = packed(desk), tmp_path / "kept.json"
     kept.write_bytes(pack.head)
     made = json.loads(pack.head)["made"]
-    assert f"the head kept at {made} is contained in this log" in run(
-        pack.path, "--head", kept
-    ).stdout
+    assert (
+        f"the head kept at {made} is contained in this log" in run(pack.path, "--head", kept).stdout
+    )
     for content in (b"{}", b"[", b"\xff"):
         kept.write_bytes(content)
         done = run(pack.path, "--head", kept)
