@@ -21,6 +21,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
+from hsagency.errors import AuditError
+
 _STEP: Final = 1 << 16  # looked at at once when searching for the last line end
 
 
@@ -170,6 +172,14 @@ _CURES: Final = {
     errno.EFBIG: "A file size limit (ulimit -f) stops it: raise the limit, then try again.",
     errno.EROFS: "The file system is read-only: remount it, then try again.",
 }
+
+
+def unreadable(path: object, error: OSError) -> AuditError:
+    """Return the error for a log that is there, or may be, and cannot be read."""
+    return AuditError(
+        f"The audit log {path} cannot be read ({error.strerror}).",
+        hint="A log that cannot be read is not an empty one: restore access to it.",
+    )
 
 
 def cure(error: OSError, *, otherwise: str = _OWN) -> str:

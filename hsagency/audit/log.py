@@ -37,6 +37,7 @@ from hsagency.audit.register.trusting import fingerprints
 from hsagency.audit.repairing import Repair, repair
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.audit.verifying import log_of, logs, verify
+from hsagency.durable import unreadable
 from hsagency.errors import AuditError, HsAgencyError, UnknownClient, UsageError
 from hsagency.periods import Period, first_and_last
 from hsagency.portals import AGENCY, ClientSlug
@@ -108,10 +109,7 @@ class AuditLog:
             zones = self._refresh(slugs, thorough=read is lake.read)
             return read(self.workspace.audit, slugs, zones=zones, **between)
         except OSError as error:
-            raise AuditError(
-                f"The audit log {error.filename or slugs} cannot be read ({error.strerror}).",
-                hint="A log that cannot be read is not an empty one: restore access to it.",
-            ) from error
+            raise unreadable(error.filename or slugs, error) from error
 
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None

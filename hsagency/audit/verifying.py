@@ -54,6 +54,7 @@ from hsagency.durable import (
     open_to_read,
     read_regular,
     try_lock,
+    unreadable,
 )
 from hsagency.errors import AuditError, HsAgencyError, UsageError
 from hsagency.periods import parse_day
@@ -350,7 +351,4 @@ def check_signature(public: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def _unreadable(path: Path, error: OSError) -> AuditError:
-    return AuditError(
-        f"The audit log {path} cannot be read ({error.strerror}).",
-        hint="A log that cannot be read is not an empty one: restore access to it.",
-    )
+    return unreadable(path, error)

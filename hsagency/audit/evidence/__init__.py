@@ -37,6 +37,7 @@ from hsagency.durable import (
     sync_file,
     try_lock,
     unlock_and_close,
+    unreadable,
 )
 from hsagency.errors import AuditError, DamagedEvidence
 
@@ -196,10 +197,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise AuditError(
-            f"The audit log {folder} cannot be read ({error.strerror}).",
-            hint="A log that cannot be read is not an empty one: restore access to it.",
-        ) from error
+        raise unreadable(folder, error) from error
 
 
 def _unpacked(path: Path) -> BufferedReader:

@@ -26,8 +26,7 @@ from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import REGISTER, Check
 from hsagency.audit.standalone.lineages import Lineage, Watched, lineages_in
 from hsagency.audit.standalone.verdict import CHECKPOINT, Verdict, is_outside, judge, stated
-from hsagency.durable import read_regular
-from hsagency.errors import AuditError
+from hsagency.durable import read_regular, unreadable
 
 KEYS: Final = "keys.json"
 """Where the public keys of a log stand, in a pack, a lineage and an audit folder."""
@@ -43,10 +42,7 @@ def recorded(folder: Path) -> dict[str, Lineage]:
     try:
         return lineages_in(Watched(Gathered(folder).evidence).records())
     except OSError as error:
-        raise AuditError(
-            f"The audit log {folder} cannot be read ({error.strerror}).",
-            hint="A log that cannot be read is not an empty one: restore access to it.",
-        ) from error
+        raise unreadable(folder, error) from error
 
 
 def is_recorded(ready: Path, lineage: Lineage | None) -> bool:

@@ -20,9 +20,10 @@ from hsagency.audit.forwarding.tape import Position
 from hsagency.durable import (
     make_private_dir,
     read_regular,
+    unreadable,
     write_private,
 )
-from hsagency.errors import AuditError, CorruptFile, NewerSchema
+from hsagency.errors import CorruptFile, NewerSchema
 from hsagency.settings import Workspace
 
 SCHEMA: Final = 1
@@ -128,10 +129,7 @@ def recorded(audit: Path) -> list[str]:
     try:
         return sorted(one.name for one in audit.iterdir() if is_log(one))
     except OSError as error:
-        raise AuditError(
-            f"The audit log {audit} cannot be read ({error.strerror}).",
-            hint="A log that cannot be read is not an empty one: restore access to it.",
-        ) from error
+        raise unreadable(audit, error) from error
 
 
 def folder(workspace: Workspace) -> Path:

@@ -19,6 +19,7 @@ from hsagency.durable import (
     open_to_read,
     read_regular,
     try_lock,
+    unreadable,
 )
 from hsagency.errors import AuditError
 
@@ -134,7 +135,4 @@ def _go_to(offset: int, file: BufferedReader) -> bool:
 
 
 def _unreadable(path: Path, error: OSError) -> AuditError:
-    return AuditError(
-        f"The audit log {path} cannot be read ({error.strerror}).",
-        hint="A log that cannot be read is not an empty one: restore access to it.",
-    )
+    return unreadable(path, error)

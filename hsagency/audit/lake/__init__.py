@@ -33,7 +33,7 @@ from hsagency.audit.lake.joining import CALLS, ROWS, TIME, joined, known_zone, r
 from hsagency.audit.lake.parsing import EVENTS, TIME_FORM, blocks
 from hsagency.audit.lake.parts import Parts
 from hsagency.audit.record import TO_DISK
-from hsagency.durable import after_last_line_end, try_lock
+from hsagency.durable import after_last_line_end, try_lock, unreadable
 from hsagency.errors import AuditError
 
 __all__ = [
@@ -97,10 +97,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _unreadable(path: Path, error: OSError) -> NoReturn:
-    raise AuditError(
-        f"The audit log {path} cannot be read ({error.strerror}).",
-        hint="A log that cannot be read is not an empty one: restore access to it.",
-    ) from error
+    raise unreadable(path, error) from error
 
 
 def read(

@@ -36,9 +36,10 @@ from hsagency.durable import (
     make_private_dir,
     open_to_read,
     read_regular,
+    unreadable,
     write_private,
 )
-from hsagency.errors import AuditError, CorruptFile, NewerSchema
+from hsagency.errors import CorruptFile, NewerSchema
 
 Kind = TypeVar("Kind")
 
@@ -166,10 +167,7 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise AuditError(
-            f"The audit log {folder} cannot be read ({error.strerror}).",
-            hint="A log that cannot be read is not an empty one: restore access to it.",
-        ) from error
+        raise unreadable(folder, error) from error
 
 
 def by_place(segment: str) -> tuple[bool, str]:
