@@ -78,7 +78,7 @@ def joined(raw: pl.DataFrame) -> pl.DataFrame:
         detail_seq="seq",
     )
     opened = started.drop(*ENDING).join(end, on="call_id", how="left")
-    alone = ended.join(started, on="call_id", how="anti").with_columns(
+    alone = ended.join(started.select("call_id"), on="call_id", how="anti").with_columns(
         end_segment="segment", end_seq="seq"
     )
     both = pl.concat(
