@@ -34,7 +34,7 @@ def kept_line(kept: dict[str, Any], register: bytes) -> list[Finding]:
     return []
 
 
-def contains(kept: dict[str, Any], findings: list[Finding], absent: set[str]) -> dict[str, Any]:
+def contained(kept: dict[str, Any], findings: list[Finding], absent: set[str]) -> dict[str, Any]:
     """Return as JSON shows it whether a log contains a kept head, as far as both are at hand."""
     named = {one["segment"] for one in kept["segments"]}
     files = {REGISTER, *(f"journal/{name}.jsonl" for name in named)}

@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import contains
 from typing import Any, BinaryIO
 
 from hsagency.audit.standalone.calls import Calls
@@ -148,7 +150,7 @@ NAMED = b'"clientSlug":'
 def not_of(slug: str, block: bytes, lines: list[bytes]) -> int | None:
     """Return which of some lines is first not of a client, and of this one alone."""
     mine = NAMED + b'"%s"' % slug.encode()
-    if block.count(NAMED) == len(lines) == sum([mine in line for line in lines]):
+    if block.count(NAMED) == len(lines) and all(map(contains, lines, repeat(mine))):
         return None
     wrong = (n for n, line in enumerate(lines) if mine not in line or line.count(NAMED) > 1)
     return next(wrong, None)
@@ -162,6 +164,7 @@ ELSEWHEN = (b'"origin":"imported"', b'"origin":"simulated"')  # their time is th
 
 def tally(segment: Segment, lines: list[bytes], calls: Calls) -> None:
     """Count the calls of some lines, and keep which of them have no outcome yet."""
+    pending, ended, name = calls.pending, calls.ended, segment.name
     for line in lines:
         _, called, rest = line.partition(b',"event":"call.')
         if not called:
@@ -170,12 +173,14 @@ def tally(segment: Segment, lines: list[bytes], calls: Calls) -> None:
         named, _, rest = rest.partition(b'"callId":"')
         kind, call = named[:1], rest[: rest.find(b'"')]
         if kind == STARTED:
-            segment.calls += calls.start(call, word(named, b'"runId":"'), segment.name)
-        elif kind != DETAIL:
-            alone = kind != FINISHED or any(one in line for one in ELSEWHEN)
-            if calls.end(call, begun=not alone):
+            if not ended or ended.pop(call, None) is None:
+                pending[call] = word(named, b'"runId":"'), name
                 segment.calls += 1
+        elif kind != DETAIL and pending.pop(call, None) is None:
+            segment.calls += 1  # one that was not counted when it was started
             note_imported(segment, line)
+            if kind == FINISHED and not any(one in line for one in ELSEWHEN):
+                ended[call] = name
     segment.opening = segment.opening or lines[0]
     segment.first = segment.first or time_of(lines[0])
     made_then = (line for line in reversed(lines) if is_made_then(line))

@@ -32,7 +32,7 @@ from hsagency.audit.standalone.heads import (
     read_register,
     statement,
 )
-from hsagency.audit.standalone.kept import contains, kept_heads, kept_in_words, kept_line
+from hsagency.audit.standalone.kept import contained, kept_heads, kept_in_words, kept_line
 from hsagency.audit.standalone.merged import not_brought, went_on
 from hsagency.audit.standalone.registered import (
     Heads,
@@ -208,7 +208,7 @@ def judge(
         verdict.findings += unrecorded(verdict.retired, heads, verdict.segments, until)
     verdict.unsigned += uncovered(verdict.segments, is_open)
     if kept is not None and brought is None:
-        verdict.kept = contains(kept, verdict.findings, absent)
+        verdict.kept = contained(kept, verdict.findings, absent)
     note_others(evidence, verdict)
     return verdict
 
@@ -245,7 +245,7 @@ def unfinished(
     """
     known = {one.name for one in sound if one.first > until}
     calls.forget(lambda segment: segment not in known)
-    begun = {one.segment for one in calls.pending.values()}
+    begun = {segment for _, segment in calls.pending.values()}
     newest = {one.name[:3]: one.name for one in sound}.values()
     runs = []
     for one in sound:
