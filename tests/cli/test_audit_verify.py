@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
+from hsagency.audit import chain
+from hsagency.audit.record import encode
+from tests.audit.logs import rechained
 from tests.commands import run_cli
 from tests.fleets import Fleet, tree
 
@@ -55,6 +60,51 @@ def test_a_log_that_is_not_intact_has_4_and_the_place(full: Fleet) -> None:
     name = journal(full).name
     assert f"altered: journal/{name}, line 1, byte 0: it does not follow" in done.stdout
     assert "beta-inc: intact" in done.stdout
+
+
+def test_a_connected_client_whose_log_is_gone_without_a_trace_is_missing_one(full: Fleet) -> None:
+    full.agency.close()
+    shutil.rmtree(full.root / "audit" / "beta-inc")
+    for path in [*(full.root / "state" / "heads").glob("beta-inc*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(full.root / "audit" / "lake" / "client_slug=beta-inc", ignore_errors=True)
+    done = run_cli(["audit", "verify"], cwd=full.root)
+    assert done.returncode == 4
+    assert "missing: heads.jsonl: there is no log, though the client is connected" in done.stdout
+    assert run_cli(["audit", "verify", "beta-inc"], cwd=full.root).returncode == 4
+
+
+def test_the_keys_that_signed_are_shown_and_the_stores_own(full: Fleet) -> None:
+    full.agency.close()
+    listed = json.loads((full.root / "audit" / "keys.json").read_text())
+    (own,) = [one["key"] for one in listed]
+    added = {**listed[0], "publicKey": b64encode(b"9" * 32).decode()}
+    (full.root / "audit" / "keys.json").write_text(json.dumps([*listed, added]))
+    done = run_cli(["audit", "verify", "acme-corp"], cwd=full.root)
+    assert f"  signed by the key {own}, " in done.stdout
+    assert f"This workspace signs with the key {own}." in done.stderr
+    report = json.loads(run_cli(["audit", "verify", "acme-corp", "--json"], cwd=full.root).stdout)
+    assert [one["key"] for one in report["clients"][0]["signedBy"]] == [own]
+
+
+def test_records_that_nothing_signed_have_4_if_all_have_to_be_signed(full: Fleet) -> None:
+    full.agency.close()
+    assert run_cli(["audit", "verify", "--require-signed"], cwd=full.root).returncode == 0
+    last = chain.genesis("005-000001.jsonl")
+    fields = {"event": "audit.opened", "ts": "2026-01-01T00:00:00.000000Z", "seq": 1}
+    line, last = chain.link(last, encode({"schema": 1, "clientSlug": "acme-corp", **fields}))
+    fields |= {"ts": "2026-01-01T00:01:00.000000Z", "event": "audit.idle", "seq": 2}
+    more, _ = chain.link(last, encode({"schema": 1, "clientSlug": "acme-corp", **fields}))
+    newest = sorted((full.root / "audit" / "acme-corp" / "journal").iterdir())[-1].name
+    name = f"{int(newest[:3]) + 1:03}-000001.jsonl"
+    body = rechained([line, more], name)
+    (full.root / "audit" / "acme-corp" / "journal" / name).write_bytes(body)
+    done = run_cli(["audit", "verify", "acme-corp"], cwd=full.root)
+    assert done.returncode == 0, done.stdout
+    assert "  UNSIGNED: 2 of " in done.stdout
+    assert (
+        run_cli(["audit", "verify", "acme-corp", "--require-signed"], cwd=full.root).returncode == 4
+    )
 
 
 def test_the_verdict_as_json(full: Fleet) -> None:
@@ -110,7 +160,11 @@ def test_one_log_that_cannot_be_read_does_not_hide_the_others(full: Fleet) -> No
         (["verify", "--from", "yesterday"], "2026-05-01"),
         (["verify", "--head", "hsagency.toml"], "Name the client"),
         (["verify", "acme-corp", "--head", "hsagency.toml"], "Name the HEAD.json"),
-        (["export", "acme-corp", "--from", "2026-10-02", "--to", "2026-10-01", "-o", "x"], "first"),
+        (
+            ["export", "acme-corp", "--from", "2026-10-02", "--to", "2026-10-01", "-o", "x"],
+            "before it begins",
+        ),
+        (["verify", "--from", "2026-10-02", "--to", "2026-10-01"], "before it begins"),
     ],
 )
 def test_what_is_asked_wrongly_is_2_with_a_hint(shared: Fleet, args: list[str], hint: str) -> None:
