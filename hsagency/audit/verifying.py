@@ -29,7 +29,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ from hsagency.durable import (
     unreadable,
 )
 from hsagency.errors import AuditError, HsAgencyError, UsageError
-from hsagency.periods import parse_day
+from hsagency.periods import first_and_last
 from hsagency.portals import parse_slug
 from hsagency.settings import Workspace
 
@@ -179,35 +179,15 @@ def verify(log: Log, *, first: Day = None, last: Day = None, head: bytes | None 
             f"The head cannot be compared: {error}. Nothing was checked.",
             hint="Name the HEAD.json that came with an earlier evidence pack of this client.",
         ) from error
-    days = _days(first, last)
+    begin, end = ("" if day is None else day.isoformat() for day in first_and_last(first, last))
     try:
-        verdict = _steady(log, days, kept)
+        verdict = _steady(log, (begin, end), kept)
     except OSError as error:
         raise _unreadable(Path(error.filename or log.folder), error) from error
     if verdict.empty and log.expected():
         cause = f"there is no log, though {log.expected()}"
         verdict.findings.append(Finding(MISSING, REGISTER, None, None, cause))
     return verdict
-
-
-def _days(first: Day, last: Day) -> tuple[str, str]:
-    begin, end = _day(first), _day(last)
-    if begin and end and begin > end:
-        raise UsageError(
-            f"The first day, {begin}, is after the last, {end}. Nothing was checked.",
-            hint="Exchange the two days.",
-        )
-    return begin, end
-
-
-def _day(given: Day) -> str:
-    if isinstance(given, datetime):
-        raise UsageError(
-            "A log is checked by whole days, and a time was given. Nothing was checked.",
-            hint="Give a day, UTC: 2026-05-01, or date(2026, 5, 1).",
-        )
-    day = parse_day(given) if isinstance(given, str) else given
-    return "" if day is None else day.isoformat()
 
 
 def _steady(log: Log, days: tuple[str, str], kept: dict[str, Any] | None) -> Verdict:
