@@ -606,7 +606,9 @@ def test_what_goes_wrong_while_a_source_is_open_is_not_its_fault(other: Desk) ->
 def test_a_file_that_is_no_zip_is_wrong_usage(ours: Desk, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "pack.zip"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"is no zip file, or not a whole one\. Nothing was merged\."):
+    with pytest.raises(
+        UsageError, match=r"is no zip file, or not a whole one\. Nothing was merged\."
+    ):
         take(ours, path)
 
 

@@ -113,7 +113,9 @@ def test_what_the_system_refuses_is_named(full: Fleet) -> None:
         ["onboard", "-", "--api", full.url], stdin=client_list(full.sandbox), cwd=full.root
     )
     assert done.returncode == 1
-    assert "Error: the system refused something (onboarding.lock is no regular file: " in done.stderr
+    assert (
+        "Error: the system refused something (onboarding.lock is no regular file: " in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

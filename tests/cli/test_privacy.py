@@ -172,8 +172,9 @@ def test_after_erasing_the_log_verifies_and_names_nobody(named: Fleet) -> None:
     assert run_cli(["audit", "verify", SLUG], cwd=named.root).returncode == 0
     found = run_cli(["audit", "find", SLUG], stdin=MAIL, cwd=named.root)
     assert found.returncode == 3
-    assert f"The hashes of 2 calls are under the key {said['keys'][0]['key']}, which was destroyed" in (
-        found.stdout
+    assert (
+        f"The hashes of 2 calls are under the key {said['keys'][0]['key']}, which was destroyed"
+        in (found.stdout)
     )
     again = run_cli(erase, cwd=named.root)
     assert again.returncode == 3
