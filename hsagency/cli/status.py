@@ -163,10 +163,11 @@ def _found(agency: Agency) -> dict[str, Any]:
     import shutil
     from collections import Counter
 
-    from hsagency.audit.repairing.curing import torn_tails
+    from hsagency.audit.repairing.curing import tails_set_aside, torn_tails
     from hsagency.audit.verifying import log_of
 
     workspace = agency.workspace
+    logs = [log_of(workspace, one) for one in agency.audit.slugs()]
     states = Counter(one.status.value for one in agency.connections().values())
     return {
         "workspace": str(workspace.root),
@@ -176,8 +177,8 @@ def _found(agency: Agency) -> dict[str, Any]:
         "clientsRecorded": len(agency.audit.recorded()),
         "withoutLog": _without_log(agency),
         "unreadable": _unreadable(agency),
-        "tornTails": sum(len(torn_tails(log_of(workspace, one))) for one in agency.audit.slugs()),
-        "tornTailsSetAside": sum(1 for _ in workspace.audit.glob("*/journal/*.torn-at-*")),
+        "tornTails": sum(len(torn_tails(one)) for one in logs),
+        "tornTailsSetAside": sum(len(tails_set_aside(one)) for one in logs),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +70,7 @@ def test_a_workspaces_own_notebook_comes_first(agency: Agency) -> None:
     assert reports.find_notebook(agency.workspace, "quota").parent == shipped("notebooks")
 
 
-def test_onboarding_is_rehearsed_then_done_shows_its_progress_and_leaves_no_key(
+def test_onboarding_is_rehearsed_then_done_and_leaves_no_key(
     tmp_path: Path,
 ) -> None:
     with fleet(tmp_path / "workspace", portals=2) as one:
@@ -85,8 +84,6 @@ def test_onboarding_is_rehearsed_then_done_shows_its_progress_and_leaves_no_key(
 
         out = papermill(one.root, "01-onboarding", api=one.url, dry_run=False, type="audit_only")
         said += out
-        assert re.findall(r'"(\w+): +0%', out) == ["judging", "storing"]  # its progress
-        assert out.count("application/vnd.jupyter.widget-view+json") >= 2
         assert one.agency.slugs() == sorted(portal.client_slug for portal in one.sandbox.portals)
         kinds = {one.connection_type for one in one.agency.connections().values()}
         assert kinds == {"audit_only"}

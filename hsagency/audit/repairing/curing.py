@@ -77,11 +77,23 @@ def _is_closed_to_us(part: Path) -> bool:
 def torn_tails(log: Log) -> list[Path]:
     """Return the journal files that end within a line, and that nobody is writing."""
     found = []
-    for path in sorted((log.folder / "journal").glob("[0-9]*.jsonl")):
-        with contextlib.suppress(OSError):  # closed to us, or no file: that is told elsewhere
-            if not is_live(path) and not _ends_in_a_line(path):
+    for path in _journal(log):
+        with contextlib.suppress(OSError):  # no file: that is told elsewhere
+            if path.suffix == ".jsonl" and not is_live(path) and not _ends_in_a_line(path):
                 found.append(path)
     return found
+
+
+def tails_set_aside(log: Log) -> list[Path]:
+    """Return the torn last lines that were set aside."""
+    return [path for path in _journal(log) if ".torn-at-" in path.name]
+
+
+def _journal(log: Log) -> list[Path]:
+    """Return what is in a journal; nothing of one that is closed to us, which is told elsewhere."""
+    with contextlib.suppress(OSError):
+        return sorted((log.folder / "journal").iterdir())
+    return []
 
 
 def _ends_in_a_line(path: Path) -> bool:
