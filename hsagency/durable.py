@@ -174,6 +174,21 @@ _CURES: Final = {
 }
 
 
+def entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """
+    Return what is in a folder of the log, by name; none there is nothing.
+
+    Raises `AuditError` for one that cannot be read: that is not an empty one.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda one: one.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
 def unreadable(path: object, error: OSError) -> AuditError:
     """Return the error for a log that is there, or may be, and cannot be read."""
     return AuditError(

@@ -60,6 +60,9 @@ class Event(StrEnum):
     AUDIT_USAGE = "audit.usage"
     HALT_SET = "halt.set"
     HALT_CLEARED = "halt.cleared"
+    STOP_SET = "stop.set"
+    STOP_CLEARED = "stop.cleared"
+    QUOTA_WARNING = "rate_limit_warning"
 
 
 class Outcome(StrEnum):

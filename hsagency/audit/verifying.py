@@ -20,8 +20,8 @@ keys and the settings, can replace everything. Records under no signed head anyb
 written, and the verdict says how many there are. Against all that, keep a head (HEAD.json of a
 pack) or the fingerprint of the key somewhere else.
 
-Completeness says what is known to be lost. It does not yet compare with HubSpot's own count
-of calls: a log of which nothing is known to be lost is *not comparable*, not *complete*.
+Completeness says what is known to be lost: a log of which nothing is known to be lost is *not
+comparable* here, not *complete*. What HubSpot itself counted is for `hsagency.completeness`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from hsagency.audit.standalone.lineages import Watched
 from hsagency.audit.standalone.verdict import Verdict, judge
 from hsagency.durable import (
     NotAFile,
+    entries,
     open_to_read,
     read_regular,
     try_lock,
@@ -62,6 +63,8 @@ from hsagency.portals import parse_slug
 from hsagency.settings import Workspace
 
 _LOOKS: Final = 6  # at a log that changes while it is read; what two in a row see is believed
+_PASSING: Final = "The log changed all the while it was read; seen once, and not believed"
+_SHOWN: Final = 5  # of what is not believed
 _LAKE: Final = "client_slug="  # and the slug: a folder of the lake
 
 Day = date | str | None
@@ -116,11 +119,16 @@ def logs(workspace: Workspace) -> list[str]:
 
     A second copy outlives the log itself, and so do a connection and the rows in the lake.
     """
-    found = {one.name for one in _inside(workspace.audit) if _has_parts(one)}
+    audit = workspace.audit
+    found = {one.name for one in entries(audit) if _has_parts(audit / one.name)}
     copies: set[str] = set()
     with contextlib.suppress(AuditError):  # which says of itself that it cannot be compared
-        copies = {one.stem for one in _inside(workspace.heads) if one.suffix == ".jsonl"}
+        copies = {Path(one.name).stem for one in entries(workspace.heads) if _is_copy(one.name)}
     return sorted(found | copies | _connected(workspace) | _in_lake(workspace))
+
+
+def _is_copy(name: str) -> bool:
+    return name.endswith(".jsonl")
 
 
 def _connected(workspace: Workspace) -> set[str]:
@@ -132,7 +140,7 @@ def _connected(workspace: Workspace) -> set[str]:
 
 def _in_lake(workspace: Workspace) -> set[str]:
     try:
-        there = _inside(workspace.audit / "lake")
+        there = entries(workspace.audit / "lake")
     except AuditError:
         return set()
     found = {one.name.removeprefix(_LAKE) for one in there if one.name.startswith(_LAKE)}
@@ -148,19 +156,10 @@ def _is_slug(name: str) -> bool:
 def _has_parts(folder: Path) -> bool:
     """Say whether a folder is a log's; one that cannot be looked into is not taken for none."""
     try:
-        names = {one.name for one in _inside(folder)}
+        names = {one.name for one in entries(folder)}
     except AuditError:
         return True
     return bool(names & {"journal", "evidence", "merged", REGISTER})
-
-
-def _inside(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise _unreadable(folder, error) from error
 
 
 def verify(log: Log, *, first: Day = None, last: Day = None, head: bytes | None = None) -> Verdict:
@@ -183,7 +182,7 @@ def verify(log: Log, *, first: Day = None, last: Day = None, head: bytes | None 
     try:
         verdict = _steady(log, (begin, end), kept)
     except OSError as error:
-        raise _unreadable(Path(error.filename or log.folder), error) from error
+        raise unreadable(error.filename or log.folder, error) from error
     if verdict.empty and log.expected():
         cause = f"there is no log, though {log.expected()}"
         verdict.findings.append(Finding(MISSING, REGISTER, None, None, cause))
@@ -207,8 +206,10 @@ def _steady(log: Log, days: tuple[str, str], kept: dict[str, Any] | None) -> Ver
         was, seen = seen, found
     if was is not None and len(was) == len(found):
         for one, twice in zip(verdict.each, was, strict=True):
+            passing = [text for text in (*map(str, one.findings), *one.lost) if text not in twice]
             one.findings = [finding for finding in one.findings if str(finding) in twice]
             one.lost = [text for text in one.lost if text in twice]
+            one.notes += [f"{_PASSING}: {text}" for text in passing[:_SHOWN]]
     return verdict
 
 
@@ -328,7 +329,3 @@ def check_signature(public: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _unreadable(path: Path, error: OSError) -> AuditError:
-    return unreadable(path, error)

@@ -31,13 +31,13 @@ from hsagency.audit.record import Event
 from hsagency.durable import (
     after_last_line_end,
     cure,
+    entries,
     make_private_dir,
     open_to_read,
     sync_dir,
     sync_file,
     try_lock,
     unlock_and_close,
-    unreadable,
 )
 from hsagency.errors import AuditError, DamagedEvidence
 
@@ -83,7 +83,7 @@ def sealed(folder: Path) -> dict[str, Path]:
 def lineages(folder: Path) -> list[Path]:
     """Return a client's own log and then those of other machines that were merged into it."""
     merged = folder / "merged"
-    return [folder, *sorted(one for one in _inside(merged) if one.is_dir())]
+    return [folder, *(merged / one.name for one in entries(merged) if one.is_dir())]
 
 
 def is_log(folder: Path) -> bool:
@@ -94,7 +94,7 @@ def is_log(folder: Path) -> bool:
     """
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         return True
-    return any(one.name in ("journal", "evidence", "merged") for one in _inside(folder))
+    return any(one.name in ("journal", "evidence", "merged") for one in entries(folder))
 
 
 def open_segment(path: Path) -> BufferedReader:
@@ -114,6 +114,18 @@ def open_segment(path: Path) -> BufferedReader:
         if not NAME.fullmatch(path.stem) or not sealed.exists():
             raise
         return _unpacked(sealed)
+
+
+def is_end(descriptor: int) -> bool:
+    """Say whether an open journal file ends in the record that closes it."""
+    size = os.fstat(descriptor).st_size
+    if not size or os.pread(descriptor, 1, size - 1) != b"\n":
+        return False
+    try:
+        last = orjson.loads(after_last_line_end(descriptor, size - 1))
+    except ValueError:
+        return False
+    return isinstance(last, dict) and last.get("event") == Event.AUDIT_CLOSED
 
 
 def archive(folder: Path, name: str) -> Path:
@@ -178,26 +190,11 @@ def _named(folder: Path, ending: str) -> dict[str, Path]:
     """Return the files of a folder that are named like segments; a pipe or a folder is none."""
     return {
         name: folder / one.name
-        for one in sorted(_entries(folder), key=lambda one: one.name)
+        for one in entries(folder)
         if one.name.endswith(ending)
         and NAME.fullmatch(name := one.name.removesuffix(ending))
         and (one.is_file() or one.is_symlink())  # reading tells of one that leads nowhere
     }
-
-
-def _inside(folder: Path) -> list[Path]:
-    return [folder / one.name for one in _entries(folder)]
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder; none there is nothing, one locked is an error."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise unreadable(folder, error) from error
 
 
 def _unpacked(path: Path) -> BufferedReader:
@@ -263,23 +260,12 @@ def _equal(source: BinaryIO, packed: Path) -> bool:
 
 def _refuse_unfinished(file: BinaryIO, path: Path) -> None:
     """Raise unless a segment ends in the record that closes it and no writer holds it."""
-    size = os.fstat(file.fileno()).st_size
-    last = after_last_line_end(file.fileno(), size - 1)
-    whole = size > 0 and os.pread(file.fileno(), 1, size - 1) == b"\n"
-    if not whole or not _closes(last):
+    if not is_end(file.fileno()):
         _refuse(path, "is not closed", "It is once a later segment is begun, or by a repair.")
     if not try_lock(file.fileno()):
         _refuse(path, "is still held by a writer", "Seal it when that program has ended.")
     # At once: a writer that looks for a slot must not take this for another writer.
     fcntl.flock(file.fileno(), fcntl.LOCK_UN)
-
-
-def _closes(line: bytes) -> bool:
-    try:
-        said = orjson.loads(line)
-    except ValueError:
-        return False
-    return isinstance(said, dict) and said.get("event") == Event.AUDIT_CLOSED
 
 
 def _refuse(path: Path, why: str, hint: str) -> NoReturn:

@@ -54,7 +54,7 @@ def is_written(path: Path | None) -> bool:
     except FileNotFoundError:
         return False  # sealed meanwhile
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def removed(segment: Path) -> set[int]:
@@ -122,7 +122,7 @@ class Tape:
                 if _CLOSED in line[:60] or evidence.is_evidence(path):
                     self.at = Position(number + 1)  # so that it need not be opened again
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
 
 def _go_to(offset: int, file: BufferedReader) -> bool:
@@ -132,7 +132,3 @@ def _go_to(offset: int, file: BufferedReader) -> bool:
     while offset and (part := file.read1(min(offset, _STEP))):
         offset -= len(part)
     return not offset
-
-
-def _unreadable(path: Path, error: OSError) -> AuditError:
-    return unreadable(path, error)

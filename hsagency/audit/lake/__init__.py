@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final
 
 import polars as pl
 
@@ -33,7 +33,7 @@ from hsagency.audit.lake.joining import CALLS, ROWS, TIME, joined, known_zone, r
 from hsagency.audit.lake.parsing import EVENTS, TIME_FORM, blocks
 from hsagency.audit.lake.parts import Parts
 from hsagency.audit.record import TO_DISK
-from hsagency.durable import after_last_line_end, try_lock, unreadable
+from hsagency.durable import after_last_line_end, entries, try_lock, unreadable
 from hsagency.errors import AuditError
 
 __all__ = [
@@ -83,21 +83,8 @@ class Reading:
 
 def clients(folder: Path) -> list[str]:
     """Return the slugs that have a log, sorted; the agency's own is not a client's."""
-    return [one.name for one in _inside(folder) if one.name[0] != "_" and evidence.is_log(one)]
-
-
-def _inside(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted; none there is nothing, one locked is an error."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        _unreadable(folder, error)
-
-
-def _unreadable(path: Path, error: OSError) -> NoReturn:
-    raise unreadable(path, error) from error
+    names = (one.name for one in entries(folder))
+    return [one for one in names if one[0] != "_" and evidence.is_log(folder / one)]
 
 
 def read(
@@ -114,9 +101,9 @@ def read(
     `since` is inclusive and `until` exclusive, both by the time a call was started. The
     frame of calls has the columns of `CALLS` and is sorted by time; it reads the files of the
     months between when it is collected, whose digests are compared before. Where one of them
-    was merged with others since, that fails: read again. `zones` are the time zones of portals, for days that the lake does not
-    know yet. Raises `AuditError` for a log that cannot be read and `NewerSchema` for one that a
-    later version wrote.
+    was merged with others since, that fails: read again (see `steady`). `zones` are the time
+    zones of portals, for days that the lake does not know yet. Raises `AuditError` for a log
+    that cannot be read and `NewerSchema` for one that a later version wrote.
     """
     logs = [_read(folder, slug, zones.get(slug), thorough=True) for slug in slugs]
     activity = pl.concat([pl.DataFrame(schema=ACTIVITY), *(log.activity() for log in logs)])
@@ -270,9 +257,9 @@ def _read(folder: Path, slug: str, zone: str | None, *, thorough: bool, only: bo
         except FileNotFoundError as error:
             # What was there a moment ago is sealed, or merged, by now.
             if look == _LOOKS - 1:
-                _unreadable(folder / slug, error)
+                raise unreadable(folder / slug, error) from error
         except OSError as error:
-            _unreadable(folder / slug, error)
+            raise unreadable(folder / slug, error) from error
     raise AssertionError
 
 

@@ -33,10 +33,10 @@ from hsagency.audit import evidence
 from hsagency.audit.lake.joining import known_zone
 from hsagency.audit.register import Signer
 from hsagency.durable import (
+    entries,
     make_private_dir,
     open_to_read,
     read_regular,
-    unreadable,
     write_private,
 )
 from hsagency.errors import CorruptFile, NewerSchema
@@ -130,7 +130,7 @@ def sources(folder: Path, *, without: Container[str] = ()) -> dict[str, Source]:
     found: dict[str, Source] = {}
     _add(found, folder, "", without)
     # By name, without making a path of it: for every log of a fleet at every reading.
-    for one in sorted(entry.name for entry in _listed(f"{folder}/merged")):
+    for one in [entry.name for entry in entries(f"{folder}/merged")]:
         log = folder / "merged" / one
         if log.is_dir():
             _add(found, log, f"{one}/", without)
@@ -150,24 +150,13 @@ def _add(found: dict[str, Source], log: Path, prefix: str, without: Container[st
 def _names(folder: str, ending: str) -> set[str]:
     """Return the names of the segments in a folder; a pipe or a folder is none."""
     found = {
-        one.name.removesuffix(ending): one for one in _listed(folder) if one.name.endswith(ending)
+        one.name.removesuffix(ending): one for one in entries(folder) if one.name.endswith(ending)
     }
     return {
         name
         for name, one in found.items()
         if evidence.NAME.fullmatch(name) and (one.is_file() or one.is_symlink())
     }
-
-
-def _listed(folder: str) -> list[os.DirEntry[str]]:
-    """Return what is in a folder; none there is nothing, one locked an error."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise unreadable(folder, error) from error
 
 
 def by_place(segment: str) -> tuple[bool, str]:

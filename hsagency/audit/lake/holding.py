@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hsagency.audit.lake.trusted import is_end
+from hsagency.audit.evidence import is_end
 from hsagency.durable import (
     NotAFile,
     cure,

@@ -23,15 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from hsagency.audit import evidence
 from hsagency.audit.lake import catalog
 from hsagency.audit.lake.catalog import Catalog, File, Manifest, Source, home
-from hsagency.audit.record import Event
 from hsagency.audit.register import Kind, parse_line, read_keys, read_lines
 from hsagency.audit.verifying import check_signature
-from hsagency.durable import after_last_line_end
+from hsagency.durable import NotAFile, open_to_read
 from hsagency.errors import CorruptFile
 
 _SHOWN: Final = 3  # files that are named
@@ -194,22 +191,12 @@ def _is_open(one: Source) -> bool:
 
 def _ends_closed(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return is_end(file.fileno())
+        with open_to_read(path) as file:
+            return evidence.is_end(file.fileno())
     except FileNotFoundError:
         return True  # sealed a moment ago
-
-
-def is_end(descriptor: int) -> bool:
-    """Say whether an open journal file ends in the record that closes it."""
-    size = os.fstat(descriptor).st_size
-    if not size or os.pread(descriptor, 1, size - 1) != b"\n":
+    except NotAFile:
         return False
-    try:
-        last = orjson.loads(after_last_line_end(descriptor, size - 1))
-    except ValueError:
-        return False
-    return isinstance(last, dict) and last.get("event") == Event.AUDIT_CLOSED
 
 
 def gone(audit: Path, slug: str, named: Collection[str], there: Collection[str]) -> list[str]:
