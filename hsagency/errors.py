@@ -26,6 +26,10 @@ Everything that hsagency raises on purpose.
       CallRefused                  stopped here, before a byte left
         Halted                     the fleet is halted until an operator resumes it
         ClientClosed               this handle is closed, or belongs to another process
+        PortalStopped              this portal is stopped until a person resumes it
+        QuotaSpent                 its limit allows no more until a time that is named
+        Cancelled                  whoever waited for it cancelled it
+      HubSpotError                 HubSpot answered with an error; one kind for each cause
       AuditError                   the audit log cannot be written, so nothing is sent, or read
         DamagedEvidence            a sealed segment does not hold what was put there
         SealingBusy                another process is sealing this log
@@ -44,6 +48,7 @@ ever holds a token. Library code raises; only the command line exits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 
@@ -241,6 +246,22 @@ class ClientClosed(CallRefused):
     """The portal client is closed, or belongs to another process."""
 
     hint = "Ask the agency for a new one: agency.client(slug)."
+
+
+class PortalStopped(CallRefused):
+    """Calls to one portal are stopped until a person resumes them."""
+
+
+class QuotaSpent(CallRefused):
+    """A portal's limit leaves no room for this call; `until` says when it will, if known."""
+
+    def __init__(self, message: str, *, until: datetime | None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.until = until
+
+
+class Cancelled(CallRefused):
+    """The call was still waiting for its turn when whoever asked for it cancelled it."""
 
 
 class AuditError(HsAgencyError):

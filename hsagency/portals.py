@@ -93,6 +93,16 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why, and since when, calls to one portal are stopped until a person resumes them."""
+
+    reason: str
+    at: datetime
+    status_code: int | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Portal:
     """One HubSpot account as people name it: the id, the slug and the account name."""
 
@@ -112,6 +122,7 @@ class Connection:
     `api_base` is empty for HubSpot itself and a loopback address for a sandbox, so that a
     sandbox's credential can never be sent to HubSpot or the other way round. `binding` ties slug,
     portal and address to the credential (see `binding_of`), so that an edit of them is noticed.
+    `routed_to` is the data centre that HubSpot sent this credential to (facts 1.8), else none.
     """
 
     client_slug: ClientSlug
@@ -124,7 +135,9 @@ class Connection:
     last_rotated_at: datetime
     status: ConnectionStatus = ConnectionStatus.CONNECTED
     status_evidence: str = ""
+    stopped: Stop | None = None
     hublet: str | None = None
+    routed_to: str | None = None
     api_base: str = ""
     binding: str = ""
     proof: Proof | None = None

@@ -7,10 +7,13 @@ setting is named, and nothing is switched or repaired silently.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import secrets
 import tomllib
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -100,6 +103,77 @@ class ForwardSettings(_Section):
         return self
 
 
+class Priority(StrEnum):
+    """Who yields when a portal's quota is short: the low first, the critical last."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """
+    A number of calls, or a share of a portal's own limit.
+
+    >>> Amount(share=0.1).of(250_000), Amount(count=50_000).of(None), Amount(share=0.1).of(None)
+    (25000, 50000, None)
+    """
+
+    count: int | None = None
+    share: float | None = None
+
+    def of(self, limit: int | None) -> int | None:
+        """Return the number of calls; nothing for a share of a limit that is not known."""
+        if self.share is None:
+            return self.count
+        return None if limit is None else math.ceil(self.share * limit)
+
+
+def _amount(given: object) -> object:
+    if isinstance(given, Amount):
+        return given
+    if type(given) is int and given >= 0:
+        return Amount(count=given)
+    share = _SHARE.fullmatch(given) if isinstance(given, str) else None
+    if share is not None and float(share[1]) <= 100:
+        return Amount(share=float(share[1]) / 100)
+    raise ValueError('write a number of calls, or a share of the limit such as "10%"')
+
+
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%", re.ASCII)
+_Amount = Annotated[Amount, BeforeValidator(_amount)]
+_Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+
+
+class ClientQuotaSettings(_Section):
+    """What of the quota settings is otherwise for one client; what is absent is as for all."""
+
+    warn_below: _Amount | None = None
+    reserve: _Amount | None = None
+
+
+class QuotaSettings(_Section):
+    """When to warn that a portal's day runs out, and what of it is left to the client's apps."""
+
+    warn_below: _Amount = Amount(share=0.1)
+    reserve: _Amount = Amount(share=0.01)
+    clients: dict[_Slug, ClientQuotaSettings] = {}
+
+    def of(self, slug: str) -> tuple[Amount, Amount]:
+        """Return one client's warning threshold and reserve."""
+        own = self.clients.get(slug, ClientQuotaSettings())
+        return own.warn_below or self.warn_below, own.reserve or self.reserve
+
+
+class NetworkSettings(_Section):
+    """How to get out of this network: nothing of it is ever taken from the environment."""
+
+    ca_bundle: str = ""  # authorities to trust beside the public ones: a PEM file
+    proxy: str = ""  # http://HOST:PORT
+
+
 class Settings(_Section):
     """What `hsagency.toml` says."""
 
@@ -111,6 +185,9 @@ class Settings(_Section):
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
     completeness: CompletenessSettings = CompletenessSettings()
+    quota: QuotaSettings = QuotaSettings()
+    purposes: dict[str, Priority] = {}
+    network: NetworkSettings = NetworkSettings()
     forward: tuple[ForwardSettings, ...] = ()
 
     @field_validator("forward")

@@ -19,12 +19,15 @@ LAYERS = (
     {"reports"},
     {"onboarding"},
     {"agency"},
+    {"fleet"},
     {"router", "quota", "compliance", "completeness", "charts"},
     {"client"},
+    {"objects"},
     {"transport"},
-    {"verifier", "credentials", "audit", "routes", "halt"},
+    {"pacing"},
+    {"verifier", "credentials", "audit", "routes", "halt", "verdicts"},
     {"index", "settings", "portals"},
-    {"durable", "secret", "periods", "progress", "words"},
+    {"durable", "secret", "periods", "progress", "waiting", "words"},
     {"errors", "data"},
 )
 # The same within the sandbox.
