@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Final, NoReturn, cast
+from typing import NoReturn
 
 import httpx
 import orjson
@@ -19,6 +18,7 @@ from hsagency.portals import plain_word
 from hsagency.transport import answers
 from hsagency.transport.binding import Binding, reason_of, what
 from hsagency.transport.clock import ClockCheck
+from hsagency.transport.peeking import MOST, may_be_an_error, peek, whole_number
 
 
 class Recorder(httpx.BaseTransport):
@@ -77,78 +77,15 @@ class Recorder(httpx.BaseTransport):
 
     def _explain(self, call: Mapping[str, object], response: httpx.Response) -> None:
         """Add what HubSpot names as the cause of an error, which only the body says."""
-        if response.status_code < 400 or not _is_worth_a_look(response.headers):
+        if response.status_code < 400 or not may_be_an_error(response.headers):
             return
-        found = _cause(_peek(response))
+        found = _cause(peek(response))
         if found:
             self._note(call, found)
 
     def _note(self, call: Mapping[str, object], found: Mapping[str, object]) -> None:
         detail = {"event": Event.DETAIL, "callId": call["callId"], **found}
         self._append(detail, durable=False)
-
-
-_MOST: Final = 1 << 16  # bytes looked at, packed and unpacked; an error of HubSpot's is smaller
-_PATIENCE: Final = 1.0  # seconds; such a body comes with its headers
-_PACKINGS: Final = ("", "identity", "gzip", "deflate")
-
-
-def _is_worth_a_look(headers: httpx.Headers) -> bool:
-    """Say whether a body can be a small JSON object, as an error of HubSpot's is."""
-    length = _number(headers.get("content-length"))
-    packing = headers.get("content-encoding", "").strip().lower()
-    small = length is None or length <= _MOST
-    return small and packing in _PACKINGS and "json" in headers.get("content-type", "")
-
-
-def _peek(response: httpx.Response) -> bytes:
-    """Return the beginning of the body, unpacked, and leave the response as unread as it was."""
-    body = _Peeked(cast("httpx.SyncByteStream", response.stream))
-    response.stream = body
-    raw = body.beginning()
-    return _unpacked(raw) if response.headers.get("content-encoding") else raw
-
-
-class _Peeked(httpx.SyncByteStream):
-    """A body of which the beginning has been read, for whoever reads all of it."""
-
-    def __init__(self, stream: httpx.SyncByteStream) -> None:
-        self._stream, self._rest = stream, iter(stream)
-        self._read: list[bytes] = []
-        self._error: httpx.TransportError | None = None
-
-    def beginning(self) -> bytes:
-        """Read until there is enough, nothing more, or no more patience."""
-        until = time.monotonic() + _PATIENCE
-        size = 0
-        try:
-            while size <= _MOST and time.monotonic() < until:
-                self._read.append(next(self._rest))
-                size += len(self._read[-1])
-        except StopIteration:
-            pass
-        except httpx.TransportError as error:  # for whoever reads that far
-            self._error = error
-        return b"".join(self._read)[: _MOST + 1]
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self._read:
-            yield self._read.pop(0)
-        if self._error is not None:
-            raise self._error
-        yield from self._rest
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._stream.close()
-
-
-def _unpacked(raw: bytes) -> bytes:
-    """Unpack no more than is looked at, whatever a few bytes claim to hold."""
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, _MOST + 1)
-    except zlib.error:
-        return b""  # the caller will be told when reading it
 
 
 def _ended(
@@ -173,25 +110,17 @@ def _ended(
         ended["statusCode"] = response.status_code
         ended["outcome"] = outcome_of(response.status_code)
         headers = response.headers
-        ended["rateLimitRemaining"] = _number(headers.get("x-hubspot-ratelimit-daily-remaining"))
-        ended["rateLimitDaily"] = _number(headers.get("x-hubspot-ratelimit-daily"))
+        ended["rateLimitRemaining"] = whole_number(
+            headers.get("x-hubspot-ratelimit-daily-remaining")
+        )
+        ended["rateLimitDaily"] = whole_number(headers.get("x-hubspot-ratelimit-daily"))
         ended["correlationId"] = plain_word(headers.get("x-hubspot-correlation-id"))
     return ended
 
 
-_DIGITS: Final = 15  # more than any limit, and no number that JSON readers round
-
-
-def _number(header: str | None) -> int | None:
-    """Return a header's number; absent or unreadable is not zero."""
-    if header and header.isascii() and header.isdigit() and len(header) <= _DIGITS:
-        return int(header)
-    return None
-
-
 def _cause(body: bytes) -> dict[str, str]:
     """Return policy and category of an error body; its messages may quote personal data."""
-    if len(body) > _MOST:
+    if len(body) > MOST:
         return {}
     try:
         answer = orjson.loads(body)

@@ -1,0 +1,91 @@
+"""Looking at the beginning of an answer's body, for whoever reads all of it afterwards."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Final, cast
+
+import httpx
+
+MOST: Final = 1 << 16
+"""Bytes looked at, packed and unpacked; an error of HubSpot's is smaller."""
+_PATIENCE: Final = 1.0  # seconds; such a body comes with its headers
+_PACKINGS: Final = ("", "identity", "gzip", "deflate")
+_DIGITS: Final = 15  # more than any limit, and no number that JSON readers round
+
+
+def may_be_an_error(headers: httpx.Headers) -> bool:
+    """Say whether a body can be a small JSON object, as an error of HubSpot's is."""
+    length = whole_number(headers.get("content-length"))
+    packing = headers.get("content-encoding", "").strip().lower()
+    small = length is None or length <= MOST
+    return small and packing in _PACKINGS and "json" in headers.get("content-type", "")
+
+
+def peek(response: httpx.Response) -> bytes:
+    """
+    Return the beginning of the body, unpacked, and leave the response as unread as it was.
+
+    What is longer than `MOST` is there is more of.
+    """
+    if not isinstance(response.stream, _Peeked):
+        response.stream = _Peeked(cast("httpx.SyncByteStream", response.stream))
+    raw = response.stream.beginning()
+    return _unpacked(raw) if response.headers.get("content-encoding") else raw
+
+
+def whole_number(header: str | None) -> int | None:
+    """Return a header's number; absent or unreadable is not zero."""
+    if header and header.isascii() and header.isdigit() and len(header) <= _DIGITS:
+        return int(header)
+    return None
+
+
+class _Peeked(httpx.SyncByteStream):
+    """A body of which the beginning has been read, for whoever reads all of it."""
+
+    def __init__(self, stream: httpx.SyncByteStream) -> None:
+        self._stream, self._rest = stream, iter(stream)
+        self._read: list[bytes] = []
+        self._beginning: bytes | None = None
+        self._error: httpx.TransportError | None = None
+
+    def beginning(self) -> bytes:
+        """Read until there is enough, nothing more, or no more patience; once."""
+        if self._beginning is None:
+            self._beginning = self._look()
+        return self._beginning
+
+    def _look(self) -> bytes:
+        until = time.monotonic() + _PATIENCE
+        size = 0
+        try:
+            while size <= MOST and time.monotonic() < until:
+                self._read.append(next(self._rest))
+                size += len(self._read[-1])
+        except StopIteration:
+            pass
+        except httpx.TransportError as error:  # for whoever reads that far
+            self._error = error
+        return b"".join(self._read)[: MOST + 1]
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._read:
+            yield self._read.pop(0)
+        if self._error is not None:
+            raise self._error
+        yield from self._rest
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._stream.close()
+
+
+def _unpacked(raw: bytes) -> bytes:
+    """Unpack no more than is looked at, whatever a few bytes claim to hold."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, MOST + 1)
+    except zlib.error:
+        return b""  # the caller will be told when reading it
