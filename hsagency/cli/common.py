@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hsagency.cli.tables import plain
 from hsagency.errors import UsageError
 from hsagency.progress import Progress, bar, silent
 from hsagency.secret import Secret
@@ -51,7 +52,7 @@ class Shared:
         # polars, loaded just now, restarts what Ctrl-C should interrupt: a prompt, a long wait.
         signal.siginterrupt(signal.SIGINT, True)
         agency = Agency.open(self.workspace)
-        agency.writer.tell = functools.partial(click.echo, err=True)
+        agency.writer.tell = lambda message: click.echo(plain(message), err=True)
         agency.audit.reader = click.get_current_context().command_path
         kept = agency.workspace.settings.store
         if self.store is not None and self.store != kept:

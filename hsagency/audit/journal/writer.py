@@ -20,6 +20,7 @@ whoever has the key. A head that the client keeps shows the last two as far as i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import threading
@@ -51,8 +52,34 @@ def utc_now() -> datetime:
 
 
 def warn(message: str) -> None:
-    """Tell a person by way of Python's warnings."""
-    warnings.warn(message, AuditWarning, stacklevel=2)
+    """
+    Tell a person by way of Python's warnings, in the words alone and each time.
+
+    Filters count as ever. Where in this library it was found out helps nobody who reads it in
+    a notebook, so that file, line and code are left out of what is printed.
+    """
+    _print_words_alone()
+    # Without a registry: what was told yesterday is told again today.
+    warnings.warn_explicit(message, AuditWarning, filename="hsagency", lineno=1)
+
+
+@functools.cache
+def _print_words_alone() -> None:
+    """Have warnings of ours printed as the sentence they are, and others as they were."""
+    usual = warnings.formatwarning
+
+    def sentence(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if issubclass(category, AuditWarning):
+            return f"{message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = sentence
 
 
 def unsigned() -> Signer | None:
