@@ -18,6 +18,7 @@ Everything that hsagency raises on purpose.
         CredentialChanged          the stored secret is not the one that was proven
       VerificationError            whose credential is this?
         PortalMismatch             another portal's
+          ForeignAnswer            an answer to a live connection names another portal
         CredentialRejected         nobody's any more (401)
         MissingScopes              it may not read the account (403)
         PortalForbidden            its portal is suspended, closed to it, or gone (403, 404)
@@ -30,6 +31,19 @@ Everything that hsagency raises on purpose.
         QuotaSpent                 its limit allows no more until a time that is named
         Cancelled                  whoever waited for it cancelled it
       HubSpotError                 HubSpot answered with an error; one kind for each cause
+        InvalidRequest             it makes no sense to HubSpot (400, 414, 437 and their like)
+        TokenRejected              nobody's any more, or malformed (401, 530)
+          TokenExpired             an OAuth token past its half hour
+        NotPermitted               not with this credential (403)
+          ScopeMissing  FeatureGated  PortalSuspended
+        NotFound                   no such thing in this portal (404)
+        AlreadyThere               there already, or changed by somebody else meanwhile (409)
+        RecordLocked               another write holds it (423)
+        LimitReached               one of the portal's limits (429)
+          DailyLimitReached  BurstLimitReached  SearchLimitReached
+        PortalMoving               on its way to another data centre, up to a day (477)
+        WrongDataCentre            the credential was made for another one (488)
+        HubSpotFailing             an outage, or no answer in time (408, 5xx)
       AuditError                   the audit log cannot be written, so nothing is sent, or read
         DamagedEvidence            a sealed segment does not hold what was put there
         SealingBusy                another process is sealing this log
@@ -179,11 +193,12 @@ class VerificationError(HsAgencyError):
 class PortalMismatch(VerificationError):
     """The credential belongs to another portal than the expected one."""
 
+    hint = "Check which client this token came from, and ask for the right one."
+    swapped = "Two tokens may be swapped: check which client each came from."
+    said = "MISMATCH: the token belongs to portal {got}, expected {expected}."
+
     def __init__(self, *, expected: int, got: int) -> None:
-        super().__init__(
-            f"MISMATCH: the token belongs to portal {got}, expected {expected}.",
-            hint="Check which client this token came from, and ask for the right one.",
-        )
+        super().__init__(self.said.format(got=got, expected=expected))
         self.expected, self.got = expected, got
         self.owner: str | None = None  # whose the other portal is, once somebody named them
 
@@ -194,9 +209,16 @@ class PortalMismatch(VerificationError):
             f"{portal} ({clients[portal]})" if portal in clients else str(portal)
             for portal in (self.got, self.expected)
         )
-        self.message = f"MISMATCH: the token belongs to portal {got}, expected {expected}."
+        self.message = self.said.format(got=got, expected=expected)
         if self.owner is not None:
-            self.hint = "Two tokens may be swapped: check which client each came from."
+            self.hint = self.swapped
+
+
+class ForeignAnswer(PortalMismatch):
+    """An answer to a call of a live connection names another portal; the call was sent."""
+
+    hint = swapped = "Find the cause first; then: hsagency resume --fleet --reason TEXT."
+    said = "MISMATCH: the answer names portal {got}, expected {expected}. The fleet is halted."
 
 
 class CredentialRejected(VerificationError):
@@ -262,6 +284,94 @@ class QuotaSpent(CallRefused):
 
 class Cancelled(CallRefused):
     """The call was still waiting for its turn when whoever asked for it cancelled it."""
+
+
+class HubSpotError(HsAgencyError):
+    """
+    HubSpot answered with an error.
+
+    What a client raises is an `httpx.HTTPStatusError` too, with its `request` and `response`.
+    What HubSpot's own message says is in neither text, since it quotes what was submitted.
+    """
+
+    status_code = 0
+    category: str | None = None
+    policy_name: str | None = None
+    correlation_id: str | None = None
+    method = ""
+    route = ""  # the template, without anything personal
+    client_slug: str | None = None
+    portal_id: int | None = None
+    portal_name: str | None = None
+    until: datetime | None = None  # when it makes sense to try again, if that is known
+
+
+class InvalidRequest(HubSpotError):
+    """The request makes no sense to HubSpot (400, 414, 437 and their like)."""
+
+
+class TokenRejected(HubSpotError):
+    """HubSpot does not accept the credential (401, 530)."""
+
+
+class TokenExpired(TokenRejected):
+    """An OAuth token is past its time (401)."""
+
+
+class NotPermitted(HubSpotError):
+    """The credential is accepted, but not for this (403)."""
+
+
+class ScopeMissing(NotPermitted):
+    """The credential lacks a scope (403)."""
+
+
+class FeatureGated(NotPermitted):
+    """The portal does not have the feature (403)."""
+
+
+class PortalSuspended(NotPermitted):
+    """The portal is suspended or deactivated (403)."""
+
+
+class NotFound(HubSpotError):
+    """There is no such thing in this portal (404)."""
+
+
+class AlreadyThere(HubSpotError):
+    """It is there already, or somebody else changed it meanwhile (409)."""
+
+
+class RecordLocked(HubSpotError):
+    """Another write holds it (423)."""
+
+
+class LimitReached(HubSpotError):
+    """One of the portal's limits is reached (429)."""
+
+
+class DailyLimitReached(LimitReached):
+    """The portal's limit of the day is spent, for every app that calls it."""
+
+
+class BurstLimitReached(LimitReached):
+    """The app made too many calls in ten seconds."""
+
+
+class SearchLimitReached(LimitReached):
+    """The portal was searched too often in one second."""
+
+
+class PortalMoving(HubSpotError):
+    """The portal is being moved to another data centre (477)."""
+
+
+class WrongDataCentre(HubSpotError):
+    """The credential was made for another data centre than the portal's (488)."""
+
+
+class HubSpotFailing(HubSpotError):
+    """HubSpot, or the network in front of it, has an outage or took too long (408, 5xx)."""
 
 
 class AuditError(HsAgencyError):

@@ -9,7 +9,7 @@ does a folder that is gone: a halt may have gone with it.
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -38,12 +38,29 @@ class Halt:
             return "its folder is gone, and with it whether it was halted."
         return str(self._said().get("reason", "the reason could not be read."))
 
-    def set(self, reason: str, *, at: datetime, slug: str = "") -> None:
+    def since(self) -> datetime | None:
+        """Return when the fleet was halted, as far as that can be read."""
+        try:
+            since = datetime.fromisoformat(str(self._said().get("since")))
+        except ValueError:
+            return None
+        return since.astimezone(UTC) if since.tzinfo is not None else None
+
+    def correlation_id(self) -> str | None:
+        """Return HubSpot's name for the answer that the fleet was halted for, where it had one."""
+        trace = self._said().get("correlationId")
+        return trace if isinstance(trace, str) else None
+
+    def set(
+        self, reason: str, *, at: datetime, slug: str = "", correlation_id: str | None = None
+    ) -> None:
         """Halt the fleet; the first reason stays. `slug` is the client whose log has it too."""
         said = self._said()
         if self.reason() is None or not self._path.parent.exists():
             make_private_dir(self._path.parent)
             said = {"schema": 1, "reason": reason, "since": at}
+            if correlation_id is not None:
+                said["correlationId"] = correlation_id
         elif not (said and slug) or slug in self.logs():
             return
         if slug:

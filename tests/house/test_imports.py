@@ -24,7 +24,7 @@ LAYERS = (
     {"client"},
     {"objects"},
     {"transport"},
-    {"pacing"},
+    {"pacing", "stopping"},
     {"verifier", "credentials", "audit", "routes", "halt", "verdicts"},
     {"index", "settings", "portals"},
     {"durable", "secret", "periods", "progress", "waiting", "words"},

@@ -1,0 +1,264 @@
+"""
+What stops calls until a person clears it: the stop of one portal, and the halt of the fleet.
+
+A portal is stopped when its credential is no longer accepted (401), or its portal is suspended
+or closed to it. The stop is kept in the index with its evidence, so that it counts at once in
+every process; it is of one credential generation, so that a rejection that comes late never
+stops a newer one, and a new credential is not stopped. Both are on record before they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.record import Event
+from hsagency.errors import (
+    CredentialRejected,
+    ForeignAnswer,
+    PortalForbidden,
+    PortalMismatch,
+    PortalStopped,
+    UsageError,
+    VerificationError,
+    WorkspaceError,
+)
+from hsagency.halt import Halt
+from hsagency.index import Index
+from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionStatus, Stop, redact
+
+STOPPED: Final[Mapping[str, pl.DataType]] = {
+    "client_slug": pl.String(),
+    "account_name": pl.String(),
+    "portal_id": pl.Int64(),
+    "reason": pl.String(),
+    "since": pl.Datetime("us", "UTC"),
+    "status_code": pl.Int64(),
+    "correlation_id": pl.String(),
+    "next_step": pl.String(),
+}
+"""Columns and types of the frame of what is stopped; the whole fleet's row names no client."""
+
+RESUME_FLEET: Final = "hsagency resume --fleet --reason TEXT"
+_NEW_CREDENTIAL: Final = frozenset({401, 488})  # what another credential mends, and nothing else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stops:
+    """Sets and clears the stops of one workspace, with their records."""
+
+    index: Index
+    writer: AuditWriter
+    halt: Halt
+    now: Callable[[], datetime]
+
+    def stop(
+        self,
+        connection: Connection,
+        reason: str,
+        *,
+        status_code: int | None = None,
+        correlation_id: str | None = None,
+    ) -> bool:
+        """
+        Stop calls to one portal, for a reason in words of that client alone; say whether they are.
+
+        They are not where another credential generation took the place of `connection`'s
+        meanwhile. The first reason stays. Raises `AuditError` where it cannot be recorded, and
+        then nothing was stopped: but without its log no call is sent either.
+        """
+        stop = Stop(
+            reason=redact(reason),
+            at=self.now(),
+            status_code=status_code,
+            correlation_id=correlation_id,
+        )
+        held = []
+
+        def change(stored: Connection) -> Connection:
+            held.append(stored)
+            if stored.stopped is not None:
+                return stored
+            said = f"Calls to {stored.portal} were stopped until a person resumes them: "
+            self._note(stored, Event.STOP_SET, said + stop.reason, **_evidence(stop))
+            return _stopped(stored, stop)
+
+        self.index.edit(connection.client_slug, generation=connection.generation, change=change)
+        return bool(held)
+
+    def clear(self, slug: ClientSlug, *, reason: str) -> Stop:
+        """
+        Let calls to one portal go on, for a reason that is recorded; return what stopped them.
+
+        The credential is proven anew before the next call. Raises `UsageError` where the
+        reason is blank or the portal is not stopped.
+        """
+        if not reason.strip():
+            raise UsageError("Resuming needs a reason; nothing was changed.")
+        cleared = []
+
+        def change(connections: dict[ClientSlug, Connection]) -> None:
+            stored = connections.get(slug)
+            if stored is None or stored.stopped is None:
+                raise UsageError(
+                    f"{slug} is not stopped; nothing was changed.",
+                    hint="What is stopped: hsagency status.",
+                )
+            said = f"Calls to {stored.portal} may go on ({redact(reason.strip())}); they had been "
+            said += f"stopped since {moment(stored.stopped.at)}: {stored.stopped.reason}"
+            self._note(stored, Event.STOP_CLEARED, said)
+            cleared.append(stored.stopped)
+            connections[slug] = _resumed(stored)
+
+        self.index.write(change)
+        return cleared[0]
+
+    def replaced(self, before: Connection) -> None:
+        """Record that a stop ends because another credential takes the place of `before`'s."""
+        if before.stopped is not None:
+            said = f"Calls to {before.portal} may go on with a new credential; they had been "
+            said += f"stopped since {moment(before.stopped.at)}: {before.stopped.reason}"
+            self._note(before, Event.STOP_CLEARED, said)
+
+    def failed(self, connection: Connection, error: VerificationError) -> None:
+        """Do what a failed proof of a live connection asks for: halt the fleet, stop one, nothing."""
+        if isinstance(error, PortalMismatch):
+            self.halt_fleet(connection, error)
+        elif isinstance(error, CredentialRejected | PortalForbidden):
+            said, code, trace = error.message, error.status_code, error.correlation_id
+            self.stop(connection, said, status_code=code, correlation_id=trace)
+
+    def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
+        """Halt every call of every process, because one connection reached another's portal."""
+        error.name({**self._owners(), error.expected: connection.client_slug})
+        whose = f" ({error.owner})" if error.owner else ""
+        reached = f"the credential of {connection.client_slug} reached portal {error.got}"
+        instead = f" instead of {error.expected}."
+        if isinstance(error, ForeignAnswer):
+            reached = f"an answer to {connection.client_slug} named portal {error.got}"
+        try:
+            self.halt.set(
+                f"{reached}{whose}{instead}",
+                at=self.now(),
+                slug=connection.client_slug,
+                correlation_id=error.correlation_id,
+            )
+        finally:  # neither a full disk nor a broken log keeps the other from being done
+            try:
+                # A client's own log, which the client may read, names no other client.
+                self._note(connection, Event.HALT_SET, f"The fleet was halted: {reached}{instead}")
+            finally:  # it is every client's halt: the agency's log has it beside its end
+                said = redact(f"The fleet was halted: {reached}{whose}{instead}")
+                self.writer.append(AGENCY, {"event": Event.HALT_SET, "message": said})
+        self.index.update(connection.client_slug, generation=connection.generation, proof=None)
+
+    def resume_fleet(self, *, reason: str, recorded: Collection[str]) -> str:
+        """Lift the halt, for a reason that is recorded; return what it was for."""
+        halted_for = self.halt.reason()
+        if halted_for is not None and reason.strip():
+            for slug in {*self.halt.logs()}.intersection(recorded):
+                # a client's own log: the reason may name other clients
+                fields = {"event": Event.HALT_CLEARED, "message": "The fleet was resumed."}
+                self.writer.append(slug, fields)
+            why = redact(reason.strip())
+            message = f"The fleet was resumed ({why}); it was halted: {halted_for}"
+            self.writer.append(AGENCY, {"event": Event.HALT_CLEARED, "message": message})
+        return self.halt.clear(reason=reason)
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row for each portal that is stopped, after one for the fleet's halt."""
+        rows: list[dict[str, object]] = []
+        reason = self.halt.reason()
+        if reason is not None:
+            since, trace = self.halt.since(), self.halt.correlation_id()
+            rows.append({"reason": reason, "since": since, "correlation_id": trace})
+            rows[0] |= {"next_step": RESUME_FLEET}
+        for slug, one in sorted(self.index.read().connections.items()):
+            if one.stopped is not None:
+                stop = one.stopped
+                rows.append({
+                    "client_slug": slug,
+                    "account_name": one.portal.name,
+                    "portal_id": one.portal_id,
+                    "reason": stop.reason,
+                    "since": stop.at,
+                    "status_code": stop.status_code,
+                    "correlation_id": stop.correlation_id,
+                    "next_step": next_step(one),
+                })  # fmt: skip
+        return pl.DataFrame(rows, schema=STOPPED)
+
+    def _owners(self) -> dict[int, str]:
+        try:
+            return self.index.read().owners()
+        except WorkspaceError:  # names are welcome, and no reason not to halt
+            return {}
+
+    def _note(self, connection: Connection, event: Event, said: str, **more: object) -> None:
+        fields = {"event": event, "portalId": connection.portal_id, "message": redact(said)}
+        generation = {"credentialGeneration": connection.generation}
+        self.writer.append(connection.client_slug, {**fields, **generation, **more})
+
+
+def refuse_if_stopped(connection: Connection) -> None:
+    """Raise `PortalStopped` if calls to a portal wait for a person."""
+    stop = connection.stopped
+    if stop is not None:
+        raise PortalStopped(
+            f"{connection.portal} is stopped since {moment(stop.at)}: {stop.reason} Nothing was "
+            "sent.",
+            hint=f"hsagency verify {connection.client_slug} says whether it works again. Then: "
+            f"{resume(connection)}",
+        )
+
+
+def next_step(connection: Connection) -> str:
+    """Return the command that a person who sees a stopped portal runs next."""
+    stop = connection.stopped
+    if stop is not None and stop.status_code in _NEW_CREDENTIAL:
+        return replace_credential(connection)
+    return f"hsagency verify {connection.client_slug}"
+
+
+def replace_credential(connection: Connection) -> str:
+    """Return the command that gives a connection a new credential, and so ends its stop."""
+    where = f" --api {connection.api_base}" if connection.api_base else ""
+    named = f"--client {connection.client_slug} --portal {connection.portal_id}"
+    return f"hsagency onboard {named} --replace{where}"
+
+
+def resume(connection: Connection) -> str:
+    """Return the command that ends the stop of a connection."""
+    return f"hsagency resume {connection.client_slug} --reason TEXT"
+
+
+def moment(at: datetime) -> str:
+    """Return a time as people read it."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _stopped(stored: Connection, stop: Stop) -> Connection:
+    status = ConnectionStatus.DISCONNECTED
+    if stop.status_code in _NEW_CREDENTIAL:
+        status = ConnectionStatus.NEEDS_RECONNECTION
+    trace = f", correlation id {stop.correlation_id}" if stop.correlation_id else ""
+    said = f"{stop.status_code or 'stopped'} at {moment(stop.at)}{trace}"
+    return replace(stored, stopped=stop, status=status, status_evidence=said, proof=None)
+
+
+def _resumed(stored: Connection) -> Connection:
+    """Return a connection that may be called: it works if that was shown while it was stopped."""
+    proof, stop = stored.proof, stored.stopped
+    resumed = replace(stored, stopped=None, proof=None)
+    if proof is None or stop is None or proof.at <= stop.at:
+        return resumed  # whether it works, its next proof says
+    return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="")
+
+
+def _evidence(stop: Stop) -> dict[str, object]:
+    return {"statusCode": stop.status_code, "correlationId": stop.correlation_id}
