@@ -6,21 +6,30 @@ Whatever may take over two seconds takes a `Progress`; nothing is shown unless o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import Any, Final, Protocol
 
-Step = Callable[[int], object]
+
+class Step(Protocol):
+    """Says that so much more is done; a `note` stands beside the bar until the next one."""
+
+    def __call__(self, done: int, /, note: str = ...) -> object:
+        """Move on by `done`, which may be nothing."""
+
+
 Progress = Callable[[str, int], AbstractContextManager[Step]]
 
 _PATIENCE: Final = 2.0  # seconds of work before a bar is worth showing
+_FRAME: Final = 0.2  # seconds between two drawings of a bar of which only the note changes
 
 
 @contextmanager
 def silent(what: str, total: int) -> Iterator[Step]:
     """Show nothing."""
     del what, total
-    yield lambda _: None
+    yield _ignored
 
 
 @contextmanager
@@ -34,6 +43,27 @@ def bar(what: str, total: int) -> Iterator[Step]:
         total=total, desc=what, leave=False, file=sys.stderr, disable=None, delay=_PATIENCE
     )
     try:
-        yield shown.update
+        yield _Drawn(shown)
     finally:
         shown.close()
+
+
+class _Drawn:
+    """Moves a bar of tqdm's, and draws it too where only its note is new."""
+
+    def __init__(self, shown: Any) -> None:
+        self._shown, self._note = shown, ""
+        self._next = time.monotonic() + _PATIENCE
+
+    def __call__(self, done: int, /, note: str = "") -> None:
+        if note != self._note and not self._shown.disable:
+            self._note = note
+            self._shown.set_postfix_str(note, refresh=False)
+            if time.monotonic() >= self._next:
+                self._next = time.monotonic() + _FRAME
+                self._shown.refresh()
+        self._shown.update(done)
+
+
+def _ignored(done: int, /, note: str = "") -> None:
+    del done, note
