@@ -16,6 +16,8 @@ from typing import Final, Self, cast
 import h11
 import httpx
 
+from hsagency.transport.dialling import Deadline, Proxy, dial
+
 _AT_ONCE: Final = 1 << 16  # bytes read at once
 _LONGEST_HEAD: Final = 100 << 10  # bytes of a status line and its headers
 
@@ -31,13 +33,25 @@ class Connection:
         self._until = 0.0
 
     @classmethod
-    def to(cls, host: httpx.URL, *, tls: ssl.SSLContext | None, seconds: float | None) -> Self:
-        """Open a connection, with TLS for the host's name if there is a context for it."""
+    def to(
+        cls,
+        host: httpx.URL,
+        *,
+        tls: ssl.SSLContext | None,
+        proxy: Proxy | None = None,
+        seconds: float | None,
+    ) -> Self:
+        """
+        Open a connection within so many seconds, with TLS for the host's name if it can be.
+
+        Raises `httpx.ConnectError`, `ConnectTimeout` or `ProxyError`: nothing was sent.
+        """
         name, port = host.raw_host.decode("ascii"), host.port or (443 if tls else 80)
+        deadline = Deadline(seconds)
         try:
-            wire = socket.create_connection((name, port), seconds)
+            wire = (proxy.dial if proxy else dial)(name, port, deadline=deadline)
             try:
-                wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                wire.settimeout(deadline.left())
                 return cls(tls.wrap_socket(wire, server_hostname=name) if tls else wire)
             except BaseException:
                 wire.close()

@@ -3,7 +3,7 @@ The wire: calls to one host, over connections that stay open between them.
 
 Nothing is ever sent twice. That the host hung up between two calls is noticed before the next
 one leaves; what is lost after that is for the caller to know, and for the record. There is no
-proxy, no redirect and no retry here, and no host but the one.
+redirect and no retry here, and no host but the one; nothing leaves this machine without TLS.
 
 Why not httpx.HTTPTransport: a call spends about twice as much time in it as here. And it hands
 stray bytes that an answer left on a connection to the next call, as its answer; here such a
@@ -21,8 +21,10 @@ from typing import Final
 
 import httpx
 
-from hsagency.errors import ClientClosed, HsAgencyError
+from hsagency.errors import ClientClosed, HsAgencyError, UsageError
+from hsagency.hosts import is_loopback
 from hsagency.transport.connection import Connection
+from hsagency.transport.dialling import Proxy
 
 _MOST: Final = 16  # connections at once; a call beyond them waits for a place
 _IDLE_SECONDS: Final = 5.0  # how long one is kept open; that the host hangs up sooner is noticed
@@ -36,7 +38,7 @@ class Stopped(Exception):
         self.cause = cause
 
 
-def _nothing() -> None:
+def all_may_leave() -> None:
     """Let every call leave."""
 
 
@@ -44,9 +46,10 @@ class Wire(httpx.BaseTransport):
     """
     Sends calls to one host; each has a connection to itself until its answer is closed.
 
-    `may_leave` raises where a call that waited for a place may no longer be sent. There is no
-    lock: an interrupt or the garbage collector may come at any point, and every step on the
-    places and connections is one that cannot be cut in two.
+    With a proxy, TLS goes through it to the host. `may_leave` raises where a call that waited
+    for a place may no longer be sent. There is no lock: an interrupt or the garbage collector may
+    come at any point, and every step on the places and connections is one that cannot be cut in
+    two. Raises `UsageError` for a host beyond this machine without TLS.
     """
 
     def __init__(
@@ -54,17 +57,20 @@ class Wire(httpx.BaseTransport):
         host: httpx.URL,
         *,
         tls: ssl.SSLContext | None,
+        proxy: Proxy | None = None,
         idle: float = _IDLE_SECONDS,
-        may_leave: Callable[[], None] = _nothing,
+        may_leave: Callable[[], None] = all_may_leave,
     ) -> None:
-        self._host, self._tls, self._idle_seconds = host, tls, idle
-        self._may_leave = may_leave
+        if tls is None and not (host.scheme == "http" and is_loopback(host.host)):
+            raise UsageError(f"There is no way to {host.host} without TLS. Nothing was sent.")
+        self._host, self._tls, self._proxy = host, tls, proxy
+        self._idle_seconds, self._may_leave = idle, may_leave
         self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(_MOST):
             self._places.put(None)
         self._idle: deque[Connection] = deque()  # that which was used last stands at the end
         self._busy: set[Connection] = set()
-        self._closed = False
+        self._closed = self._retired = False
         self._pid = os.getpid()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -75,7 +81,7 @@ class Wire(httpx.BaseTransport):
         try:
             self._refuse_if_closed()
             connection = self._open_one() or Connection.to(
-                self._host, tls=self._tls, seconds=seconds.get("connect")
+                self._host, tls=self._tls, proxy=self._proxy, seconds=seconds.get("connect")
             )
             self._busy.add(connection)
             self._refuse_if_closed()  # whoever closes from now on hangs up on this connection
@@ -101,18 +107,24 @@ class Wire(httpx.BaseTransport):
         try:
             if connection is not None:
                 self._busy.discard(connection)
-                if not self._closed and connection.renew(seconds=self._idle_seconds):
+                if not self._retired and connection.renew(seconds=self._idle_seconds):
                     self._idle.append(connection)
                 else:
                     connection.close()
-                if self._closed:
+                if self._retired:
                     self._close_idle()
         finally:
             self._places.put(None)
 
+    def retire(self) -> None:
+        """Close what is idle now, and what is not once its call has ended."""
+        self._retired = True
+        if os.getpid() == self._pid:
+            self._close_idle()
+
     def close(self) -> None:
         """Close what is idle and hang up on what is not; nothing is sent from now on."""
-        self._closed = True
+        self._closed = self._retired = True
         if os.getpid() != self._pid:
             return
         self._close_idle()
