@@ -23,7 +23,7 @@ import httpx
 import pytest
 import trustme
 
-from hsagency.errors import ClientClosed
+from hsagency.errors import ClientClosed, UsageError
 from hsagency.halt import Halt
 from hsagency.transport import Wire
 from hsagency.transport.wire import Stopped
@@ -558,3 +558,24 @@ def test_an_answer_cut_short_under_tls_is_an_error(wire: Make, authority: trustm
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             caller.get("/")
         assert len(host.requests()) == 1
+
+
+def test_a_retired_wire_ends_what_is_under_way_and_keeps_nothing_open() -> None:
+    with hosting(saying(OK, OK)) as host:
+        wire = Wire(httpx.URL(host.url), tls=None)
+        with httpx.Client(base_url=host.url, transport=wire, timeout=10) as caller:
+            with caller.stream("GET", "/under-way") as answer:
+                caller.get("/idle-then")
+                wire.retire()
+                assert answer.read() == b"ok"
+            assert caller.get("/comes-yet").text == "ok"
+        assert [len(one) for one in host.heard] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://api.hubapi.com", "https://api.hubapi.com", "http://192.0.2.1:80", "https://127.0.0.1"],
+)
+def test_there_is_no_wire_without_tls_but_in_plain_words_to_this_machine(address: str) -> None:
+    with pytest.raises(UsageError, match="no way to .* without TLS"):
+        Wire(httpx.URL(address), tls=None)

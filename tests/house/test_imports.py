@@ -27,7 +27,7 @@ LAYERS = (
     {"pacing", "stopping"},
     {"verifier", "credentials", "audit", "routes", "halt", "verdicts"},
     {"index", "settings", "portals"},
-    {"durable", "hubspot_errors", "secret", "periods", "progress", "waiting", "words"},
+    {"durable", "hosts", "hubspot_errors", "secret", "periods", "progress", "waiting", "words"},
     {"errors", "data"},
 )
 # The same within the sandbox.
