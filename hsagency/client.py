@@ -15,6 +15,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NoReturn, Self
 from urllib.parse import urlsplit
@@ -28,7 +29,17 @@ from hsagency.halt import Halt
 from hsagency.portals import Portal
 from hsagency.routes import touched
 from hsagency.secret import Secret
-from hsagency.transport import Bearer, Binding, Guard, Prove, Recorder, Wire
+from hsagency.transport import (
+    Bearer,
+    Binding,
+    Current,
+    Grant,
+    Guard,
+    Prove,
+    Recorder,
+    Station,
+    Wire,
+)
 
 HUBSPOT: Final = "https://api.hubapi.com"
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
@@ -46,7 +57,14 @@ class PortalClient(httpx.Client):
     `extensions={"purpose": "data fix"}`.
     """
 
-    def __init__(self, *, portal: Portal | None, binding: Binding, transport: Guard) -> None:
+    def __init__(
+        self,
+        *,
+        portal: Portal | None,
+        binding: Binding,
+        transport: httpx.BaseTransport,
+        raising: bool = False,
+    ) -> None:
         super().__init__(
             transport=transport,
             base_url=binding.host,
@@ -54,7 +72,7 @@ class PortalClient(httpx.Client):
             timeout=_TIMEOUT,
             trust_env=False,  # no proxy, netrc or certificate of the environment's choosing
         )
-        self._portal, self._binding = portal, binding
+        self._portal, self._binding, self._raising = portal, binding, raising
         self._base, self._origin = self.base_url, str(self.base_url).rstrip("/")
         self._jar = _Jar()
         self._pid = os.getpid()
@@ -89,7 +107,11 @@ class PortalClient(httpx.Client):
     def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         """Send a request; refuses after `close()` and in a forked child."""
         self._refuse_if_closed()
-        return super().send(request, **kwargs)
+        response = super().send(request, **kwargs)
+        if self._raising and not response.is_success:
+            response.read()
+            response.raise_for_status()
+        return response
 
     def __enter__(self) -> Self:
         # httpx lets a client in once; the router hands the same one to every block that asks.
@@ -117,9 +139,19 @@ class _Jar(httpx.Cookies):
         """Leave the answer alone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How a portal client behaves towards whoever hands it out; all of it may be left out."""
+
+    current: Current | None = None
+    prove: Prove | None = None
+    raising: bool = False
+    """Whether an answer that is an error is raised as one, rather than returned."""
+
+
 class Channel:
     """
-    One portal's wire with its credential, shared by its clients of any purpose.
+    One credential's way to its host, shared by the portal's clients of any purpose.
 
     It is closed by whoever opened it, not by one of the clients that use it.
     """
@@ -132,34 +164,50 @@ class Channel:
         writer: AuditWriter,
         halt: Halt,
         wire: httpx.BaseTransport | None = None,
+        may_leave: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
         self._writer, self._halt = writer, halt
-        self._bearer = Bearer(wire or _wire(host, halt), credential=credential, host=host)
+        wire = wire or _wire(host, may_leave or halt.check)
+        self.way = Bearer(wire, credential=credential, host=host)
 
     def client(
-        self, *, binding: Binding, portal: Portal | None = None, prove: Prove | None = None
+        self, *, binding: Binding, portal: Portal | None = None, ways: Ways | None = None
     ) -> PortalClient:
-        """Return a client that uses this channel."""
-        recorder = Recorder(
-            _Shared(self._bearer), binding=binding, writer=self._writer, halt=self._halt
+        """Return a client that uses this channel, or whichever `ways.current` says."""
+        ways = ways or Ways()
+        guard = Guard(
+            Grant(binding=binding, way=self.way),
+            writer=self._writer,
+            halt=self._halt,
+            current=ways.current,
+            prove=ways.prove,
         )
-        guard = Guard(recorder, binding=binding, writer=self._writer, halt=self._halt, prove=prove)
-        return PortalClient(portal=portal, binding=binding, transport=guard)
+        recorder = Recorder(binding=binding, writer=self._writer, halt=self._halt)
+        return PortalClient(
+            portal=portal,
+            binding=binding,
+            transport=_Once(guard, recorder),
+            raising=ways.raising,
+        )
+
+    def retire(self) -> None:
+        """Let calls in flight end, and keep nothing open for others."""
+        self.way.retire()
 
     def close(self) -> None:
         """Close the wire."""
-        self._bearer.close()
+        self.way.close()
 
 
-class _Shared(httpx.BaseTransport):
-    """Keeps one client's `close()` from closing the wire of the others."""
+class _Once(httpx.BaseTransport):
+    """Sends every call once."""
 
-    def __init__(self, inner: httpx.BaseTransport) -> None:
-        self._inner = inner
+    def __init__(self, guard: Guard, stations: Station) -> None:
+        self._guard, self._stations = guard, stations
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._inner.handle_request(request)
+        return self._stations.send(self._guard.admit(request))
 
 
 def parse_api_base(address: str) -> str:
@@ -208,8 +256,8 @@ def _tls() -> ssl.SSLContext:
         return context
 
 
-def _wire(host: httpx.URL, halt: Halt) -> Wire:
-    return Wire(host, tls=_tls() if host.scheme == "https" else None, may_leave=halt.check)
+def _wire(host: httpx.URL, may_leave: Callable[[], None]) -> Wire:
+    return Wire(host, tls=_tls() if host.scheme == "https" else None, may_leave=may_leave)
 
 
 class _Templates(logging.Filter):

@@ -1,7 +1,9 @@
 """
-The path of one call: guard, record, credential, wire; one class each.
+The path of one call: one class for each concern.
 
+    Retrier     one attempt after another; each begins at the guard again
     Guard       refuses what must not leave, and records the refusal
+    Pace        waits for the portal's turn
     Recorder    makes the intent durable, sends, records the outcome (answers: and object ids)
     Bearer      puts the credential on a copy of the request, to the pinned host
     Wire        sends it to that host, over connections that stay open
@@ -14,17 +16,22 @@ from __future__ import annotations
 
 from hsagency.transport.bearer import Bearer
 from hsagency.transport.binding import Binding, Identify, is_label, no_hashes
-from hsagency.transport.guard import Guard, Prove
+from hsagency.transport.call import Call, Grant, Station
+from hsagency.transport.guard import Current, Guard, Prove
 from hsagency.transport.recorder import Recorder
 from hsagency.transport.wire import Wire
 
 __all__ = [
     "Bearer",
     "Binding",
+    "Call",
+    "Current",
+    "Grant",
     "Guard",
     "Identify",
     "Prove",
     "Recorder",
+    "Station",
     "Wire",
     "is_label",
     "no_hashes",

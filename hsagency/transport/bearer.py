@@ -10,7 +10,7 @@ import httpx
 
 from hsagency.errors import BadToken, HsAgencyError
 from hsagency.secret import Secret
-from hsagency.transport.wire import Stopped
+from hsagency.transport.wire import Stopped, Wire
 
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
@@ -49,6 +49,11 @@ class Bearer(httpx.BaseTransport):
         for name in response.extensions.keys() - {"http_version", "reason_phrase"}:
             del response.extensions[name]
         return response
+
+    def retire(self) -> None:
+        """Let calls in flight end, and keep no connection open."""
+        if isinstance(self._wire, Wire):
+            self._wire.retire()
 
     def close(self) -> None:
         """Close the wire."""

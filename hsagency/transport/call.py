@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,26 +13,56 @@ from hsagency.routes import Touched
 from hsagency.transport.binding import Binding
 
 
+def _nothing() -> None:
+    """Find nothing against it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Who a client speaks for at this moment, and by which way."""
+
+    binding: Binding
+    way: httpx.BaseTransport
+    """Puts the credential on a copy of a request and sends it to its host."""
+    connection: Connection | None = None
+    """None while a credential is being judged."""
+    recheck: Callable[[], None] = _nothing
+    """Raises where a call that was granted, and then waited, may no longer leave."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """
-    A request that may leave: what it touches, for whom it goes, and by which way.
+    One attempt that may leave: what is asked, what it touches, and who speaks for it.
 
     Made by the guard for each attempt, so that a new credential, a halt or a stop counts at the
-    next one. The request is the caller's own and holds no credential; `way` puts it on a copy.
+    next one. The request is a copy: what the caller does with theirs meanwhile changes nothing.
+    It holds no credential.
     """
 
     request: httpx.Request
     touched: Touched
-    binding: Binding
-    way: httpx.BaseTransport
+    grant: Grant
     attempt: int = 1
-    connection: Connection | None = None  # none while a credential is being judged
+
+    @property
+    def binding(self) -> Binding:
+        """What the call is bound to."""
+        return self.grant.binding
+
+    @property
+    def connection(self) -> Connection | None:
+        """What is stored of the connection; nothing while a credential is being judged."""
+        return self.grant.connection
 
     @property
     def purpose(self) -> str:
-        """Why it is made: what the call itself says, else the client's."""
+        """Why it is made: what the call itself says, else what its client says."""
         return str(self.request.extensions.get("purpose", self.binding.purpose))
+
+    def describe(self) -> dict[str, object]:
+        """Return the fields that every record of the call starts with."""
+        return self.binding.describe(self.request, self.touched) | {"attempt": self.attempt}
 
 
 class Station(Protocol):

@@ -17,77 +17,99 @@ from hsagency.halt import Halt
 from hsagency.portals import ConnectionType, looks_like_token
 from hsagency.routes import OperationClass, Touched, refusal, secret_in_url
 from hsagency.transport.binding import METHODS, Binding, is_label, path_of, reason_of, what
+from hsagency.transport.call import Call, Grant
 
-Prove = Callable[[OperationClass], None]
+Current = Callable[[], Grant]
+"""Returns who a client speaks for now; raises where that is nobody any more."""
+
+Prove = Callable[[Grant, OperationClass], Grant]
+"""Returns the grant once its credential is proven for what a call does; else raises."""
 
 
-class Guard(httpx.BaseTransport):
+class Guard:
     """
     Lets a call pass to the pinned host only, with nothing of the caller's that could steer it.
 
-    Raises `CallRefused`, or what `prove` raises, before a byte leaves; the refusal is a record
-    of its own.
+    `current` is asked for every attempt, so that a new credential counts at the next one.
     """
 
     def __init__(
         self,
-        inner: httpx.BaseTransport,
+        grant: Grant,
         *,
-        binding: Binding,
         writer: AuditWriter,
         halt: Halt,
+        current: Current | None = None,
         prove: Prove | None = None,
     ) -> None:
-        self._inner, self._binding, self._writer = inner, binding, writer
-        self._halt, self._prove = halt, prove
+        self._grant, self._writer, self._halt = grant, writer, halt
+        self._current, self._prove = current, prove
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request that may leave, or refuse it."""
-        call = what(request)
+    def admit(self, request: httpx.Request, *, attempt: int = 1) -> Call:
+        """
+        Return a request as a call that may leave.
+
+        Raises `CallRefused`, or what `current` and `prove` raise, before a byte leaves; the
+        refusal is a record of its own.
+        """
+        copy = _copy(request)
+        touched = what(copy)
         try:
             self._halt.check()
-            self._refuse_if(_misdirected(request, self._binding.host))
-            self._refuse_if(_steering(request, self._binding.host))
-            self._refuse_if(_unfit(request.url))
-            self._refuse_if(_mislabelled(request))
-            if not self._allows_unclassified(request, call):
-                self._refuse_if(_not_its_type(self._binding.connection_type, call))
+            if self._current is not None:
+                self._grant = self._current()
+            grant = self._grant
+            self._refuse_unfit(copy, touched, grant.binding)
             if self._prove is not None:
-                self._prove(call.operation_class)
+                grant = self._prove(grant, touched.operation_class)
         except AuditError:  # there is nowhere to record it
             raise
         except HsAgencyError as error:
-            self._record(request, call, error)
+            self._record(
+                Call(request=copy, touched=touched, grant=self._grant, attempt=attempt), error
+            )
             raise
-        return self._inner.handle_request(request)
+        return Call(request=copy, touched=touched, grant=grant, attempt=attempt)
 
-    def close(self) -> None:
-        """Close what is behind."""
-        self._inner.close()
+    def _refuse_unfit(self, request: httpx.Request, call: Touched, binding: Binding) -> None:
+        """Raise `CallRefused` for the first thing that is wrong with a request."""
+        for find in (_misdirected, _steering):
+            _refuse_if(find(request, binding.host), binding)
+        _refuse_if(_unfit(request.url), binding)
+        _refuse_if(_mislabelled(request), binding)
+        if not _allows_unclassified(request, call, binding):
+            _refuse_if(_not_its_type(binding.connection_type, call), binding)
 
-    def _allows_unclassified(self, request: httpx.Request, call: Touched) -> bool:
-        return (
-            call.operation_class is OperationClass.UNCLASSIFIED
-            and self._binding.connection_type is ConnectionType.CONFIG_AND_AUDIT
-            and "purpose" in request.extensions
-            and request.extensions.get("allow_unclassified") is True
-        )
-
-    def _refuse_if(self, why: _Why | None) -> None:
-        if why is not None:
-            slug = self._binding.candidate_slug or self._binding.client_slug
-            raise CallRefused(f"Refused for {slug}: {why.reason}. Nothing was sent.", hint=why.hint)
-
-    def _record(self, request: httpx.Request, call: Touched, error: HsAgencyError) -> None:
-        fields = self._binding.describe(request, call)
+    def _record(self, call: Call, error: HsAgencyError) -> None:
+        fields, binding = call.describe(), call.binding
         if not is_label(fields["purpose"]):
-            fields["purpose"] = self._binding.purpose
-        if _misdirected(request, self._binding.host):
+            fields["purpose"] = binding.purpose
+        if _misdirected(call.request, binding.host):
             # Another host's address is not ours to write down.
             fields |= {"path": "{elsewhere}", "identifiers": None}
             fields |= {"objectType": None, "objectId": None}
         outcome = {"event": Event.REFUSED, "outcome": Outcome.REFUSED, "reason": reason_of(error)}
-        self._writer.append(self._binding.client_slug, {**fields, **outcome})
+        self._writer.append(binding.client_slug, {**fields, **outcome})
+
+
+def _copy(request: httpx.Request) -> httpx.Request:
+    """Return a request that nobody else can change once it was looked at."""
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=list(request.headers.raw),
+        stream=request.stream,
+        extensions=dict(request.extensions),
+    )
+
+
+def _allows_unclassified(request: httpx.Request, call: Touched, binding: Binding) -> bool:
+    return (
+        call.operation_class is OperationClass.UNCLASSIFIED
+        and binding.connection_type is ConnectionType.CONFIG_AND_AUDIT
+        and "purpose" in request.extensions
+        and request.extensions.get("allow_unclassified") is True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +118,12 @@ class _Why:
 
     reason: str
     hint: str
+
+
+def _refuse_if(why: _Why | None, binding: Binding) -> None:
+    if why is not None:
+        slug = binding.candidate_slug or binding.client_slug
+        raise CallRefused(f"Refused for {slug}: {why.reason}. Nothing was sent.", hint=why.hint)
 
 
 _WIDEN: Final = (

@@ -16,40 +16,39 @@ from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import plain_word
 from hsagency.transport import answers
-from hsagency.transport.binding import Binding, reason_of, what
+from hsagency.transport.binding import Binding, reason_of
+from hsagency.transport.call import Call
 from hsagency.transport.clock import ClockCheck
 from hsagency.transport.peeking import MOST, may_be_an_error, peek, whole_number
 
 
-class Recorder(httpx.BaseTransport):
+class Recorder:
     """Makes a record durable before each attempt and adds another when its headers arrive."""
 
-    def __init__(
-        self, inner: httpx.BaseTransport, *, binding: Binding, writer: AuditWriter, halt: Halt
-    ) -> None:
-        self._inner, self._binding = inner, binding
+    def __init__(self, *, binding: Binding, writer: AuditWriter, halt: Halt) -> None:
         self._writer, self._halt = writer, halt
-        slug, portal_id = binding.client_slug, binding.portal_id
-        self._clock = ClockCheck(writer, slug=slug, portal_id=portal_id)
+        self._slug = binding.client_slug
+        self._clock = ClockCheck(writer, slug=self._slug, portal_id=binding.portal_id)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def send(self, call: Call) -> httpx.Response:
         """Send one request between two records."""
-        touched = what(request)
-        call = self._binding.describe(request, touched)
-        self._append({"event": Event.STARTED, **call}, durable=True)  # raises: nothing is sent
+        said = call.describe()
+        self._append({"event": Event.STARTED, **said}, durable=True)  # raises: nothing is sent
         started = time.perf_counter_ns()
         try:
-            self._halt.check()  # somebody may have halted the fleet while the disk was busy
-            response = self._inner.handle_request(request)
+            self._halt.check()  # somebody may have halted the fleet while the call waited
+            call.grant.recheck()
+            response = call.grant.way.handle_request(call.request)
         # Whatever interrupted it, the call may have reached HubSpot all the same.
         except BaseException as error:
-            self._lost(call, started, error)
+            self._lost(said, started, error)
             raise
         try:
-            self._append(_ended(call, started, response=response), durable=False)
+            self._append(_ended(said, started, response=response), durable=False)
             self._clock.look(response.headers)
-            self._explain(call, response)
-            answers.observe(request, response, touched, note=partial(self._note, call))
+            self._explain(said, response)
+            note = partial(self._note, said)
+            answers.observe(call.request, response, call.touched, note=note)
         except AuditError as error:
             response.close()
             _outcome_lost(error)
@@ -57,10 +56,6 @@ class Recorder(httpx.BaseTransport):
             response.close()
             raise
         return response
-
-    def close(self) -> None:
-        """Close what is behind."""
-        self._inner.close()
 
     def _lost(self, call: Mapping[str, object], started: int, error: BaseException) -> None:
         """Record that no answer came; if not even that can be written, say so."""
@@ -73,7 +68,7 @@ class Recorder(httpx.BaseTransport):
             _outcome_lost(unwritten)
 
     def _append(self, fields: Mapping[str, object], *, durable: bool) -> None:
-        self._writer.append(self._binding.client_slug, fields, durable=durable)
+        self._writer.append(self._slug, fields, durable=durable)
 
     def _explain(self, call: Mapping[str, object], response: httpx.Response) -> None:
         """Add what HubSpot names as the cause of an error, which only the body says."""

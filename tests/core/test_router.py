@@ -332,8 +332,12 @@ def narrow(fleet: Connected, slug: str) -> None:
     change(fleet, slug, connection_type=ConnectionType.CONFIG_ONLY)
 
 
-@pytest.mark.parametrize("happens", [rotate, remove, narrow])
-def test_a_client_handed_out_before_a_change_refuses_after_it(
+def move(fleet: Connected, slug: str) -> None:
+    change(fleet, slug, portal_id=PortalId(99))
+
+
+@pytest.mark.parametrize("happens", [remove, move])
+def test_a_client_whose_portal_is_no_longer_its_clients_refuses(
     fleet: Connected, slug: str, happens: Callable[[Connected, str], None]
 ) -> None:
     client = fleet.agency.client(slug)
@@ -347,20 +351,60 @@ def test_a_client_handed_out_before_a_change_refuses_after_it(
     assert records(fleet.agency.workspace.root, slug)[-1]["event"] == "call.refused"
 
 
-def test_a_rotation_is_picked_up_by_the_next_client(fleet: Connected, slug: str) -> None:
-    fleet.agency.client(slug).get(PATH)
+def generations(fleet: Connected, slug: str) -> list[int]:
+    said = records(fleet.agency.workspace.root, slug)
+    wanted = [one for one in said if one.get("path", "").startswith("/crm/")]
+    return [one["credentialGeneration"] for one in wanted if one["event"] == "call.started"]
+
+
+def test_a_client_goes_on_with_a_new_generation_at_its_next_call(
+    fleet: Connected, slug: str
+) -> None:
+    client = fleet.agency.client(slug)
+    client.get(PATH)
     rotate(fleet, slug)
-    assert fleet.agency.client(slug).get(PATH).status_code == 200
-    last = [one for one in records(fleet.agency.workspace.root, slug) if "path" in one][-1]
-    assert last["credentialGeneration"] == 2
+    assert client.get(PATH).status_code == 200
+    assert fleet.agency.client(slug) is client
+    assert generations(fleet, slug) == [1, 2]
     assert fleet.sandbox.ledger(None) == ()
 
 
-def test_a_narrower_type_counts_from_the_next_client_on(fleet: Connected, slug: str) -> None:
-    fleet.agency.client(slug).get(PATH)
-    narrow(fleet, slug)
-    with pytest.raises(CallRefused, match="config_only"):
-        fleet.agency.client(slug).get(PATH)
+def test_a_call_in_flight_ends_on_the_credential_that_it_began_with(
+    fleet: Connected, slug: str
+) -> None:
+    client = fleet.agency.client(slug)
+    with client.stream("GET", PATH) as answer:
+        rotate(fleet, slug)
+        assert client.get(PATH).status_code == 200
+        assert answer.read().startswith(b"{")
+    assert generations(fleet, slug) == [1, 2]
+
+
+def test_a_new_generation_written_by_another_process_counts_at_the_next_call(
+    fleet: Connected, slug: str
+) -> None:
+    client = fleet.agency.client(slug)
+    client.get(PATH)
+    with Agency.open(fleet.agency.workspace.root) as elsewhere:
+        rotate(replace(fleet, agency=elsewhere), slug)
+    assert client.get(PATH).status_code == 200
+    assert generations(fleet, slug) == [1, 2]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_another_connection_type_counts_at_the_next_call(
+    fleet: Connected, slug: str, *, wide: bool
+) -> None:
+    if wide:
+        narrow(fleet, slug)
+    client = fleet.agency.client(slug)
+    if wide:
+        change(fleet, slug, connection_type=ConnectionType.CONFIG_AND_AUDIT)
+        assert client.get(PATH).status_code == 200
+    else:
+        narrow(fleet, slug)
+        with pytest.raises(CallRefused, match="config_only"):
+            client.get(PATH)
 
 
 def test_facts_may_change_under_a_client(fleet: Connected, slug: str) -> None:

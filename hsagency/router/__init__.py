@@ -1,0 +1,113 @@
+"""
+From a client slug to a verified portal client, and nowhere else.
+
+A slug selects exactly one connection; there is no default client, no ambient credential and
+no fallback. No client is handed out until its credential was shown to belong to the portal
+it is stored for.
+
+    Router      hands out portal clients (this module)
+    Grants      who a client speaks for, from one call to the next
+    Prover      whether the credential still belongs to its portal, and what if not
+    Channels    the open ways to HubSpot, one for each credential generation
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from functools import partial
+
+from hsagency.client import PortalClient, Ways
+from hsagency.errors import ClientClosed, UnknownClient, UsageError
+from hsagency.portals import ClientSlug, Connection, redact
+from hsagency.router.channels import Channels
+from hsagency.router.granting import Grants
+from hsagency.router.parts import Parts
+from hsagency.router.proving import Prover
+from hsagency.routes import OperationClass
+from hsagency.transport import is_label
+from hsagency.verifier import Identity
+
+__all__ = ["Parts", "Router"]
+
+
+class Router:
+    """Hands out portal clients by slug, one per portal and purpose."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._channels = Channels(parts)
+        self._prover = Prover(parts, self._channels)
+        self._clients: dict[tuple[object, ...], PortalClient] = {}
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._closed = False
+
+    def slugs(self) -> list[ClientSlug]:
+        """Return the slugs of all connections, sorted."""
+        return sorted(self._parts.index.read().connections)
+
+    def connection(self, slug: str) -> Connection:
+        """Return what is stored of one connection; raises `UnknownClient` with near matches."""
+        connections = self._parts.index.read().connections
+        connection = connections.get(ClientSlug(slug))
+        if connection is not None:
+            return connection
+        # Near matches only: the list of all clients is not for a client's notebook.
+        near = difflib.get_close_matches(slug, connections, n=3)
+        shown = redact(slug if len(slug) <= 63 else slug[:60] + "...")
+        raise UnknownClient(
+            f"There is no client {shown!r}. Nothing was sent.",
+            hint=(f"Did you mean {' or '.join(near)}? " if near else "")
+            + "All clients: hsagency portals, or agency.slugs().",
+        )
+
+    def client(
+        self, slug: str, *, purpose: str = "interactive", raising: bool = False
+    ) -> PortalClient:
+        """
+        Return the portal client for a slug, proven to reach that client's portal.
+
+        `purpose` says why its calls are made, in up to 64 plain characters. With `raising` the
+        client is the caller's own, and answers that are errors are raised. Raises
+        `UnknownClient`, `Halted`, `PortalStopped`, or what `verify` and the credential store
+        raise.
+        """
+        if self._closed or os.getpid() != self._pid:
+            raise ClientClosed("This agency is closed or belongs to another process.")
+        if not is_label(purpose):
+            raise UsageError("A purpose is up to 64 letters, digits, spaces or . : / + -.")
+        self._parts.halt.check()
+        connection = self.connection(slug)
+        grants = Grants(self._parts, self._channels, connection, purpose=purpose)
+        self._prover.admit(grants, grants.now(), OperationClass.READ)
+        if raising:
+            return self._hand_out(connection, grants, raising=True)
+        key = (connection.client_slug, connection.portal_id, connection.api_base, purpose)
+        with self._lock:
+            known = self._clients.get(key)
+            if known is None or known.is_closed:
+                known = self._clients[key] = self._hand_out(connection, grants)
+            return known
+
+    def prove(self, slug: str) -> Identity:
+        """Ask HubSpot now whose credential this is, and record it; raises as `verify` does."""
+        self._parts.halt.check()
+        return self._prover.prove(self.connection(slug))
+
+    def close(self) -> None:
+        """Close every client and every channel."""
+        with self._lock:
+            self._closed = True
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+        self._channels.close()
+
+    def _hand_out(
+        self, connection: Connection, grants: Grants, *, raising: bool = False
+    ) -> PortalClient:
+        ways = Ways(current=grants.now, prove=partial(self._prover.admit, grants), raising=raising)
+        channel = self._channels.open(connection).channel
+        return channel.client(binding=grants.binding, portal=connection.portal, ways=ways)

@@ -1,0 +1,149 @@
+"""
+The ways to HubSpot that are open: one for each credential generation of each portal.
+
+A secret is read when the first call needs it, and checked against the fingerprint that was
+proven, so a hundred portals open without reading a hundred secrets.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hsagency.client import Channel, host_url
+from hsagency.credentials import SecretName
+from hsagency.errors import ClientClosed, CredentialChanged
+from hsagency.portals import ClientSlug, Connection, PortalId, binding_of
+from hsagency.router.parts import Parts
+from hsagency.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The channel of one credential; its lock lets one thread prove it."""
+
+    channel: Channel
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """What a channel is opened for: if any of it changes, another is needed."""
+
+    client_slug: ClientSlug
+    portal_id: PortalId
+    generation: int
+    fingerprint: str
+    api_base: str
+    routed_to: str | None
+
+
+class Channels:
+    """Opens a channel for a connection, and retires those of earlier generations."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._opened: dict[_Key, Opened] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def open(self, connection: Connection) -> Opened:
+        """Return the channel of a connection as it is now."""
+        key = _key(connection)
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("This agency is closed. Nothing was sent.")
+            opened = self._opened.get(key)
+            if opened is None:
+                self._retire(connection)
+                opened = self._opened[key] = Opened(self._channel(connection))
+            return opened
+
+    def close(self) -> None:
+        """Close every channel."""
+        with self._lock:
+            self._closed = True
+            opened, self._opened = self._opened, {}
+        for one in opened.values():
+            one.channel.close()
+
+    def _retire(self, connection: Connection) -> None:
+        """Let go of what is older: calls in flight end on it, and nothing new begins there."""
+        older = [
+            key
+            for key in self._opened
+            if key.client_slug == connection.client_slug and key.generation < connection.generation
+        ]
+        for key in older:
+            self._opened.pop(key).channel.retire()
+
+    def _channel(self, connection: Connection) -> Channel:
+        return Channel(
+            host=host_url(connection.api_base),
+            credential=self._credential(connection),
+            writer=self._parts.writer,
+            halt=self._parts.halt,
+            may_leave=lambda: self._may_leave(connection),
+        )
+
+    def _may_leave(self, connection: Connection) -> None:
+        """Raise where a call that waited for a place may no longer be sent."""
+        self._parts.halt.check()
+        refuse_unless_same(connection, self._parts.stored(connection.client_slug))
+
+    def _credential(self, connection: Connection) -> Callable[[], Secret]:
+        """Return a function that reads the secret once, when a call first needs it."""
+        name = SecretName(
+            workspace=self._parts.workspace.settings.workspace,
+            slug=connection.client_slug,
+            generation=connection.generation,
+        )
+        lock, kept = threading.Lock(), list[Secret]()
+
+        def read() -> Secret:
+            with lock:
+                if not kept:
+                    secret = self._parts.store().get(name)
+                    _refuse_another(connection, secret)
+                    kept.append(secret)
+                return kept[0]
+
+        return read
+
+
+def refuse_unless_same(handed: Connection, now: Connection | None) -> Connection:
+    """Return what is stored now, if it is the same portal at the same address."""
+    if now is None or (now.portal_id, now.api_base) != (handed.portal_id, handed.api_base):
+        raise ClientClosed(
+            f"The connection of {handed.client_slug} was changed or removed after this "
+            "client was handed out. Nothing was sent."
+        )
+    return now
+
+
+def _key(connection: Connection) -> _Key:
+    return _Key(
+        client_slug=connection.client_slug,
+        portal_id=connection.portal_id,
+        generation=connection.generation,
+        fingerprint=connection.fingerprint,
+        api_base=connection.api_base,
+        routed_to=connection.routed_to,
+    )
+
+
+def _refuse_another(connection: Connection, secret: Secret) -> None:
+    """Raise unless this is the secret that was onboarded, for this portal and this address."""
+    slug = connection.client_slug
+    if secret.fingerprint != connection.fingerprint:
+        raise CredentialChanged(
+            f"The stored secret of {slug} is not the one that was proven. It was not used.",
+            hint="Somebody changed the store: onboard the client again with --replace.",
+        )
+    if connection.binding != binding_of(connection, secret):
+        raise CredentialChanged(
+            f"The index was edited: the secret of {slug} was onboarded for another portal or "
+            "another address than it names now. Nothing was sent.",
+            hint="Put portalId and apiBase back as they were, or restore a backup of the index.",
+        )

@@ -1,0 +1,39 @@
+"""What a router works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hsagency.audit.journal.writer import AuditWriter
+from hsagency.audit.record import Event
+from hsagency.credentials import CredentialStore
+from hsagency.halt import Halt
+from hsagency.index import Index
+from hsagency.portals import ClientSlug, Connection, redact
+from hsagency.settings import Workspace
+from hsagency.transport import Identify, no_hashes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a router works with; the agency puts it together once."""
+
+    workspace: Workspace
+    index: Index
+    store: Callable[[], CredentialStore]
+    writer: AuditWriter
+    halt: Halt
+    now: Callable[[], datetime]
+    identify: Identify = no_hashes
+
+    def stored(self, slug: ClientSlug) -> Connection | None:
+        """Return what is stored of a connection at this moment, in whatever process."""
+        return self.index.read().connections.get(slug)
+
+    def note(self, connection: Connection, event: Event, message: str) -> None:
+        """Record what happened to a connection, in its client's own log."""
+        said = redact(message)  # names of portals are HubSpot's text
+        fields = {"event": event, "portalId": connection.portal_id, "message": said}
+        self.writer.append(connection.client_slug, fields)

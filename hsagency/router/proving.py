@@ -1,0 +1,175 @@
+"""
+Shows that a stored credential still belongs to the portal that it is stored for.
+
+The proof is kept with its age, so that inside the age nothing is asked again; reads accept an
+older one than writes. A credential that turns out to reach another portal halts the fleet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hsagency.audit.record import Event
+from hsagency.client import Ways
+from hsagency.errors import (
+    CredentialRejected,
+    PortalForbidden,
+    PortalMismatch,
+    VerificationError,
+    WorkspaceError,
+)
+from hsagency.portals import AGENCY, Connection, ConnectionStatus, Proof, redact
+from hsagency.router.channels import Channels
+from hsagency.router.granting import Grants
+from hsagency.router.parts import Parts
+from hsagency.routes import OperationClass
+from hsagency.transport import Grant
+from hsagency.verifier import Identity, answerer, differences, facts_of, verify
+
+PURPOSE = "verification"
+"""Of the calls that a proof costs."""
+
+
+class Prover:
+    """Proves connections, and sees to what becomes of those that fail."""
+
+    def __init__(self, parts: Parts, channels: Channels) -> None:
+        self._parts, self._channels = parts, channels
+
+    def admit(self, grants: Grants, grant: Grant, does: OperationClass) -> Grant:
+        """Return the grant if its proof is young enough for what a call does, else ask again."""
+        connection = grant.connection
+        age = self._age(does)
+        if connection is None or self._is_fresh(connection, age):
+            return grant
+        with self._channels.open(connection).lock:  # whoever comes second finds the first's proof
+            grant = grants.now()
+            if grant.connection is not None and not self._is_fresh(grant.connection, age):
+                self._ask(grant.connection)
+        return grants.now()
+
+    def prove(self, connection: Connection) -> Identity:
+        """Ask HubSpot now whose credential this is, and record it; raises as `verify` does."""
+        with self._channels.open(connection).lock:
+            return self._ask(connection, asked_for=True)
+
+    def _age(self, does: OperationClass) -> timedelta:
+        limits = self._parts.workspace.settings.proof
+        if does is OperationClass.READ:
+            return timedelta(hours=limits.read_hours)
+        return timedelta(minutes=limits.write_minutes)
+
+    def _is_fresh(self, connection: Connection, age: timedelta) -> bool:
+        proof = connection.proof
+        if proof is None or proof.fingerprint != connection.fingerprint:
+            return False
+        if (proof.portal_id, proof.api_base) != (connection.portal_id, connection.api_base):
+            return False
+        # A proof from the future is a clock that was set back: no proof at all.
+        return timedelta() <= self._parts.now() - proof.at <= age
+
+    def _ask(self, connection: Connection, *, asked_for: bool = False) -> Identity:
+        who = answerer(connection.api_base)
+        grants = Grants(
+            self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
+        )
+        channel = self._channels.open(connection).channel
+        ways = Ways(current=grants.now)
+        with channel.client(binding=grants.binding, ways=ways) as sender:
+            try:
+                identity = verify(sender, expected=connection.portal_id, who=who)
+            except VerificationError as error:
+                self._failed(connection, error)
+                error.add("Nothing else was sent.")
+                raise
+        at = self._parts.now()
+
+        def proven(stored: Connection) -> Connection:
+            after = _proven(stored, identity, at=at)
+            self._note_success(stored, after, asked_for=asked_for)
+            return after
+
+        self._parts.index.edit(
+            connection.client_slug, generation=connection.generation, change=proven
+        )
+        return identity
+
+    def _note_success(self, before: Connection, after: Connection, *, asked_for: bool) -> None:
+        """Record what a verification found before the index shows it."""
+        changed = differences(before.facts, after.facts)
+        if changed:
+            said = (
+                f"{answerer(after.api_base)} now reports for portal {after.portal_id}: {changed}."
+            )
+            self._parts.note(after, Event.CONNECTION_CHANGED, said[:1].upper() + said[1:])
+        again = before.status is not ConnectionStatus.CONNECTED
+        if again or asked_for:
+            evidence = f" ({before.status_evidence})" if before.status_evidence else ""
+            was = f" It works again; it was {before.status}{evidence}." if again else ""
+            said = f"Verified {after.portal}: the credential is this portal's.{was}"
+            self._parts.note(after, Event.CONNECTION_VERIFIED, said)
+
+    def _failed(self, connection: Connection, error: VerificationError) -> None:
+        if isinstance(error, PortalMismatch):
+            self.halt_fleet(connection, error)
+        elif isinstance(error, CredentialRejected | PortalForbidden):
+            self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: VerificationError) -> None:
+        evidence = f"{error.status_code} at {self._parts.now():%Y-%m-%d %H:%M} UTC"
+        said = f"The credential was rejected: {evidence}."
+        self._parts.note(connection, Event.CONNECTION_FAILED, said)
+        self._parts.index.update(
+            connection.client_slug,
+            generation=connection.generation,
+            status=ConnectionStatus.NEEDS_RECONNECTION,
+            status_evidence=evidence,
+            proof=None,
+        )
+
+    def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
+        """Halt every call of every process: an active connection reached another portal."""
+        error.name({**self._owners(), error.expected: connection.client_slug})
+        whose = f" ({error.owner})" if error.owner else ""
+        reached = f"the credential of {connection.client_slug} reached portal {error.got}"
+        instead = f" instead of {error.expected}."
+        try:
+            self._parts.halt.set(
+                f"{reached}{whose}{instead}", at=self._parts.now(), slug=connection.client_slug
+            )
+        finally:  # neither a full disk nor a broken log keeps the other from being done
+            try:
+                # A client's own log, which the client may read, names no other client.
+                said = f"The fleet was halted: {reached}{instead}"
+                self._parts.note(connection, Event.HALT_SET, said)
+            finally:  # it is every client's halt: the agency's log has it beside its end
+                said = redact(f"The fleet was halted: {reached}{whose}{instead}")
+                self._parts.writer.append(AGENCY, {"event": Event.HALT_SET, "message": said})
+        self._parts.index.update(
+            connection.client_slug, generation=connection.generation, proof=None
+        )
+
+    def _owners(self) -> dict[int, str]:
+        try:
+            return self._parts.index.read().owners()
+        except WorkspaceError:  # names are welcome, and no reason not to halt
+            return {}
+
+
+def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
+    """Return a connection that works, with what is told of its portal now beside the rest."""
+    return replace(
+        stored,
+        proof=Proof(
+            at=at,
+            portal_id=identity.portal_id,
+            fingerprint=stored.fingerprint,
+            correlation_id=identity.correlation_id,
+            api_base=stored.api_base,
+        ),
+        status=ConnectionStatus.CONNECTED,
+        status_evidence="",
+        hublet=identity.hosting or stored.hublet,
+        facts={**stored.facts, **facts_of(identity, at=at)},
+    )
