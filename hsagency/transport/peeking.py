@@ -33,7 +33,7 @@ def peek(response: httpx.Response) -> bytes:
     if not isinstance(response.stream, _Peeked):
         response.stream = _Peeked(cast("httpx.SyncByteStream", response.stream))
     raw = response.stream.beginning()
-    return _unpacked(raw) if response.headers.get("content-encoding") else raw
+    return unpacked(raw) if response.headers.get("content-encoding") else raw
 
 
 def whole_number(header: str | None) -> int | None:
@@ -83,7 +83,7 @@ class _Peeked(httpx.SyncByteStream):
         self._stream.close()
 
 
-def _unpacked(raw: bytes) -> bytes:
+def unpacked(raw: bytes) -> bytes:
     """Unpack no more than is looked at, whatever a few bytes claim to hold."""
     try:
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, MOST + 1)
