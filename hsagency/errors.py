@@ -220,6 +220,7 @@ class ForeignAnswer(PortalMismatch):
 
     hint = swapped = "Find the cause first; then: hsagency resume --fleet --reason TEXT."
     said = "MISMATCH: the answer names portal {got}, expected {expected}. The fleet is halted."
+    under_way = True
 
 
 class CredentialRejected(VerificationError):

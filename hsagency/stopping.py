@@ -130,8 +130,11 @@ class Stops:
         if isinstance(error, PortalMismatch):
             self.halt_fleet(connection, error)
         elif isinstance(error, CredentialRejected | PortalForbidden):
-            said, code, trace = error.message, error.status_code, error.correlation_id
-            self.stop(connection, said, status_code=code, correlation_id=trace)
+            if connection.stopped is not None:
+                said = f"Asked while calls are stopped: {error.message}"
+                self._note(connection, Event.CONNECTION_FAILED, said)
+            code, trace = error.status_code, error.correlation_id
+            self.stop(connection, error.message, status_code=code, correlation_id=trace)
 
     def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
         """Halt every call of every process, because one connection reached another's portal."""
@@ -210,9 +213,9 @@ def refuse_if_stopped(connection: Connection) -> None:
     stop = connection.stopped
     if stop is not None:
         raise PortalStopped(
-            f"{connection.portal} is stopped since {moment(stop.at)}: {stop.reason} Nothing was "
-            "sent.",
-            hint=f"hsagency verify {connection.client_slug} says whether it works again. Then: "
+            f"Calls to {connection.portal} are stopped since {moment(stop.at)}: {stop.reason} "
+            "Nothing was sent.",
+            hint=f"Find out why: hsagency verify {connection.client_slug}. Then: "
             f"{resume(connection)}",
         )
 

@@ -25,6 +25,7 @@ from hsagency.errors import (
     NoStore,
     PortalForbidden,
     PortalMismatch,
+    PortalStopped,
     PortalUnreachable,
     StoreUnreadable,
     UnexpectedAnswer,
@@ -105,6 +106,7 @@ def reason_of(error: HsAgencyError) -> str:
 _REASONS: Final[Mapping[type, str]] = {
     Halted: "halted",
     ClientClosed: "client closed",
+    PortalStopped: "stopped",
     NoStore: "credential store missing",
     StoreUnreadable: "credential unreadable",
     CredentialMissing: "credential missing",

@@ -56,18 +56,16 @@ def named(body: bytes) -> list[int]:
     >>> named(b'{"results": [{"portalId": 1}], "portalId": 2, "name": "portalId", "hubId": "3"}')
     [2]
     """
-    if not any(key in body for key in _KEYS):  # nearly always
+    if b'"portalId"' not in body and b'"hubId"' not in body:  # nearly always
         return []
-    found, depth = [], 0
-    for token in _TOKEN.finditer(body):
-        text = token[0]
-        if text in b"{[":
-            depth += 1
-        elif text in b"}]":
-            depth -= 1
-        elif depth == 1 and text in _KEYS and (number := _NUMBER.match(body, token.end())):
-            found.append(int(number[1]))
-    return found
+    try:
+        answer = orjson.loads(body)
+    except ValueError:  # the beginning of one
+        return _scanned(body)
+    if not isinstance(answer, dict):
+        return []
+    said = (answer.get(key) for key in ("portalId", "hubId"))
+    return [one for one in said if type(one) is int and 0 < one < _MOST_ID]
 
 
 def named_in_error(body: bytes, *, status: int) -> list[int]:
@@ -90,6 +88,7 @@ def named_in_error(body: bytes, *, status: int) -> list[int]:
     return named(body) + ([int(match[1])] if match else [])
 
 
+_MOST_ID: Final = 10**12
 _KEYS: Final = (b'"portalId"', b'"hubId"')
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
 _NUMBER: Final = re.compile(rb"\s*:\s*([1-9][0-9]{0,11})(?=\s*[,}])")
@@ -104,6 +103,20 @@ _IN_ERRORS: Final = {
 """By status, which text names a portal, and how; nobody has written down any other."""
 
 _PACKINGS: Final = ("", "identity", "gzip", "deflate")
+
+
+def _scanned(body: bytes) -> list[int]:
+    """Return what the beginning of a body names at its top level, as far as it goes."""
+    found, depth = [], 0
+    for token in _TOKEN.finditer(body):
+        text = token[0]
+        if text in b"{[":
+            depth += 1
+        elif text in b"}]":
+            depth -= 1
+        elif depth == 1 and text in _KEYS and (number := _NUMBER.match(body, token.end())):
+            found.append(int(number[1]))
+    return found
 
 
 def _tells_of_others(touched: Touched) -> bool:
