@@ -34,6 +34,7 @@ from hsagency.periods import days_between
 from hsagency.portals import AGENCY, ClientSlug, Connection, redact
 from hsagency.router import Parts, Router
 from hsagency.settings import Workspace
+from hsagency.transport import Network
 from hsagency.verifier import DailyUsage, Identity, daily_usage
 
 PORTALS: Final[Mapping[str, pl.DataType]] = {
@@ -67,6 +68,7 @@ class Agency:
         self.workspace = workspace
         self.index = workspace.index
         self.halt = Halt(workspace.state / "halt.json")
+        self.network = Network(workspace.settings.network, folder=workspace.root)
         signing = SigningKey(
             store=lambda: self.store,
             workspace=workspace.settings.workspace,
@@ -100,6 +102,7 @@ class Agency:
                 writer=self.writer,
                 halt=self.halt,
                 now=utc_now,
+                network=self.network,
                 identify=identifiers.hashed,
             )
         )

@@ -2,23 +2,18 @@
 The one place that builds httpx clients.
 
 A `PortalClient` is an `httpx.Client` for one portal: relative paths go to its pinned host
-with its credential, and every call is recorded. Portals share nothing but the TLS context,
-which costs 17 ms to make.
+with its credential, and every call is recorded. Portals share nothing but the TLS context.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
-import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NoReturn, Self
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -30,18 +25,18 @@ from hsagency.portals import Portal
 from hsagency.routes import touched
 from hsagency.secret import Secret
 from hsagency.transport import (
+    Alarm,
     Bearer,
     Binding,
     Current,
     Grant,
     Guard,
+    Network,
     Prove,
     Recorder,
     Station,
-    Wire,
 )
 
-HUBSPOT: Final = "https://api.hubapi.com"
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
 _PLAIN_PATH: Final = re.compile(r"(?:/[\w.-]+)+/?(?:\?[\w.,=&-]*)?", re.ASCII)
 
@@ -65,6 +60,7 @@ class PortalClient(httpx.Client):
         transport: httpx.BaseTransport,
         raising: bool = False,
     ) -> None:
+        _quieten_httpx()
         super().__init__(
             transport=transport,
             base_url=binding.host,
@@ -145,6 +141,7 @@ class Ways:
 
     current: Current | None = None
     prove: Prove | None = None
+    alarm: Alarm | None = None
     raising: bool = False
     """Whether an answer that is an error is raised as one, rather than returned."""
 
@@ -164,11 +161,10 @@ class Channel:
         writer: AuditWriter,
         halt: Halt,
         wire: httpx.BaseTransport | None = None,
-        may_leave: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
         self._writer, self._halt = writer, halt
-        wire = wire or _wire(host, may_leave or halt.check)
+        wire = wire or Network().wire(host, may_leave=halt.check)
         self.way = Bearer(wire, credential=credential, host=host)
 
     def client(
@@ -183,7 +179,7 @@ class Channel:
             current=ways.current,
             prove=ways.prove,
         )
-        recorder = Recorder(binding=binding, writer=self._writer, halt=self._halt)
+        recorder = Recorder(binding=binding, writer=self._writer, halt=self._halt, alarm=ways.alarm)
         return PortalClient(
             portal=portal,
             binding=binding,
@@ -208,56 +204,6 @@ class _Once(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         return self._stations.send(self._guard.admit(request))
-
-
-def parse_api_base(address: str) -> str:
-    """
-    Return the address of a loopback sandbox as connections store it; empty means HubSpot.
-
-    Raises `UsageError` for any address that is not this machine's own, so that a token can
-    not be sent elsewhere by a slip of the keyboard.
-
-    >>> parse_api_base("http://127.0.0.1:8000/")
-    'http://127.0.0.1:8000'
-    """
-    if not address:
-        return ""
-    hint = "Only a sandbox on this machine can stand in for HubSpot: --api http://127.0.0.1:PORT."
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-        name = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
-        loopback = ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        raise UsageError(
-            "The API address is not a sandbox's; nothing was done.", hint=hint
-        ) from None
-    bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
-    if not (loopback and bare and port and parts.scheme in ("http", "https")):
-        raise UsageError("The API address is not a sandbox's; nothing was done.", hint=hint)
-    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{port}"
-
-
-def host_url(api_base: str) -> httpx.URL:
-    """Return where a connection's calls go: HubSpot, or the sandbox it was onboarded to."""
-    _quieten_httpx()
-    return httpx.URL(parse_api_base(api_base) or HUBSPOT)
-
-
-_tls_lock = threading.Lock()
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    with _tls_lock:
-        context = httpx.create_ssl_context(trust_env=False)
-        context.keylog_filename = None  # type: ignore[assignment]  # whatever SSLKEYLOGFILE says
-        context.set_alpn_protocols(["http/1.1"])
-        return context
-
-
-def _wire(host: httpx.URL, may_leave: Callable[[], None]) -> Wire:
-    return Wire(host, tls=_tls() if host.scheme == "https" else None, may_leave=may_leave)
 
 
 class _Templates(logging.Filter):

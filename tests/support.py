@@ -22,8 +22,9 @@ from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.client import Channel, PortalClient, host_url
+from hsagency.client import Channel, PortalClient
 from hsagency.halt import Halt
+from hsagency.hosts import host_of
 from hsagency.portals import ClientSlug, ConnectionType, Portal, PortalId
 from hsagency.sandbox import Sandbox, SandboxServer, serve
 from hsagency.sandbox.clients_csv import COLUMNS, client_rows
@@ -206,7 +207,7 @@ def lone_client(
     (folder / "state").mkdir(parents=True, exist_ok=True)
     with AuditWriter(folder / "audit", author=author, sync=sync) as writer:
         way = Channel(
-            host=host_url(url),
+            host=host_of(url),
             credential=lambda: Secret(token),
             writer=writer,
             halt=Halt(folder / "state" / "halt.json"),

@@ -18,10 +18,10 @@ from typing import Final
 
 from hsagency.agency import Agency
 from hsagency.audit.record import Event
-from hsagency.client import parse_api_base
 from hsagency.compliance import without_formulas
 from hsagency.durable import locked, make_private_dir, write_private
 from hsagency.errors import Conflict, OnboardingError
+from hsagency.hosts import parse_api_base
 from hsagency.index import Snapshot
 from hsagency.onboarding.facts import Findings
 from hsagency.onboarding.judging import (

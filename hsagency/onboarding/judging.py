@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hsagency.agency import Agency
-from hsagency.client import Channel, PortalClient, host_url
+from hsagency.client import Channel, PortalClient
 from hsagency.credentials import SecretName
 from hsagency.errors import (
     BadToken,
@@ -23,6 +23,7 @@ from hsagency.errors import (
     PortalUnreachable,
     VerificationError,
 )
+from hsagency.hosts import host_of
 from hsagency.index import Snapshot
 from hsagency.onboarding.facts import (
     Findings,
@@ -82,14 +83,19 @@ def candidate_client(
     agency: Agency, token: Secret, *, api: str, purpose: str, slug: ClientSlug | None = None
 ) -> tuple[PortalClient, Channel]:
     """Return a client for a credential that belongs to nobody yet, and its channel, to close."""
+    host = host_of(api)
     channel = Channel(
-        host=host_url(api), credential=lambda: token, writer=agency.writer, halt=agency.halt
+        host=host,
+        credential=lambda: token,
+        writer=agency.writer,
+        halt=agency.halt,
+        wire=agency.network.wire(host, may_leave=agency.halt.check),
     )
     binding = Binding(
         client_slug=AGENCY,
         portal_id=None,
         connection_type=ConnectionType.AUDIT_ONLY,
-        host=channel.host,
+        host=host,
         fingerprint=token.fingerprint,
         generation=0,
         purpose=purpose,

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hsagency.client import Channel, host_url
+from hsagency.client import Channel
 from hsagency.credentials import SecretName
 from hsagency.errors import ClientClosed, CredentialChanged
+from hsagency.hosts import host_of
 from hsagency.portals import ClientSlug, Connection, PortalId, binding_of
 from hsagency.router.parts import Parts
 from hsagency.secret import Secret
@@ -79,12 +80,13 @@ class Channels:
             self._opened.pop(key).channel.retire()
 
     def _channel(self, connection: Connection) -> Channel:
+        host = host_of(connection.api_base, connection.routed_to)
         return Channel(
-            host=host_url(connection.api_base),
+            host=host,
             credential=self._credential(connection),
             writer=self._parts.writer,
             halt=self._parts.halt,
-            may_leave=lambda: self._may_leave(connection),
+            wire=self._parts.network.wire(host, may_leave=lambda: self._may_leave(connection)),
         )
 
     def _may_leave(self, connection: Connection) -> None:

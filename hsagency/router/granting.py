@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from hsagency.client import host_url
-from hsagency.errors import ClientClosed, PortalStopped
-from hsagency.portals import Connection, Stop
+from hsagency.errors import ClientClosed
+from hsagency.hosts import host_of
+from hsagency.portals import Connection
 from hsagency.router.channels import Channels, Opened, refuse_unless_same
 from hsagency.router.parts import Parts
+from hsagency.stopping import refuse_if_stopped
 from hsagency.transport import Binding, Grant, Identify
 
 
@@ -64,8 +65,8 @@ class Grants:
     def _stored(self) -> Connection:
         slug = self._handed.client_slug
         connection = refuse_unless_same(self._handed, self._parts.stored(slug))
-        if connection.stopped is not None and not self._while_stopped:
-            raise stopped(connection, connection.stopped)
+        if not self._while_stopped:
+            refuse_if_stopped(connection)
         return connection
 
     def _recheck(self, granted: Connection) -> None:
@@ -78,23 +79,13 @@ class Grants:
             )
 
 
-def stopped(connection: Connection, stop: Stop) -> PortalStopped:
-    """Return the error of a call to a portal that is stopped."""
-    slug = connection.client_slug
-    return PortalStopped(
-        f"Calls to {connection.portal} are stopped since {stop.at:%Y-%m-%d %H:%M} UTC: "
-        f"{stop.reason} Nothing was sent.",
-        hint=f"Find out why: hsagency verify {slug}. Then: hsagency resume {slug} --reason TEXT.",
-    )
-
-
 def binding(connection: Connection, purpose: str, identify: Identify) -> Binding:
     """Return what calls of a connection are bound to, as it is now."""
     return Binding(
         client_slug=connection.client_slug,
         portal_id=connection.portal_id,
         connection_type=connection.connection_type,
-        host=host_url(connection.api_base),
+        host=host_of(connection.api_base),
         fingerprint=connection.fingerprint,
         generation=connection.generation,
         purpose=purpose,

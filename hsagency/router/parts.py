@@ -13,7 +13,8 @@ from hsagency.halt import Halt
 from hsagency.index import Index
 from hsagency.portals import ClientSlug, Connection, redact
 from hsagency.settings import Workspace
-from hsagency.transport import Identify, no_hashes
+from hsagency.stopping import Stops
+from hsagency.transport import Identify, Network, no_hashes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,13 @@ class Parts:
     writer: AuditWriter
     halt: Halt
     now: Callable[[], datetime]
+    network: Network
     identify: Identify = no_hashes
+
+    @property
+    def stops(self) -> Stops:
+        """What stops a portal, or the fleet."""
+        return Stops(index=self.index, writer=self.writer, halt=self.halt, now=self.now)
 
     def stored(self, slug: ClientSlug) -> Connection | None:
         """Return what is stored of a connection at this moment, in whatever process."""

@@ -2,7 +2,8 @@
 Shows that a stored credential still belongs to the portal that it is stored for.
 
 The proof is kept with its age, so that inside the age nothing is asked again; reads accept an
-older one than writes. A credential that turns out to reach another portal halts the fleet.
+older one than writes. A credential that turns out to reach another portal halts the fleet, and
+one that is rejected stops its portal. A stopped portal may be asked, which does not resume it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,8 @@ from datetime import datetime, timedelta
 
 from hsagency.audit.record import Event
 from hsagency.client import Ways
-from hsagency.errors import (
-    CredentialRejected,
-    PortalForbidden,
-    PortalMismatch,
-    VerificationError,
-    WorkspaceError,
-)
-from hsagency.portals import AGENCY, Connection, ConnectionStatus, Proof, redact
+from hsagency.errors import VerificationError
+from hsagency.portals import Connection, ConnectionStatus, Proof
 from hsagency.router.channels import Channels
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
@@ -80,7 +75,7 @@ class Prover:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)
             except VerificationError as error:
-                self._failed(connection, error)
+                self._parts.stops.failed(connection, error)
                 error.add("Nothing else was sent.")
                 raise
         at = self._parts.now()
@@ -107,58 +102,16 @@ class Prover:
         if again or asked_for:
             evidence = f" ({before.status_evidence})" if before.status_evidence else ""
             was = f" It works again; it was {before.status}{evidence}." if again else ""
-            said = f"Verified {after.portal}: the credential is this portal's.{was}"
+            still = " Calls to it stay stopped until a person resumes them." if after.stopped else ""
+            said = f"Verified {after.portal}: the credential is this portal's.{was}{still}"
             self._parts.note(after, Event.CONNECTION_VERIFIED, said)
-
-    def _failed(self, connection: Connection, error: VerificationError) -> None:
-        if isinstance(error, PortalMismatch):
-            self.halt_fleet(connection, error)
-        elif isinstance(error, CredentialRejected | PortalForbidden):
-            self._fail(connection, error)
-
-    def _fail(self, connection: Connection, error: VerificationError) -> None:
-        evidence = f"{error.status_code} at {self._parts.now():%Y-%m-%d %H:%M} UTC"
-        said = f"The credential was rejected: {evidence}."
-        self._parts.note(connection, Event.CONNECTION_FAILED, said)
-        self._parts.index.update(
-            connection.client_slug,
-            generation=connection.generation,
-            status=ConnectionStatus.NEEDS_RECONNECTION,
-            status_evidence=evidence,
-            proof=None,
-        )
-
-    def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
-        """Halt every call of every process: an active connection reached another portal."""
-        error.name({**self._owners(), error.expected: connection.client_slug})
-        whose = f" ({error.owner})" if error.owner else ""
-        reached = f"the credential of {connection.client_slug} reached portal {error.got}"
-        instead = f" instead of {error.expected}."
-        try:
-            self._parts.halt.set(
-                f"{reached}{whose}{instead}", at=self._parts.now(), slug=connection.client_slug
-            )
-        finally:  # neither a full disk nor a broken log keeps the other from being done
-            try:
-                # A client's own log, which the client may read, names no other client.
-                said = f"The fleet was halted: {reached}{instead}"
-                self._parts.note(connection, Event.HALT_SET, said)
-            finally:  # it is every client's halt: the agency's log has it beside its end
-                said = redact(f"The fleet was halted: {reached}{whose}{instead}")
-                self._parts.writer.append(AGENCY, {"event": Event.HALT_SET, "message": said})
-        self._parts.index.update(
-            connection.client_slug, generation=connection.generation, proof=None
-        )
-
-    def _owners(self) -> dict[int, str]:
-        try:
-            return self._parts.index.read().owners()
-        except WorkspaceError:  # names are welcome, and no reason not to halt
-            return {}
 
 
 def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
     """Return a connection that works, with what is told of its portal now beside the rest."""
+    status, evidence = ConnectionStatus.CONNECTED, ""
+    if stored.stopped is not None:  # who looks at it must see why it is not called all the same
+        status, evidence = stored.status, stored.status_evidence
     return replace(
         stored,
         proof=Proof(
@@ -168,8 +121,8 @@ def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connecti
             correlation_id=identity.correlation_id,
             api_base=stored.api_base,
         ),
-        status=ConnectionStatus.CONNECTED,
-        status_evidence="",
+        status=status,
+        status_evidence=evidence,
         hublet=identity.hosting or stored.hublet,
         facts={**stored.facts, **facts_of(identity, at=at)},
     )

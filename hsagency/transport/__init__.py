@@ -18,10 +18,13 @@ from hsagency.transport.bearer import Bearer
 from hsagency.transport.binding import Binding, Identify, is_label, no_hashes
 from hsagency.transport.call import Call, Grant, Station
 from hsagency.transport.guard import Current, Guard, Prove
+from hsagency.transport.network import Network
 from hsagency.transport.recorder import Recorder
+from hsagency.transport.tripwire import Alarm
 from hsagency.transport.wire import Wire
 
 __all__ = [
+    "Alarm",
     "Bearer",
     "Binding",
     "Call",
@@ -29,6 +32,7 @@ __all__ = [
     "Grant",
     "Guard",
     "Identify",
+    "Network",
     "Prove",
     "Recorder",
     "Station",

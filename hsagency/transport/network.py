@@ -34,7 +34,8 @@ class Network:
     The bundle of authorities is read when the first wire over TLS is made.
     """
 
-    def __init__(self, settings: NetworkSettings, *, folder: Path) -> None:
+    def __init__(self, settings: NetworkSettings | None = None, *, folder: Path = Path()) -> None:
+        settings = settings or NetworkSettings()
         self._bundle = (
             folder / Path(settings.ca_bundle).expanduser() if settings.ca_bundle else None
         )

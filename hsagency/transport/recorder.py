@@ -15,18 +15,21 @@ from hsagency.audit.record import Event, Outcome, outcome_of
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import plain_word
-from hsagency.transport import answers
+from hsagency.transport import answers, tripwire
 from hsagency.transport.binding import Binding, reason_of
 from hsagency.transport.call import Call
 from hsagency.transport.clock import ClockCheck
 from hsagency.transport.peeking import MOST, may_be_an_error, peek, whole_number
+from hsagency.transport.tripwire import Alarm
 
 
 class Recorder:
     """Makes a record durable before each attempt and adds another when its headers arrive."""
 
-    def __init__(self, *, binding: Binding, writer: AuditWriter, halt: Halt) -> None:
-        self._writer, self._halt = writer, halt
+    def __init__(
+        self, *, binding: Binding, writer: AuditWriter, halt: Halt, alarm: Alarm | None = None
+    ) -> None:
+        self._writer, self._halt, self._alarm = writer, halt, alarm
         self._slug = binding.client_slug
         self._clock = ClockCheck(writer, slug=self._slug, portal_id=binding.portal_id)
 
@@ -49,6 +52,9 @@ class Recorder:
             self._explain(said, response)
             note = partial(self._note, said)
             answers.observe(call.request, response, call.touched, note=note)
+            if self._alarm is not None:
+                portal_id = call.binding.portal_id
+                tripwire.observe(response, call.touched, portal_id, alarm=self._alarm)
         except AuditError as error:
             response.close()
             _outcome_lost(error)

@@ -53,6 +53,7 @@ def unsynced(agency: Agency, folder: Path) -> Iterator[Router]:
         writer=writer,
         halt=agency.halt,
         now=utc_now,
+        network=agency.network,
     )
     router = Router(parts)
     try:

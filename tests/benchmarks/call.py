@@ -12,8 +12,9 @@ import httpx
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.client import Channel, host_url
+from hsagency.client import Channel
 from hsagency.halt import Halt
+from hsagency.hosts import host_of
 from hsagency.portals import ClientSlug, ConnectionType, PortalId
 from hsagency.secret import Secret
 from hsagency.transport import Binding
@@ -35,13 +36,13 @@ def audited(folder: Path, url: str, row: dict[str, str], sync: object) -> httpx.
     writer = AuditWriter(folder, author=author, sync=sync)  # type: ignore[arg-type]
     folder.mkdir()
     halt = Halt(folder / "halt.json")
-    way = Channel(host=host_url(url), credential=lambda: token, writer=writer, halt=halt)
+    way = Channel(host=host_of(url), credential=lambda: token, writer=writer, halt=halt)
     return way.client(
         binding=Binding(
             client_slug=ClientSlug(row["clientSlug"]),
             portal_id=PortalId(int(row["expectedPortalId"])),
             connection_type=ConnectionType.CONFIG_AND_AUDIT,
-            host=host_url(url),
+            host=host_of(url),
             fingerprint=token.fingerprint,
             generation=1,
             purpose="benchmark",

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hsagency.client import PortalClient, host_url, parse_api_base
+from hsagency.client import PortalClient
 from hsagency.errors import CallRefused, UsageError
+from hsagency.hosts import host_of, parse_api_base
 from hsagency.portals import ConnectionType
 from tests.support import (
     TOKEN,
@@ -506,7 +507,7 @@ def test_a_sandbox_address_is_kept_in_one_spelling(address: str, kept: str) -> N
 
 
 def test_without_a_sandbox_calls_go_to_hubspot_over_tls(tmp_path: Path) -> None:
-    assert str(host_url("")) == "https://api.hubapi.com"
+    assert str(host_of("")) == "https://api.hubapi.com"
     sent: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -96,6 +96,7 @@ def routing(
             writer=agency.writer,
             halt=agency.halt,
             now=now,
+            network=agency.network,
         )
     )
     try:
