@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -167,11 +169,30 @@ class QuotaSettings(_Section):
         return own.warn_below or self.warn_below, own.reserve or self.reserve
 
 
+def _proxy(given: str) -> str:
+    if "@" in given:
+        raise ValueError("it holds a user name or a password, which do not belong here")
+    try:
+        parts = urlsplit(given)
+        port = parts.port  # raises, and would repeat what is there instead
+    except ValueError:
+        port = None
+    if given and not (port and _PROXY.fullmatch(given)):
+        raise ValueError("write it as http://HOST:PORT; there is no other kind of proxy here")
+    return given
+
+
+# A name, or an address of version 4 or 6.
+_PROXY: Final = re.compile(
+    r"http://(?:[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]):\d{1,5}/?", re.ASCII | re.I
+)
+
+
 class NetworkSettings(_Section):
     """How to get out of this network: nothing of it is ever taken from the environment."""
 
     ca_bundle: str = ""  # authorities to trust beside the public ones: a PEM file
-    proxy: str = ""  # http://HOST:PORT
+    proxy: Annotated[str, AfterValidator(_proxy)] = ""
 
 
 class Settings(_Section):

@@ -231,9 +231,18 @@ def answerer(api_base: str) -> str:
     return "the sandbox" if api_base else HUBSPOT
 
 
-def distrusted(error: httpx.HTTPError, *, who: str = HUBSPOT) -> PortalUnreachable | None:
-    """Return what to say if a call ended at the certificate of whoever answered, else nothing."""
-    found = _CERTIFICATE.search(str(error))
+def on_the_way(error: httpx.HTTPError, *, who: str = HUBSPOT) -> PortalUnreachable | None:
+    """
+    Return what to say if a call ended before it was sent, else nothing.
+
+    It did where whoever answered showed a certificate that is not trusted, or where a proxy
+    did not put it through.
+    """
+    said = str(error)
+    if said.startswith("The proxy "):  # as the wire says it, with what to do
+        what, _, cure = said.partition("Nothing was sent to HubSpot. ")
+        return PortalUnreachable(f"{what}No token and no call were sent.", hint=cure)
+    found = _CERTIFICATE.search(said)
     if found is None:
         return None
     return PortalUnreachable(
@@ -246,12 +255,13 @@ def distrusted(error: httpx.HTTPError, *, who: str = HUBSPOT) -> PortalUnreachab
 # OpenSSL's words: what an error came from is taken off it where the token has been.
 _CERTIFICATE: Final = re.compile(r"certificate verify failed: (.*?)(?: \(_ssl|$)")
 _TRUST: Final = (
-    "hsagency trusts the public authorities only. Check this machine's clock, and whether "
-    "something on this network opens HTTPS on the way: then use another network."
+    "Check this machine's clock, and whether something on this network opens HTTPS on the way. If "
+    "that is meant to be, ask who runs it for their authority's certificate, and name the file in "
+    "hsagency.toml: [network] ca_bundle. Else use another network."
 )
 _TRUST_SANDBOX: Final = (
-    "hsagency trusts the public authorities only, so a sandbox with --tls is for other programs: "
-    "start one without --tls."
+    "Name the certificate of its authority in hsagency.toml, [network] ca_bundle: the sandbox "
+    "printed where it is, and makes a new one whenever it starts. Or start one without --tls."
 )
 
 
@@ -302,7 +312,7 @@ def _get(sender: Sender, path: str, *, who: str = HUBSPOT) -> httpx.Response:
     try:
         return sender.request("GET", path)
     except httpx.HTTPError as error:
-        raise distrusted(error, who=who) or PortalUnreachable(
+        raise on_the_way(error, who=who) or PortalUnreachable(
             f"{_first(who)} did not answer ({type(error).__name__})."
         ) from error
 

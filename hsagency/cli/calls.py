@@ -53,7 +53,7 @@ def call(
     """
     import httpx
 
-    from hsagency.verifier import distrusted
+    from hsagency.verifier import on_the_way
 
     content = _body(body)
     pairs = [_pair(one) for one in query]
@@ -77,8 +77,8 @@ def call(
                 "The path is not one. Nothing was sent.",
                 hint="Write it from the slash on: /crm/objects/2026-09/contacts",
             ) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise distrusted(error, who=_who(agency, slug)) or HsAgencyError(
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            raise on_the_way(error, who=_who(agency, slug)) or HsAgencyError(
                 f"{_where(agency, slug)} could not be reached, so nothing was sent. The log calls "
                 "it 'unknown', as it does every call without an answer.",
                 hint="Check the network, or start the sandbox again with the command it printed.",

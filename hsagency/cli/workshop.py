@@ -149,8 +149,8 @@ def _lab_settings(folder: Path) -> Path:
     is_flag=False,
     flag_value="good",
     type=click.Choice(["good", "expired", "not-yet-valid", "wrong-name", "untrusted"]),
-    help="Speak HTTPS, with this certificate; alone it means a good one. For other programs: "
-    "hsagency trusts the public authorities only.",
+    help="Speak HTTPS, with this certificate; alone it means a good one. hsagency trusts it where "
+    "[network] ca_bundle in hsagency.toml names the file that is printed.",
 )
 @click.option(
     "--at",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import signal
@@ -98,7 +99,7 @@ def test_the_authority_of_an_untrusted_certificate_is_not_recommended(tmp_path: 
         said = "\n".join(started(process))
     assert "Certificate: untrusted; it is signed by another authority" in said
     assert "SSL_CERT_FILE" not in said
-    assert "hsagency trusts the public authorities only" in said
+    assert "ca_bundle" not in said
 
 
 def test_it_breaks_things_from_a_file_and_writes_what_it_got(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_it_breaks_things_from_a_file_and_writes_what_it_got(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("variant", ["good", "expired"])
-def test_over_https_its_authority_is_in_a_file_and_our_own_clients_trust_nobody(
+def test_over_https_its_authority_is_in_a_file_and_the_environment_makes_nobody_trust_it(
     tmp_path: Path, variant: str
 ) -> None:
     args = ["sandbox", "--portals", "2", "--csv", "clients.csv", "--tls", variant]
@@ -124,7 +125,7 @@ def test_over_https_its_authority_is_in_a_file_and_our_own_clients_trust_nobody(
         said = started(process)
         url = said[1].removeprefix("2 simulated portals at ")
         assert url.startswith("https://127.0.0.1:")
-        assert not any(line.startswith("Onboard them") for line in said)
+        assert any(line.startswith("Onboard them") for line in said) is (variant == "good")
         trust = next(line for line in said if line.startswith(f"Certificate: {variant}"))
         file = trust.partition("SSL_CERT_FILE=")[2]
         assert f"curl --cacert {file}" in trust
@@ -149,3 +150,25 @@ def test_over_https_its_authority_is_in_a_file_and_our_own_clients_trust_nobody(
         out, errors = process.communicate(timeout=30)
         assert (process.returncode, out.decode().strip(), errors) == (0, "Stopped.", b"")
     assert not Path(file).exists()
+
+
+def test_over_https_what_it_advises_onboards_its_fleet_and_calls_it(tmp_path: Path) -> None:
+    args = ["sandbox", "--portals", "2", "--csv", "clients.csv", "--tls"]
+    with running_cli(args, cwd=tmp_path) as process:
+        said = started(process)
+        workspace = ["--workspace", "my-agency"]
+        run_cli(["init", "my-agency", "--store", "age:credentials"], cwd=tmp_path)
+        trust = next(one for one in said if one.startswith("Trust its authority there: "))
+        subprocess.run(trust.partition(": ")[2], shell=True, cwd=tmp_path, check=True)
+        onboard = next(one for one in said if one.startswith("Onboard them: "))
+        words = shlex.split(onboard.partition(": ")[2])
+        done = run_cli(words[words.index("onboard") :], cwd=tmp_path)
+        assert "2 onboarded." in done.stdout, done.stdout + done.stderr
+        with (tmp_path / "clients.csv").open(encoding="utf-8") as file:
+            slug = next(csv.DictReader(file))["clientSlug"]
+        details = "/account-info/2026-09/details"
+        called = run_cli(["call", slug, "GET", details, *workspace], cwd=tmp_path)
+        assert called.returncode == 0, called.stderr
+        assert '"portalId"' in called.stdout
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)

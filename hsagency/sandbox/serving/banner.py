@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join, quote
 from typing import TYPE_CHECKING
 
 from hsagency.sandbox.control.api import KEY_HEADER, PREFIX
@@ -52,7 +52,7 @@ class Asked:
         ]
         if not self.limits:
             words.append("--no-limits")
-        return f"{self.command} {shlex.join(words)}"
+        return f"{self.command} {join(words)}"
 
 
 def essentials(server: SandboxServer) -> tuple[str, str]:
@@ -69,16 +69,18 @@ def banner(server: SandboxServer, asked: Asked) -> Iterator[str]:
     if asked.csv is not None:
         yield f"Client list: {asked.csv}"
     yield address
-    # hsagency itself cannot be told to trust anybody, so that over HTTPS nobody is told to onboard
-    if asked.csv is not None and asked.tls is None:
+    # where the certificate is not a good one, nobody can be onboarded
+    if asked.csv is not None and asked.tls in (None, "good"):
         yield f"Make a workspace for them: {asked.program} init my-agency"
-        onboard = shlex.join(["onboard", str(asked.csv), "--api", server.url])
+        if asked.tls is not None:
+            setting = rf"""printf '[network]\nca_bundle = "%s"\n' {quote(str(server.ca_file))}"""
+            yield f"Trust its authority there: {setting} >> my-agency/hsagency.toml"
+        onboard = join(["onboard", str(asked.csv), "--api", server.url])
         yield f"Onboard them: {asked.program} {onboard} --workspace my-agency"
     yield f"To come back to this address later: {asked.again(port=server.url.rpartition(':')[2])}"
     yield "Tokens and records start afresh then: what was rotated or written is gone."
     if asked.tls is not None:
         yield f"Certificate: {asked.tls}; {_trust(server.ca_file, tls=asked.tls)}"
-        yield "hsagency trusts the public authorities only: this address is for other programs."
     yield from _unusual(server, asked)
     yield control
     yield "Stop it with Ctrl-C."
@@ -87,7 +89,10 @@ def banner(server: SandboxServer, asked: Asked) -> Iterator[str]:
 def _trust(file: Path, *, tls: Variant) -> str:
     if tls == "untrusted":
         return f"it is signed by another authority than the one in {file}"
-    return f"to trust its authority: curl --cacert {file}, or SSL_CERT_FILE={file}"
+    return (
+        f"to trust its authority: ca_bundle under [network] in hsagency.toml, curl --cacert {file}, "
+        f"or SSL_CERT_FILE={file}"
+    )
 
 
 def _unusual(server: SandboxServer, asked: Asked) -> Iterator[str]:

@@ -63,6 +63,7 @@ def make_identity(variant: Variant = "good") -> Identity:
     certificate.configure_cert(context)
     pem = authority.cert_pem.bytes()
     file = Path(tempfile.mkdtemp(prefix="hsagency-sandbox-")) / "ca.pem"  # mkdtemp: 0700
+    file.touch(mode=0o600)  # whoever trusts it need not ask who else could have written it
     file.write_bytes(pem)
     return Identity(context, pem.decode("ascii"), file)
 
