@@ -361,21 +361,21 @@ def test_debug_logs_of_every_library_hold_routes_and_no_token(
 def test_the_environment_does_not_get_at_the_wire(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, server: Listener
 ) -> None:
-    from hsagency import client as clients
+    from hsagency.transport import network
 
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login u password p\n")
     given = {"NETRC": str(tmp_path / "netrc"), "SSLKEYLOGFILE": str(tmp_path / "keys")}
     monkeypatch.setenv(name, given.get(name, "http://127.0.0.1:9"))
-    clients._tls.cache_clear()
+    network._context.cache_clear()
     try:
-        context = clients._tls()
+        context = network._context("")
         assert not context.keylog_filename
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
         with lone_client(tmp_path, url=server.url) as client:
             assert client.get(PATH).status_code == 200
     finally:
-        clients._tls.cache_clear()
+        network._context.cache_clear()
     assert server.seen[0].header("authorization") == [f"Bearer {TOKEN}"]
 
 
