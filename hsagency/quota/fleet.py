@@ -1,0 +1,193 @@
+"""
+What every portal has left of its day: what is stored of each in, one frame out.
+
+HubSpot's daily limit belongs to the whole portal: other apps draw on it too, and it starts
+anew at midnight in the portal's own time zone. What no answer of that day told is null, never
+zero; what could not be found out of a portal is a row that says so, never a missing one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from hsagency.errors import HsAgencyError
+from hsagency.pacing.budgets import Budget, known_of
+from hsagency.pacing.standing import Source, Standing
+from hsagency.portals import ClientSlug, Connection, Provenance, redact
+from hsagency.progress import Progress
+from hsagency.settings import Settings
+from hsagency.transport import is_label
+
+_MOMENT: Final = pl.Datetime("us", "UTC")
+FLEET: Final[Mapping[str, pl.DataType]] = {
+    "client_slug": pl.String(),
+    "account_name": pl.String(),
+    "portal_id": pl.Int64(),
+    "limit": pl.Int64(),
+    "limit_source": pl.String(),
+    "used": pl.Int64(),
+    "remaining": pl.Int64(),
+    "used_share": pl.Float64(),
+    "source": pl.String(),
+    "as_of": _MOMENT,
+    "age": pl.Duration("us"),
+    "resets_at": _MOMENT,
+    "time_zone": pl.String(),
+    "burst_limit": pl.Int64(),
+    "burst_source": pl.String(),
+    "search_limit": pl.Int64(),
+    "warn_below": pl.Int64(),
+    "reserve": pl.Int64(),
+    "low": pl.Boolean(),
+    "own_calls": pl.Int64(),
+    "own_checks": pl.Int64(),
+    "others": pl.Int64(),
+    "closed_until": _MOMENT,
+    "closed_because": pl.String(),
+    "stopped": pl.String(),
+    "error": pl.String(),
+}
+"""Columns and types of the frame of quotas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One connection, how its portal stands, and what went wrong in finding out."""
+
+    connection: Connection
+    standing: Standing | None
+    error: str | None = None
+
+
+def fleet(seen: Iterable[Seen], *, now: datetime) -> pl.DataFrame:
+    """Return one row a connection, sorted by slug (columns: `FLEET`)."""
+    rows = [_row(one, now) for one in sorted(seen, key=lambda one: one.connection.client_slug)]
+    return pl.DataFrame(rows, schema=FLEET)
+
+
+def _row(one: Seen, now: datetime) -> dict[str, object]:
+    connection, stop = one.connection, one.connection.stopped
+    row: dict[str, object] = {
+        "client_slug": connection.client_slug,
+        "account_name": connection.portal.name,
+        "portal_id": connection.portal_id,
+        "stopped": None if stop is None else stop.reason,
+        "error": one.error,
+    }
+    return row if one.standing is None else row | _figures(one.standing, connection, now)
+
+
+def _figures(standing: Standing, connection: Connection, now: datetime) -> dict[str, object]:
+    used, remaining = _day(standing.limit, standing.remaining)
+    told = remaining is not None
+    as_of = standing.as_of if told else None
+    shut = standing.closed_until is not None and standing.closed_until > now
+    return {
+        "limit": standing.limit,
+        "limit_source": _source(standing.limit_source, connection),
+        "used": used,
+        "remaining": remaining,
+        "used_share": used / standing.limit if used is not None and standing.limit else None,
+        "source": standing.source if told else None,
+        "as_of": as_of,
+        # A clock that was set back since makes nothing younger than now.
+        "age": None if as_of is None else max(timedelta(0), now - as_of),
+        "resets_at": standing.resets_at,
+        "time_zone": standing.time_zone if standing.zone_is_known else None,
+        "burst_limit": standing.burst_limit,
+        "burst_source": _source(standing.burst_source, connection),
+        "search_limit": known_of(connection).windows[Budget.SEARCH],
+        "warn_below": standing.threshold,
+        "reserve": standing.reserve,
+        "low": standing.is_low if told and standing.threshold is not None else None,
+        "own_calls": standing.ours,
+        "own_checks": standing.checks,
+        "others": _others(standing, used),
+        "closed_until": standing.closed_until if shut else None,
+        "closed_because": (standing.closed_because or None) if shut else None,
+    }
+
+
+def _day(limit: int | None, remaining: int | None) -> tuple[int | None, int | None]:
+    """Return what is used and what remains; more left than the limit tells no use."""
+    if remaining is None:
+        return None, None
+    left = max(0, remaining)
+    return (limit - left if limit is not None and left <= limit else None), left
+
+
+def _others(standing: Standing, used: int | None) -> int | None:
+    """Return what others used, where whoever told counted our calls too."""
+    if used is None or standing.source is not Source.HEADER:
+        return None
+    return max(0, used - standing.ours)
+
+
+def _source(source: Source, connection: Connection) -> str:
+    """Name who told a limit; one that was onboarded, by who told it then."""
+    fact = connection.facts.get("daily_limit")
+    if source is not Source.FACT or fact is None:
+        return str(source)
+    return str(Source.USAGE if fact.provenance is Provenance.FETCHED else fact.provenance)
+
+
+def ask(
+    connections: Iterable[Connection],
+    question: Callable[[ClientSlug], object],
+    *,
+    progress: Progress,
+) -> dict[ClientSlug, str]:
+    """
+    Ask every portal at once, and return why it was in vain, by slug.
+
+    `question` asks one, keeps what was told, and returns nothing where nothing was.
+    """
+    slugs = [one.client_slug for one in connections]
+    with progress("Asking HubSpot", len(slugs)) as step, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+        def one(slug: ClientSlug) -> str | None:
+            try:
+                return None if question(slug) else _SILENT
+            except HsAgencyError as error:
+                return str(error)
+            finally:
+                step(1)
+
+        answers = dict(zip(slugs, pool.map(one, slugs), strict=True))
+    return {slug: why for slug, why in answers.items() if why is not None}
+
+
+_AT_ONCE: Final = 16
+_SILENT: Final = (
+    "HubSpot's usage endpoint told no daily use that can be believed. What is shown is of before."
+)
+
+
+def slips(settings: Settings, known: Container[str]) -> list[str]:
+    """Say what `hsagency.toml` names under [quota] and [purposes] that nothing can ever match."""
+    strangers = [slug for slug in settings.quota.clients if slug not in known]
+    strange = [name for name in settings.purposes if not is_label(name)]
+    return [
+        *(
+            f"[quota.clients] in hsagency.toml names {_shown(one)}, no client here."
+            for one in strangers
+        ),
+        *(
+            f"[purposes] in hsagency.toml names {_shown(one)}, which no call can have as purpose: "
+            "up to 64 letters, digits, spaces or . : / + -."
+            for one in strange
+        ),
+    ]
+
+
+def _shown(name: str) -> str:
+    return repr(redact(name if len(name) <= _LONG else f"{name[:_LONG]}..."))
+
+
+_LONG: Final = 64
