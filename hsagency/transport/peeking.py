@@ -18,10 +18,14 @@ _DIGITS: Final = 15  # more than any limit, and no number that JSON readers roun
 
 def may_be_an_error(headers: httpx.Headers) -> bool:
     """Say whether a body can be a small JSON object, as an error of HubSpot's is."""
+    return is_small(headers) and "json" in headers.get("content-type", "")
+
+
+def is_small(headers: httpx.Headers) -> bool:
+    """Say whether a body can be looked at as a whole, as far as its headers go."""
     length = whole_number(headers.get("content-length"))
     packing = headers.get("content-encoding", "").strip().lower()
-    small = length is None or length <= MOST
-    return small and packing in _PACKINGS and "json" in headers.get("content-type", "")
+    return (length is None or length <= MOST) and packing in _PACKINGS
 
 
 def peek(response: httpx.Response) -> bytes:

@@ -1,0 +1,164 @@
+"""What a portal client's calls return and raise, beyond what httpx's own do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self, cast
+
+import httpx
+
+from hsagency.errors import HsAgencyError
+from hsagency.hubspot_errors import HubSpotError
+from hsagency.transport.call import Call
+from hsagency.verdicts import Verdict
+from hsagency.verifier import HUBSPOT, answerer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked, of which portal and of whom, in words that may be written down."""
+
+    method: str
+    route: str
+    client_slug: str
+    portal_id: int | None
+    portal_name: str | None
+    who: str = HUBSPOT
+
+    @classmethod
+    def of(cls, call: Call) -> Asked:
+        """Return what a call asks."""
+        binding, connection = call.binding, call.connection
+        return cls(
+            method=call.request.method,
+            route=call.touched.template,
+            client_slug=binding.candidate_slug or binding.client_slug,
+            portal_id=binding.portal_id,
+            portal_name=connection.portal.name if connection else None,
+            who=answerer(connection.api_base) if connection else HUBSPOT,
+        )
+
+    @property
+    def portal(self) -> str:
+        """The portal as it is named wherever it is mentioned."""
+        if self.portal_id is None:
+            return self.client_slug
+        if self.portal_name is None:
+            return f"{self.client_slug} (portal {self.portal_id})"
+        return f"{self.portal_name} ({self.client_slug}, portal {self.portal_id})"
+
+    def told(self, *, executed: bool | None) -> str:
+        """Return a sentence about what became of it."""
+        became = "was not carried out" if executed is False else "may or may not have taken effect"
+        return f"{self.method} {self.route} {became}."
+
+
+class HubSpotResponse(httpx.Response):
+    """
+    An `httpx.Response` that knows what it means.
+
+    `verdict` is nothing for a success; for a 207, in which some of a batch failed, it is no
+    error. `raise_for_status()` raises the kind in `hubspot_errors` that the answer stands for,
+    which is an `httpx.HTTPStatusError` as well.
+    """
+
+    verdict: Verdict | None = None
+    asked: Asked | None = None
+
+    @classmethod
+    def of(cls, response: httpx.Response, *, call: Call, verdict: Verdict | None) -> Self:
+        """Return an answer of another class as one of this, as unread as it was."""
+        same = cls(
+            response.status_code,
+            headers=response.headers,
+            stream=response.stream,
+            extensions=response.extensions,
+        )
+        if verdict is not None:  # nothing else is ever asked of a success
+            same.verdict, same.asked = verdict, Asked.of(call)
+        return same
+
+    def raise_for_status(self) -> Self:
+        """Return itself for a success; else raise the typed error that this answer is."""
+        if self.verdict is None or self.asked is None:
+            super().raise_for_status()
+            return self
+        if self.verdict.kind is None:
+            return self
+        raise _error(self, self.asked, self.verdict, self.verdict.kind)
+
+
+class OutcomeUnknown(HsAgencyError, httpx.TransportError):
+    """
+    No answer came to a call that may have taken effect.
+
+    `lost_to` names what happened to it, as httpx names it: ReadTimeout, RemoteProtocolError.
+    """
+
+    under_way = True
+
+    def __init__(self, asked: Asked, verdict: Verdict, *, lost_to: str) -> None:
+        told = asked.told(executed=None)
+        super().__init__(
+            f"{asked.portal}: {asked.who} {verdict.cause} ({lost_to}). {told}",
+            hint=verdict.action,
+        )
+        self.method, self.route, self.lost_to = asked.method, asked.route, lost_to
+        self.client_slug, self.portal_id = asked.client_slug, asked.portal_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The request holds what was submitted, which is nobody's beyond this process.
+        rebuild, (kind, message, hint, state) = cast("Any", super().__reduce__())
+        return rebuild, (kind, message, hint, {**state, "_request": None})
+
+
+class _Status(httpx.HTTPStatusError):
+    """The half of a raised error that httpx's callers know."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)
+        self._request = None
+
+
+@cache
+def _both(kind: type[HubSpotError]) -> type[HubSpotError]:
+    """Return a kind of error that is httpx's too, under the same name."""
+
+    def reduced(self: HubSpotError) -> tuple[object, ...]:
+        # Request and response hold what was submitted, which is nobody's beyond this process.
+        kept = {**self.__dict__}
+        del kept["_request"], kept["response"]
+        return _rebuilt, (kind, kept)
+
+    said = {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduced}
+    return type(kind.__name__, (kind, _Status), said)
+
+
+def _rebuilt(kind: type[HubSpotError], kept: dict[str, Any]) -> HubSpotError:
+    error = _both(kind)(kept["message"], hint=kept["hint"])
+    error.__dict__.update(kept)
+    cast("_Status", error).response = httpx.Response(error.status_code)
+    return error
+
+
+def _error(
+    response: httpx.Response, asked: Asked, verdict: Verdict, kind: type[HubSpotError]
+) -> HubSpotError:
+    words = [str(response.status_code), verdict.policy_name or verdict.category]
+    said = ", ".join(word for word in words if word)
+    error = _both(kind)(
+        f"{asked.portal}: {asked.who} {verdict.cause} ({said}). "
+        + asked.told(executed=verdict.executed),
+        hint=verdict.action,
+    )
+    error.status_code, error.category = response.status_code, verdict.category
+    error.policy_name, error.until = verdict.policy_name, verdict.until
+    error.correlation_id = verdict.correlation_id
+    error.method, error.route = asked.method, asked.route
+    error.client_slug, error.portal_id = asked.client_slug, asked.portal_id
+    error.portal_name = asked.portal_name
+    known = cast("_Status", error)
+    known.response = response
+    known._request = response._request
+    return error

@@ -1,0 +1,170 @@
+"""One attempt after another: what is made again, and after which wait."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Final, NoReturn, Protocol
+
+import httpx
+
+from hsagency.errors import Cancelled
+from hsagency.routes import OperationClass
+from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
+from hsagency.transport.call import Call, Station
+from hsagency.transport.peeking import MOST, is_small, peek
+from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Seen, Verdict, judge, judge_loss
+from hsagency.waiting import Waits
+
+_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_OURS: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.ProxyError)
+# Nobody gets to trust a certificate by looking at it again; OpenSSL's words.
+_DISTRUSTED: Final = re.compile("certificate verify failed")
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Admission(Protocol):
+    """Whatever lets a request through as a call, or raises: the guard."""
+
+    def admit(self, request: httpx.Request, *, attempt: int) -> Call:
+        """Return one attempt that may leave."""
+
+
+After = Callable[[Call, Verdict], bool]
+"""Sees to the connection after an answer; true where another attempt makes sense at once."""
+
+
+class Retrier(httpx.BaseTransport):
+    """
+    Makes a call until it has an answer that stands, and returns it with its verdict.
+
+    At most five attempts and a minute of waiting; a wait that is longer than what is left of
+    it is not begun. `extensions={"retry": False}` makes one attempt alone, and so does a body
+    that can be read only once. Raises `OutcomeUnknown` where a call that is no read may have
+    taken effect and no answer came; what a lost read raises is httpx's own.
+    """
+
+    def __init__(
+        self,
+        guard: Admission,
+        stations: Station,
+        *,
+        waits: Waits,
+        after: After,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._guard, self._stations = guard, stations
+        self._waits, self._after = waits, after
+        self._now, self._chance = now, chance
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and again where that is safe and makes sense."""
+        patience = PATIENCE
+        again = _may_be_sent_twice(request)
+        for number in count(1):
+            call = self._guard.admit(request, attempt=number)
+            attempt = self._attempt(call, patience=patience, again=again)
+            got = self._send(call)
+            if isinstance(got, httpx.Response) and got.is_success and got.status_code != 207:
+                return HubSpotResponse.of(got, call=call, verdict=None)
+            if isinstance(got, httpx.Response):
+                verdict = self._judged(got, call, attempt)
+                at_once = self._is_worth_another(got, call, verdict, attempt)
+                if not (at_once or verdict.retry):
+                    return HubSpotResponse.of(got, call=call, verdict=verdict)
+                got.close()
+            else:
+                at_once, verdict = False, _judged_lost(got, call, attempt)
+                if not verdict.retry:
+                    _give_up(got, call, verdict)
+            if not at_once:
+                self._wait(call, verdict)
+                patience -= verdict.wait
+        raise AssertionError("no last attempt is repeated")
+
+    def _attempt(self, call: Call, *, patience: float, again: bool) -> Attempt:
+        return Attempt(
+            now=self._now(),
+            number=call.attempt,
+            patience=patience,
+            again=again,
+            chance=self._chance(),
+            zone=_zone_of(call),
+        )
+
+    def _send(self, call: Call) -> httpx.Response | httpx.TransportError:
+        try:
+            return self._stations.send(call)
+        except httpx.TransportError as error:
+            return error.with_traceback(None)
+
+    def _judged(self, response: httpx.Response, call: Call, attempt: Attempt) -> Verdict:
+        try:
+            body = peek(response) if is_small(response.headers) else b""
+            seen = Seen(response.status_code, response.headers, body[: MOST + 1])
+            method = call.request.method
+            verdict = judge(seen, method=method, touched=call.touched, attempt=attempt)
+        except BaseException:
+            response.close()
+            raise
+        assert verdict is not None, "a success is returned before it is judged"  # noqa: S101
+        return verdict
+
+    def _is_worth_another(
+        self, response: httpx.Response, call: Call, verdict: Verdict, attempt: Attempt
+    ) -> bool:
+        """Have the connection seen to; say whether that is a reason to try again at once."""
+        try:
+            at_once = self._after(call, verdict)
+        except BaseException:
+            response.close()
+            raise
+        return at_once and attempt.again and attempt.number < ATTEMPTS
+
+    def _wait(self, call: Call, verdict: Verdict) -> None:
+        asked = Asked.of(call)
+        said = verdict.status_code or "no answer"
+        why = "asked to wait" if verdict.executed is False else "is tried again"
+        try:
+            self._waits.wait(verdict.wait, why=f"{asked.client_slug}: {asked.who} {why} ({said})")
+        except Cancelled as error:
+            told = asked.told(executed=verdict.executed)
+            raise Cancelled(
+                f"The call for {asked.client_slug} was cancelled while it waited to be made "
+                f"again. {told}"
+            ) from error
+
+
+def see_to_nothing(call: Call, verdict: Verdict) -> bool:
+    """Leave the connection as it is: for clients that judge a credential."""
+    del call, verdict
+    return False
+
+
+def _may_be_sent_twice(request: httpx.Request) -> bool:
+    wanted = request.extensions.get("retry", True) is not False
+    return wanted and isinstance(request.stream, httpx.ByteStream)
+
+
+def _zone_of(call: Call) -> str | None:
+    fact = call.connection.facts.get("time_zone") if call.connection else None
+    return str(fact.value) if fact else None
+
+
+def _judged_lost(error: httpx.TransportError, call: Call, attempt: Attempt) -> Verdict:
+    if isinstance(error, _OURS) or _DISTRUSTED.search(str(error)):
+        raise error
+    sent = not isinstance(error, _UNSENT)
+    method = call.request.method
+    return judge_loss(sent=sent, method=method, touched=call.touched, attempt=attempt)
+
+
+def _give_up(error: httpx.TransportError, call: Call, verdict: Verdict) -> NoReturn:
+    read = call.request.method in _READS or call.touched.operation_class is OperationClass.READ
+    if read or verdict.executed is False:
+        raise error
+    raise OutcomeUnknown(Asked.of(call), verdict, lost_to=type(error).__name__)
