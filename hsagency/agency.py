@@ -23,7 +23,7 @@ from hsagency import __version__
 from hsagency.audit.journal.writer import AuditWriter, utc_now
 from hsagency.audit.log import AuditLog
 from hsagency.audit.privacy.identifiers import Identifiers
-from hsagency.audit.record import Author, Event, When
+from hsagency.audit.record import Author, When
 from hsagency.audit.register.signing import SigningKey
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.client import PortalClient
@@ -31,9 +31,10 @@ from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.halt import Halt
 from hsagency.periods import days_between
-from hsagency.portals import AGENCY, ClientSlug, Connection, redact
+from hsagency.portals import ClientSlug, Connection
 from hsagency.router import Parts, Router
 from hsagency.settings import Workspace
+from hsagency.stopping import Stops
 from hsagency.transport import Network
 from hsagency.verifier import DailyUsage, Identity, daily_usage
 
@@ -81,6 +82,7 @@ class Agency:
         self.writer = AuditWriter(
             workspace.audit, author=_author(), signer=signing.signer, copy=workspace.heads
         )
+        self.stops = Stops(index=self.index, writer=self.writer, halt=self.halt, now=utc_now)
         identifiers = Identifiers(
             store=lambda: self.store,
             workspace=workspace.settings.workspace,
@@ -149,18 +151,24 @@ class Agency:
         """Ask HubSpot now whose credential is stored under a slug; raises as `verify` does."""
         return self.router.prove(slug)
 
-    def resume(self, *, reason: str) -> str:
-        """Lift the fleet-wide halt, for a reason that is recorded; return what it was for."""
-        halted_for = self.halt.reason()
-        if halted_for is not None and reason.strip():
-            for slug in {*self.halt.logs()}.intersection(self.audit.recorded()):
-                # a client's own log: the reason may name other clients
-                fields = {"event": Event.HALT_CLEARED, "message": "The fleet was resumed."}
-                self.writer.append(slug, fields)
-            why = redact(reason.strip())
-            message = f"The fleet was resumed ({why}); it was halted: {halted_for}"
-            self.writer.append(AGENCY, {"event": Event.HALT_CLEARED, "message": message})
-        return self.halt.clear(reason=reason)
+    def resume(self, slug: str | None = None, *, reason: str) -> str:
+        """
+        Let calls to one portal go on, or lift the fleet-wide halt; return what it was for.
+
+        The reason is recorded, and the next call proves the credential anew. Raises
+        `UnknownClient`, or `UsageError` where nothing is stopped or the reason is blank.
+        """
+        if slug is None:
+            return self.stops.resume_fleet(reason=reason, recorded=self.audit.recorded())
+        return self.stops.clear(self.connection(slug).client_slug, reason=reason).reason
+
+    def stopped(self) -> pl.DataFrame:
+        """
+        Return what is stopped until a person resumes it (columns: `stopping.STOPPED`).
+
+        One row a portal, by slug; before them, with no slug, one for the fleet if it is halted.
+        """
+        return self.stops.frame()
 
     def portals(self) -> pl.DataFrame:
         """Return one row a connection, from stored facts, sorted by slug (columns: `PORTALS`)."""

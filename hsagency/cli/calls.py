@@ -1,4 +1,4 @@
-"""Commands about calls: make one, and let them go on after a halt."""
+"""The command that makes a call."""
 
 from __future__ import annotations
 
@@ -174,23 +174,4 @@ def _pair(given: str) -> tuple[str, str | int | float | bool | None]:
     return name, value
 
 
-@click.command()
-@click.option("--fleet", is_flag=True, help="The whole fleet.")
-@click.option("--reason", required=True, help="Why it may go on; it is recorded.")
-@shared
-def resume(common: Shared, *, fleet: bool, reason: str) -> None:
-    """
-    Lift the halt that stops every call after a portal mix-up.
-
-    \b
-    Example:
-      hsagency resume --fleet --reason "acme's key was pasted twice; corrected"
-    """
-    if not fleet:
-        raise UsageError("Say what to resume: --fleet. Nothing was changed.")
-    with common.agency() as agency:
-        halted_for = agency.resume(reason=reason)
-    click.echo(f"Resumed. The fleet was halted: {halted_for}")
-
-
-COMMANDS = (call, resume)
+COMMANDS = (call,)

@@ -29,6 +29,7 @@ from hsagency.portals import parse_portal_id
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
+    from hsagency.portals import Connection
 
 
 @click.command()
@@ -150,6 +151,8 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
             again = f"onboard --client {slug} --portal {portal.portal_id} --replace"
             again += f" --api {connection.api_base}" if connection.api_base else ""
             message += f" Then: {program()} {again}"
+        else:
+            message += _stopped(connection)
         if portal.name:
             message = f"{portal.name}, portal {portal.portal_id}: {message}"
         return {
@@ -163,8 +166,16 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
         "clientSlug": slug,
         "result": "OK",
         "portalId": found.portal_id,
-        "message": message,
+        "message": message + _stopped(agency.connection(slug)),
     }
+
+
+def _stopped(connection: Connection) -> str:
+    """Say that calls to a portal stay stopped, and how they may go on."""
+    if connection.stopped is None:
+        return ""
+    again = f"{program()} resume {connection.client_slug} --reason TEXT"
+    return f". Calls to it are still stopped; to let them go on: {again}"
 
 
 @click.command(short_help="List the connected portals, or show one.")
@@ -205,6 +216,9 @@ def _one_portal(agency: Agency, slug: str, *, as_json: bool) -> None:
     click.echo(plain(str(connection.portal)))
     for name in ("connection_type", "status", "kind", "generation", "fingerprint", "hublet"):
         click.echo(f"  {name.replace('_', ' ')}: {getattr(connection, name)}")
+    if connection.stopped is not None:
+        since = f"{connection.stopped.at:%Y-%m-%d %H:%M} UTC"
+        click.echo(plain(f"  stopped: since {since}: {connection.stopped.reason}"))
     for name, fact in sorted(connection.facts.items()):
         value = f"{len(fact.value)} scopes" if isinstance(fact.value, tuple) else fact.value
         source = f"{fact.provenance} {fact.at:%Y-%m-%d}" + (

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from hsagency.cli.audit import audit
-from hsagency.cli.common import Shared, as_json, emit, program, shared
+from hsagency.cli.common import Shared, as_json, emit, program, records, shared
 from hsagency.cli.tables import plain
 from hsagency.durable import cure
 from hsagency.errors import HsAgencyError, UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hsagency.agency import Agency
     from hsagency.audit.forwarding import Forwarder
     from hsagency.audit.forwarding.standing import Standing
+    from hsagency.portals import ClientSlug, Connection
     from hsagency.settings import ForwardSettings
 
 
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 @shared
 def status(common: Shared, *, as_json: bool) -> None:
     """
-    Show how a workspace is doing: the halt, the disk, the clients, and what is being forwarded.
+    Show how a workspace is doing: what is stopped, the disk, the clients, what is forwarded.
 
-    Looks at this machine alone: it asks HubSpot nothing and reads no secret.
+    Of what is stopped it shows why, since when, and the commands that let calls go on. Looks at
+    this machine alone: it asks HubSpot nothing and reads no secret.
 
     \b
     Examples:
@@ -39,10 +42,12 @@ def status(common: Shared, *, as_json: bool) -> None:
     with common.agency() as agency:
         found = _found(agency)
         standings = agency.audit.forwarders()
+        connections = agency.connections()
     if as_json:
         emit({**found, "forwarders": [_document(one) for one in standings]})
         return
-    click.echo(f"halt        {_halt(found['halted'])}")
+    for line in (*_halt(found), *_stops(found, connections)):
+        click.echo(plain(line))
     click.echo(f"disk        {_size(found['freeBytes'])} free")
     counts = ", ".join(f"{count} {name}" for name, count in found["connections"].items())
     click.echo(f"clients     {counts or 'none'}; {found['clientsRecorded']} with an audit log")
@@ -172,6 +177,7 @@ def _found(agency: Agency) -> dict[str, Any]:
     return {
         "workspace": str(workspace.root),
         "halted": agency.halt.reason(),
+        "stopped": records(agency.stopped()),
         "freeBytes": shutil.disk_usage(workspace.root).free,
         "connections": dict(sorted(states.items())),
         "clientsRecorded": len(agency.audit.recorded()),
@@ -213,8 +219,56 @@ _CAMEL: Final = {
 }
 
 
-def _halt(reason: str | None) -> str:
-    return "no: calls may be made" if reason is None else plain(f"HALTED: {reason}")
+def _halt(found: dict[str, Any]) -> list[str]:
+    """Say whether the fleet is halted, why, since when, and what a person does about it."""
+    if found["halted"] is None:
+        return ["halt        no: calls may be made"]
+    row = next(one for one in found["stopped"] if one["clientSlug"] is None)
+    shown = [f"halt        HALTED: {row['reason']}", *_evidence(row)]
+    return [*shown, *_steps([("when it is found out", row["nextStep"])])]
+
+
+def _stops(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
+    """Say of each portal that is stopped why, since when, and what a person does about it."""
+    from hsagency.stopping import replace_credential, resume
+
+    rows = [one for one in found["stopped"] if one["clientSlug"] is not None]
+    if not rows:
+        yield "stopped     no portal"
+    for row in rows:
+        connection = connections[row["clientSlug"]]
+        yield f"stopped     {connection.portal}: {row['reason']}"
+        yield from _evidence(row)
+        yield from _steps(
+            [
+                ("ask again", f"hsagency verify {connection.client_slug}"),
+                ("with a new credential", replace_credential(connection)),
+                ("once it works again", resume(connection)),
+            ]
+        )
+
+
+def _evidence(row: dict[str, Any]) -> list[str]:
+    """Say since when something is stopped, and what HubSpot answered."""
+    from hsagency.audit.journal.writer import utc_now
+    from hsagency.stopping import moment
+
+    said = []
+    if row["since"]:
+        since = datetime.fromisoformat(row["since"])
+        ago = max(0.0, (utc_now() - since).total_seconds())
+        said.append(f"since {moment(since)} ({_time(ago)} ago)")
+    if row["statusCode"]:
+        said.append(f"status {row['statusCode']}")
+    if row["correlationId"]:
+        said.append(f"correlation id {row['correlationId']}")
+    return [f"            {', '.join(said)}"] if said else []
+
+
+def _steps(steps: list[tuple[str, str]]) -> list[str]:
+    width = max(len(when) for when, _ in steps) + 1
+    typed = [(when, command.removeprefix("hsagency")) for when, command in steps]
+    return [f"            {when + ':':{width}} {program()}{rest}" for when, rest in typed]
 
 
 def _progress(one: Standing) -> str:

@@ -238,6 +238,8 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
     }
     agency.writer.append(connection.client_slug, fields)
     changed = differences(before.facts, connection.facts) if before else ""
+    if before is not None:
+        agency.stops.replaced(before)
     if changed:
         message = f"With it, facts of portal {connection.portal_id} changed: {redact(changed)}."
         fields = {**fields, "event": Event.CONNECTION_CHANGED, "message": message}

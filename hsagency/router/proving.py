@@ -102,7 +102,9 @@ class Prover:
         if again or asked_for:
             evidence = f" ({before.status_evidence})" if before.status_evidence else ""
             was = f" It works again; it was {before.status}{evidence}." if again else ""
-            still = " Calls to it stay stopped until a person resumes them." if after.stopped else ""
+            still = (
+                " Calls to it stay stopped until a person resumes them." if after.stopped else ""
+            )
             said = f"Verified {after.portal}: the credential is this portal's.{was}{still}"
             self._parts.note(after, Event.CONNECTION_VERIFIED, said)
 
