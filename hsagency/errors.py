@@ -45,6 +45,7 @@ Everything that hsagency raises on purpose.
         WrongDataCentre            the credential was made for another one (488)
         HubSpotFailing             an outage, or no answer in time (408, 5xx)
       OutcomeUnknown               no answer came, and it may have taken effect (in transport.answer)
+      UnusableAnswer               HubSpot's pages make no sense, so that what is there is not known
       AuditError                   the audit log cannot be written, so nothing is sent, or read
         DamagedEvidence            a sealed segment does not hold what was put there
         SealingBusy                another process is sealing this log
@@ -286,6 +287,12 @@ class QuotaSpent(CallRefused):
 
 class Cancelled(CallRefused):
     """The call was still waiting for its turn when whoever asked for it cancelled it."""
+
+
+class UnusableAnswer(HsAgencyError):
+    """An answer that is no error, and from which a read cannot go on without losing something."""
+
+    hint = "Try again; if it stays so, read it with client.get(...) and look at the answer."
 
 
 class AuditError(HsAgencyError):
