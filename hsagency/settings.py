@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -172,20 +171,13 @@ class QuotaSettings(_Section):
 def _proxy(given: str) -> str:
     if "@" in given:
         raise ValueError("it holds a user name or a password, which do not belong here")
-    try:
-        parts = urlsplit(given)
-        port = parts.port  # raises, and would repeat what is there instead
-    except ValueError:
-        port = None
-    if given and not (port and _PROXY.fullmatch(given)):
+    found = _PROXY.fullmatch(given)
+    if given and not (found and 0 < int(found[1]) < 1 << 16):
         raise ValueError("write it as http://HOST:PORT; there is no other kind of proxy here")
     return given
 
 
-# A name, or an address of version 4 or 6.
-_PROXY: Final = re.compile(
-    r"http://(?:[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]):\d{1,5}/?", re.ASCII | re.I
-)
+_PROXY: Final = re.compile(r"http://[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?:(\d{1,5})/?", re.A | re.I)
 
 
 class NetworkSettings(_Section):

@@ -11,6 +11,7 @@ import socket
 import time
 from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import h11
 import httpx
@@ -45,9 +46,10 @@ class Proxy:
     port: int
 
     @classmethod
-    def at(cls, address: httpx.URL) -> Self:
+    def at(cls, address: str) -> Self:
         """Return the proxy at an address such as http://proxy.example:3128."""
-        return cls(address.raw_host.decode("ascii"), address.port or 80)
+        parts = urlsplit(address)
+        return cls(parts.hostname or "", parts.port or 80)
 
     def dial(self, name: str, port: int, *, deadline: Deadline) -> socket.socket:
         """

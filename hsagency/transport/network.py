@@ -39,7 +39,7 @@ class Network:
         self._bundle = (
             folder / Path(settings.ca_bundle).expanduser() if settings.ca_bundle else None
         )
-        self._proxy = Proxy.at(httpx.URL(settings.proxy)) if settings.proxy else None
+        self._proxy = Proxy.at(settings.proxy) if settings.proxy else None
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
