@@ -200,16 +200,27 @@ def introspect(sender: Sender, token: Secret) -> Introspection | None:
 def daily_usage(sender: Sender) -> DailyUsage | None:
     """Return the portal's daily limit and use, or nothing where HubSpot does not say."""
     try:
-        response = _get(sender, f"/account-info/{API_VERSION}/api-usage/daily/private-apps")
-        answer = _read(response, _UsageAnswer, what="daily usage")
+        return ask_daily_usage(sender)
     except VerificationError:
         return None
+
+
+def ask_daily_usage(sender: Sender, *, who: str = HUBSPOT) -> DailyUsage | None:
+    """
+    Return what `daily_usage` does; raises as `verify` does where nobody answered or it is refused.
+
+    Nothing is returned for an answer that tells no figure, or says itself not to be trusted.
+    """
+    path = f"/account-info/{API_VERSION}/api-usage/daily/private-apps"
+    answer = _read(_get(sender, path, who=who), _UsageAnswer, what="daily usage", who=who)
     for row in answer.results:
-        trusted = row.fetch_status in ("SUCCESS", "CACHED")
-        if trusted and row.usage_limit is not None and row.current_usage is not None:
+        limit, used = row.usage_limit, row.current_usage
+        if row.fetch_status not in ("SUCCESS", "CACHED") or limit is None or used is None:
+            continue
+        if limit > 0 and used >= 0:  # nobody has a limit of none, or used less than that
             return DailyUsage(
-                limit=row.usage_limit,
-                used=row.current_usage,
+                limit=limit,
+                used=used,
                 fetch_status=row.fetch_status,
                 collected_at=_moment(row.collected_at),
                 resets_at=_moment(row.resets_at),

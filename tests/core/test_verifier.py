@@ -29,6 +29,7 @@ from hsagency.verifier import (
     FIRST_CONTACT,
     Identity,
     answerer,
+    ask_daily_usage,
     daily_usage,
     differences,
     facts_of,
@@ -357,7 +358,8 @@ def test_a_usage_of_zero_is_a_figure() -> None:
     "answer",
     [
         *(usage(fetchStatus="FAILURE"), usage(fetchStatus=""), usage(currentUsage=None)),
-        *(usage(usageLimit=None), said(200, {"results": []}), said(200, {"results": None})),
+        *(usage(usageLimit=None), usage(usageLimit=0), usage(currentUsage=-1)),
+        *(said(200, {"results": []}), said(200, {"results": None})),
         *(said(200, {}), said(403, {}), said(500, HTML), httpx.ConnectError("x")),
     ],
 )
@@ -365,6 +367,23 @@ def test_a_usage_that_hubspot_does_not_vouch_for_is_absent(
     answer: httpx.Response | Exception,
 ) -> None:
     assert daily_usage(Scripted(answer)) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (said(403, {"category": "MISSING_SCOPES"}), MissingScopes),
+        (said(500, HTML), PortalUnreachable),
+        (httpx.ConnectError("x"), PortalUnreachable),
+        (said(200, {"results": None}), UnexpectedAnswer),
+    ],
+)
+def test_who_has_to_tell_why_there_is_no_usage_gets_the_reason(
+    answer: httpx.Response | Exception, error: type[VerificationError]
+) -> None:
+    with pytest.raises(error):
+        ask_daily_usage(Scripted(answer))
+    assert ask_daily_usage(Scripted(usage(fetchStatus="TIMEOUT"))) is None
 
 
 def test_any_sender_will_do(tmp_path: Path, fleet: Connected) -> None:
