@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Self, cast
+from datetime import UTC, datetime
+from typing import Any, Final, Self, cast
 
 import httpx
 
-from hsagency.errors import HsAgencyError
+from hsagency import hubspot_errors
+from hsagency.errors import HsAgencyError, UsageError
 from hsagency.hubspot_errors import HubSpotError
+from hsagency.routes import touched
 from hsagency.transport.call import Call
-from hsagency.verdicts import Verdict
+from hsagency.verdicts import Attempt, Seen, Verdict, judge
 from hsagency.verifier import HUBSPOT, answerer
 
 
@@ -21,9 +23,9 @@ class Asked:
 
     method: str
     route: str
-    client_slug: str
-    portal_id: int | None
-    portal_name: str | None
+    client_slug: str | None = None
+    portal_id: int | None = None
+    portal_name: str | None = None
     who: str = HUBSPOT
 
     @classmethod
@@ -43,7 +45,7 @@ class Asked:
     def portal(self) -> str:
         """The portal as it is named wherever it is mentioned."""
         if self.portal_id is None:
-            return self.client_slug
+            return self.client_slug or "a portal"
         if self.portal_name is None:
             return f"{self.client_slug} (portal {self.portal_id})"
         return f"{self.portal_name} ({self.client_slug}, portal {self.portal_id})"
@@ -81,12 +83,34 @@ class HubSpotResponse(httpx.Response):
 
     def raise_for_status(self) -> Self:
         """Return itself for a success; else raise the typed error that this answer is."""
-        if self.verdict is None or self.asked is None:
-            super().raise_for_status()
+        if self.is_success:
             return self
-        if self.verdict.kind is None:
-            return self
-        raise _error(self, self.asked, self.verdict, self.verdict.kind)
+        raise error_of(self)
+
+
+def error_of(response: httpx.Response) -> HubSpotError:
+    """
+    Return the typed error that an answer is, also one that came by a client of httpx's own.
+
+    Raises `UsageError` for a success.
+    """
+    if isinstance(response, HubSpotResponse) and response.verdict and response.asked:
+        verdict, asked = response.verdict, response.asked
+    else:
+        verdict, asked = _judged(response)
+    if verdict is None or verdict.kind is None:
+        raise UsageError(f"An answer {response.status_code} is no error.")
+    return _error(response, asked, verdict, verdict.kind)
+
+
+def _judged(response: httpx.Response) -> tuple[Verdict | None, Asked]:
+    method, url = response.request.method, response.request.url
+    path, _, query = url.raw_path.decode("ascii").partition("?")
+    what = touched(method, path, query)
+    seen = Seen(response.status_code, response.headers, response.read())
+    attempt = Attempt(now=datetime.now(UTC))
+    verdict = judge(seen, method=method, touched=what, attempt=attempt)
+    return verdict, Asked(method=method, route=what.template)
 
 
 class OutcomeUnknown(HsAgencyError, httpx.TransportError):
@@ -98,14 +122,23 @@ class OutcomeUnknown(HsAgencyError, httpx.TransportError):
 
     under_way = True
 
-    def __init__(self, asked: Asked, verdict: Verdict, *, lost_to: str) -> None:
+    lost_to = ""
+    method = ""
+    route = ""
+    client_slug: str | None = None
+    portal_id: int | None = None
+
+    @classmethod
+    def of(cls, asked: Asked, verdict: Verdict, *, lost_to: str) -> Self:
+        """Return what a call raises that was lost to an error of httpx's."""
         told = asked.told(executed=None)
-        super().__init__(
+        error = cls(
             f"{asked.portal}: {asked.who} {verdict.cause} ({lost_to}). {told}",
             hint=verdict.action,
         )
-        self.method, self.route, self.lost_to = asked.method, asked.route, lost_to
-        self.client_slug, self.portal_id = asked.client_slug, asked.portal_id
+        error.method, error.route, error.lost_to = asked.method, asked.route, lost_to
+        error.client_slug, error.portal_id = asked.client_slug, asked.portal_id
+        return error
 
     def __reduce__(self) -> tuple[object, ...]:
         # The request holds what was submitted, which is nobody's beyond this process.
@@ -121,8 +154,7 @@ class _Status(httpx.HTTPStatusError):
         self._request = None
 
 
-@cache
-def _both(kind: type[HubSpotError]) -> type[HubSpotError]:
+def _made(kind: type[HubSpotError]) -> type[HubSpotError]:
     """Return a kind of error that is httpx's too, under the same name."""
 
     def reduced(self: HubSpotError) -> tuple[object, ...]:
@@ -135,8 +167,15 @@ def _both(kind: type[HubSpotError]) -> type[HubSpotError]:
     return type(kind.__name__, (kind, _Status), said)
 
 
+_BOTH: Final = {
+    kind: _made(kind)
+    for kind in vars(hubspot_errors).values()
+    if isinstance(kind, type) and issubclass(kind, HubSpotError)
+}
+
+
 def _rebuilt(kind: type[HubSpotError], kept: dict[str, Any]) -> HubSpotError:
-    error = _both(kind)(kept["message"], hint=kept["hint"])
+    error = _BOTH[kind](kept["message"], hint=kept["hint"])
     error.__dict__.update(kept)
     cast("_Status", error).response = httpx.Response(error.status_code)
     return error
@@ -147,7 +186,7 @@ def _error(
 ) -> HubSpotError:
     words = [str(response.status_code), verdict.policy_name or verdict.category]
     said = ", ".join(word for word in words if word)
-    error = _both(kind)(
+    error = _BOTH[kind](
         f"{asked.portal}: {asked.who} {verdict.cause} ({said}). "
         + asked.told(executed=verdict.executed),
         hint=verdict.action,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
@@ -17,12 +16,11 @@ from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
 from hsagency.transport.peeking import MOST, is_small, peek
 from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Seen, Verdict, judge, judge_loss
+from hsagency.verifier import on_the_way
 from hsagency.waiting import Waits
 
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _OURS: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.ProxyError)
-# Nobody gets to trust a certificate by looking at it again; OpenSSL's words.
-_DISTRUSTED: Final = re.compile("certificate verify failed")
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -156,7 +154,7 @@ def _zone_of(call: Call) -> str | None:
 
 
 def _judged_lost(error: httpx.TransportError, call: Call, attempt: Attempt) -> Verdict:
-    if isinstance(error, _OURS) or _DISTRUSTED.search(str(error)):
+    if isinstance(error, _OURS) or on_the_way(error) is not None:
         raise error
     sent = not isinstance(error, _UNSENT)
     method = call.request.method
@@ -167,4 +165,4 @@ def _give_up(error: httpx.TransportError, call: Call, verdict: Verdict) -> NoRet
     read = call.request.method in _READS or call.touched.operation_class is OperationClass.READ
     if read or verdict.executed is False:
         raise error
-    raise OutcomeUnknown(Asked.of(call), verdict, lost_to=type(error).__name__)
+    raise OutcomeUnknown.of(Asked.of(call), verdict, lost_to=type(error).__name__)
