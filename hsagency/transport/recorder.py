@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import partial
+from itertools import count
 from typing import NoReturn
 
 import httpx
@@ -31,12 +32,15 @@ class Recorder:
     ) -> None:
         self._writer, self._halt, self._alarm = writer, halt, alarm
         self._slug = binding.client_slug
+        self.attempts = 0  # announced so far; each may have reached HubSpot
+        self._numbers = count(1)  # many threads may share a client
         self._clock = ClockCheck(writer, slug=self._slug, portal_id=binding.portal_id)
 
     def send(self, call: Call) -> httpx.Response:
         """Send one request between two records."""
         said = call.describe()
         self._append({"event": Event.STARTED, **said}, durable=True)  # raises: nothing is sent
+        self.attempts = next(self._numbers)
         started = time.perf_counter_ns()
         try:
             self._halt.check()  # somebody may have halted the fleet while the call waited
