@@ -45,10 +45,15 @@ class Asked:
     def portal(self) -> str:
         """The portal as it is named wherever it is mentioned."""
         if self.portal_id is None:
-            return self.client_slug or "a portal"
+            return self.client_slug or ""
         if self.portal_name is None:
             return f"{self.client_slug} (portal {self.portal_id})"
         return f"{self.portal_name} ({self.client_slug}, portal {self.portal_id})"
+
+    @property
+    def opening(self) -> str:
+        """How a sentence about the answer begins."""
+        return f"{self.portal}: {self.who}" if self.portal else self.who
 
     def told(self, *, executed: bool | None) -> str:
         """Return a sentence about what became of it."""
@@ -81,6 +86,11 @@ class HubSpotResponse(httpx.Response):
             same.verdict, same.asked = verdict, Asked.of(call)
         return same
 
+    @property
+    def known(self) -> tuple[Verdict, Asked] | None:
+        """What it means and to what it is the answer, once both are known."""
+        return (self.verdict, self.asked) if self.verdict and self.asked else None
+
     def raise_for_status(self) -> Self:
         """Return itself for a success; else raise the typed error that this answer is."""
         if self.is_success:
@@ -94,10 +104,8 @@ def error_of(response: httpx.Response) -> HubSpotError:
 
     Raises `UsageError` for a success.
     """
-    if isinstance(response, HubSpotResponse) and response.verdict and response.asked:
-        verdict, asked = response.verdict, response.asked
-    else:
-        verdict, asked = _judged(response)
+    known = response.known if isinstance(response, HubSpotResponse) else None
+    verdict, asked = known or _judged(response)
     if verdict is None or verdict.kind is None:
         raise UsageError(f"An answer {response.status_code} is no error.")
     return _error(response, asked, verdict, verdict.kind)
@@ -133,7 +141,7 @@ class OutcomeUnknown(HsAgencyError, httpx.TransportError):
         """Return what a call raises that was lost to an error of httpx's."""
         told = asked.told(executed=None)
         error = cls(
-            f"{asked.portal}: {asked.who} {verdict.cause} ({lost_to}). {told}",
+            f"{asked.opening} {verdict.cause} ({lost_to}). {told}",
             hint=verdict.action,
         )
         error.method, error.route, error.lost_to = asked.method, asked.route, lost_to
@@ -187,8 +195,7 @@ def _error(
     words = [str(response.status_code), verdict.policy_name or verdict.category]
     said = ", ".join(word for word in words if word)
     error = _BOTH[kind](
-        f"{asked.portal}: {asked.who} {verdict.cause} ({said}). "
-        + asked.told(executed=verdict.executed),
+        f"{asked.opening} {verdict.cause} ({said}). " + asked.told(executed=verdict.executed),
         hint=verdict.action,
     )
     error.status_code, error.category = response.status_code, verdict.category
