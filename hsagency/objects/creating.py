@@ -1,0 +1,128 @@
+"""
+Creates a record once: looks before, and looks again where the answer was lost.
+
+HubSpot has no key by which it would know a call again, so a create is never sent twice. Two
+processes that create the same record at the same moment are kept apart by HubSpot alone: by
+the property that is unique there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import httpx
+
+from hsagency.errors import HsAgencyError, UsageError
+from hsagency.objects.asking import Answer, Place, Sender, may_be_done, status_of
+from hsagency.objects.results import JsonObject
+from hsagency.objects.values import text_of
+from hsagency.waiting import Waits
+
+# A read sees what was written seconds later (facts 4.3 know up to 70 of definitions).
+LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds before each look for a record whose creation was not answered."""
+
+
+class How(StrEnum):
+    """How a record came to be there."""
+
+    FOUND = "found"
+    CREATED = "created"
+    ANSWER_LOST = "created, answer lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """
+    A record that is there, and how: `found`, `created`, or `created, answer lost`.
+
+    The last is there now, and was not before a call that got no answer. Of `found` the record
+    is as it was: it was not changed. `record` is as HubSpot answers it.
+    """
+
+    id: str
+    how: How
+    record: JsonObject
+
+    def __repr__(self) -> str:
+        return f"<Made {self.id}: {self.how}>"
+
+
+class StillUnknown(HsAgencyError, httpx.TransportError):
+    """Nobody can tell yet whether a record was created: its answer was lost, and it is not seen."""
+
+    hint = (
+        "Call create_once again in some minutes: it looks first. Until then do not create it in "
+        "another way."
+    )
+
+
+def create_once(
+    sender: Sender,
+    object_type: str,
+    properties: Mapping[str, Any],
+    *,
+    unique: str = "email",
+    associations: Sequence[Mapping[str, Any]] = (),
+    looks: Sequence[float] = LOOKS,
+    waits: Waits | None = None,
+) -> Made:
+    """
+    Return the record that has this value of `unique`; create it where there is none.
+
+    `unique` is a property that HubSpot keeps unique, so that 409 means found; its value goes in
+    the body of a read by batch, and so into no address. Where the answer to the creation is
+    lost, the record is looked for after each of `looks` seconds. Raises `StillUnknown` where it
+    is not seen then, and the error that HubSpot's answer is otherwise.
+    """
+    written = {
+        name: text_of(value, name) for name, value in properties.items() if value is not None
+    }
+    value = written.get(unique, "").strip()
+    if not value:
+        raise UsageError(
+            f"The record has no {unique}, by which it would be looked for; nothing was sent.",
+            hint="Give it one, or name another unique property: unique=...",
+        )
+    place, waits = Place.of(sender, object_type), waits or Waits()
+    shown = sorted({*written, unique})
+    if (found := _look(place, value, unique=unique, shown=shown)) is not None:
+        return Made(str(found["id"]), How.FOUND, found)
+    body: JsonObject = {"properties": written}
+    if associations:
+        body["associations"] = [dict(one) for one in associations]
+    try:
+        return _created(place.ask("POST", json=body))
+    except (HsAgencyError, httpx.HTTPError) as error:
+        # 409: somebody was quicker, or an earlier create is only now seen
+        how = How.FOUND if status_of(error) == 409 else How.ANSWER_LOST
+        if how is How.ANSWER_LOST and not may_be_done(error):
+            raise
+        why = f"looking for a new record among {object_type}"
+        for seconds in looks:
+            waits.wait(seconds, why=why)
+            found = _look(place, value, unique=unique, shown=shown)
+            if found is not None:
+                return Made(str(found["id"]), how, found)
+        if how is How.FOUND:
+            raise  # it is another property that is taken
+        raise StillUnknown(
+            f"The creation of one of {object_type} got no answer, and no such record is seen "
+            f"after {sum(looks):g} seconds. It was not sent a second time."
+        ) from error
+
+
+def _created(answer: Answer) -> Made:
+    record = answer.content
+    return Made(str(record.get("id", "")), How.CREATED, record)
+
+
+def _look(place: Place, value: str, *, unique: str, shown: Sequence[str]) -> JsonObject | None:
+    """Return the record with this value, if there is one that is not archived."""
+    body = {"inputs": [{"id": value}], "idProperty": unique, "properties": list(shown)}
+    results = place.ask("POST", "/batch/read", json=body).content.get("results")
+    found = results[0] if isinstance(results, list) and results else None
+    return found if isinstance(found, dict) and found.get("id") else None
