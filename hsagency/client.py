@@ -25,6 +25,7 @@ from hsagency.portals import Portal
 from hsagency.routes import touched
 from hsagency.secret import Secret
 from hsagency.transport import (
+    After,
     Alarm,
     Bearer,
     Binding,
@@ -34,8 +35,10 @@ from hsagency.transport import (
     Network,
     Prove,
     Recorder,
-    Station,
+    Retrier,
+    see_to_nothing,
 )
+from hsagency.waiting import Waits
 
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
 _PLAIN_PATH: Final = re.compile(r"(?:/[\w.-]+)+/?(?:\?[\w.,=&-]*)?", re.ASCII)
@@ -58,6 +61,7 @@ class PortalClient(httpx.Client):
         portal: Portal | None,
         binding: Binding,
         transport: httpx.BaseTransport,
+        recorder: Recorder | None = None,
         raising: bool = False,
     ) -> None:
         _quieten_httpx()
@@ -69,6 +73,7 @@ class PortalClient(httpx.Client):
             trust_env=False,  # no proxy, netrc or certificate of the environment's choosing
         )
         self._portal, self._binding, self._raising = portal, binding, raising
+        self._recorder = recorder
         self._base, self._origin = self.base_url, str(self.base_url).rstrip("/")
         self._jar = _Jar()
         self._pid = os.getpid()
@@ -84,6 +89,11 @@ class PortalClient(httpx.Client):
     def purpose(self) -> str:
         """Why its calls are made, unless a call says otherwise."""
         return self._binding.purpose
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made, each of which has its record; a retry is another one."""
+        return self._recorder.attempts if self._recorder else 0
 
     @property
     def cookies(self) -> httpx.Cookies:
@@ -141,7 +151,9 @@ class Ways:
 
     current: Current | None = None
     prove: Prove | None = None
+    after: After = see_to_nothing
     alarm: Alarm | None = None
+    waits: Waits | None = None
     raising: bool = False
     """Whether an answer that is an error is raised as one, rather than returned."""
 
@@ -180,10 +192,12 @@ class Channel:
             prove=ways.prove,
         )
         recorder = Recorder(binding=binding, writer=self._writer, halt=self._halt, alarm=ways.alarm)
+        waits = ways.waits or Waits()
         return PortalClient(
             portal=portal,
             binding=binding,
-            transport=_Once(guard, recorder),
+            transport=Retrier(guard, recorder, waits=waits, after=ways.after),
+            recorder=recorder,
             raising=ways.raising,
         )
 
@@ -194,16 +208,6 @@ class Channel:
     def close(self) -> None:
         """Close the wire."""
         self.way.close()
-
-
-class _Once(httpx.BaseTransport):
-    """Sends every call once."""
-
-    def __init__(self, guard: Guard, stations: Station) -> None:
-        self._guard, self._stations = guard, stations
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._stations.send(self._guard.admit(request))
 
 
 class _Templates(logging.Filter):

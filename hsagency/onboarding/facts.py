@@ -28,6 +28,8 @@ class Findings:
     introspection: Introspection | None
     usage: DailyUsage | None
     token_hublet: str | None = None
+    routed_to: str | None = None
+    """The data centre that HubSpot sent the credential to, if it did."""
 
     def notes(
         self, connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT
@@ -71,6 +73,7 @@ def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
         added_at=at,
         last_rotated_at=at,
         hublet=identity.hosting or parse_token(row.token),
+        routed_to=found.routed_to,
         api_base=api,
         proof=Proof(
             at=at,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hsagency.agency import Agency
-from hsagency.client import Channel, PortalClient
 from hsagency.credentials import SecretName
 from hsagency.errors import (
     BadToken,
@@ -23,8 +22,8 @@ from hsagency.errors import (
     PortalUnreachable,
     VerificationError,
 )
-from hsagency.hosts import host_of
 from hsagency.index import Snapshot
+from hsagency.onboarding.candidate import Candidate
 from hsagency.onboarding.facts import (
     Findings,
     found_connection,
@@ -33,7 +32,6 @@ from hsagency.onboarding.facts import (
 )
 from hsagency.onboarding.rows import NEW_KEY, BadRow, Row
 from hsagency.portals import (
-    AGENCY,
     ClientSlug,
     Connection,
     ConnectionStatus,
@@ -42,7 +40,6 @@ from hsagency.portals import (
     parse_token,
 )
 from hsagency.secret import Secret
-from hsagency.transport import Binding
 from hsagency.verifier import (
     FIRST_CONTACT,
     Expected,
@@ -79,31 +76,6 @@ class Judgement:
     """Whether it is bad for want of an answer only, so that the row may be right."""
 
 
-def candidate_client(
-    agency: Agency, token: Secret, *, api: str, purpose: str, slug: ClientSlug | None = None
-) -> tuple[PortalClient, Channel]:
-    """Return a client for a credential that belongs to nobody yet, and its channel, to close."""
-    host = host_of(api)
-    channel = Channel(
-        host=host,
-        credential=lambda: token,
-        writer=agency.writer,
-        halt=agency.halt,
-        wire=agency.network.wire(host, may_leave=agency.halt.check),
-    )
-    binding = Binding(
-        client_slug=AGENCY,
-        portal_id=None,
-        connection_type=ConnectionType.AUDIT_ONLY,
-        host=host,
-        fingerprint=token.fingerprint,
-        generation=0,
-        purpose=purpose,
-        candidate_slug=slug,
-    )
-    return channel.client(binding=binding), channel
-
-
 def ask(
     agency: Agency,
     row: Row,
@@ -118,21 +90,20 @@ def ask(
 
     `owners` names the client of each portal id that is known, for the message of a mix-up.
     """
-    client, channel = candidate_client(agency, row.token, api=api, purpose=purpose, slug=row.slug)
-    try:
-        identity = verify(client, expected=expected, who=answerer(api))
+    with Candidate(agency, row.token, api=api, purpose=purpose, slug=row.slug) as candidate:
+        client = candidate.client
+        try:
+            identity = verify(client, expected=expected, who=answerer(api))
+        except VerificationError as error:
+            _explain(error, owners, api=api)
+            raise
         return Findings(
             identity=identity,
             introspection=introspect(client, row.token),
             usage=daily_usage(client),
             token_hublet=_hublet(row.token),
+            routed_to=candidate.routed_to,
         )
-    except VerificationError as error:
-        _explain(error, owners, api=api)
-        raise
-    finally:
-        client.close()
-        channel.close()
 
 
 def judge(

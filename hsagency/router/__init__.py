@@ -5,10 +5,11 @@ A slug selects exactly one connection; there is no default client, no ambient cr
 no fallback. No client is handed out until its credential was shown to belong to the portal
 it is stored for.
 
-    Router      hands out portal clients (this module)
-    Grants      who a client speaks for, from one call to the next
-    Prover      whether the credential still belongs to its portal, and what if not
-    Channels    the open ways to HubSpot, one for each credential generation
+    Router        hands out portal clients (this module)
+    Grants        who a client speaks for, from one call to the next
+    Prover        whether the credential still belongs to its portal, and what if not
+    Consequences  what becomes of a connection after an answer
+    Channels      the open ways to HubSpot, one for each credential generation
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from hsagency.client import PortalClient, Ways
 from hsagency.errors import ClientClosed, UnknownClient, UsageError
 from hsagency.portals import ClientSlug, Connection, redact
 from hsagency.router.channels import Channels
+from hsagency.router.consequences import Consequences
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
 from hsagency.routes import OperationClass
 from hsagency.transport import is_label
 from hsagency.verifier import Identity
+from hsagency.waiting import Waits
 
 __all__ = ["Parts", "Router"]
 
@@ -39,6 +42,7 @@ class Router:
         self._parts = parts
         self._channels = Channels(parts)
         self._prover = Prover(parts, self._channels)
+        self._consequences = Consequences(parts, self._prover)
         self._clients: dict[tuple[object, ...], PortalClient] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -64,13 +68,19 @@ class Router:
         )
 
     def client(
-        self, slug: str, *, purpose: str = "interactive", raising: bool = False
+        self,
+        slug: str,
+        *,
+        purpose: str = "interactive",
+        waits: Waits | None = None,
+        raising: bool = False,
     ) -> PortalClient:
         """
         Return the portal client for a slug, proven to reach that client's portal.
 
-        `purpose` says why its calls are made, in up to 64 plain characters. With `raising` the
-        client is the caller's own, and answers that are errors are raised. Raises
+        `purpose` says why its calls are made, in up to 64 plain characters. With `waits` or
+        `raising` the client is the caller's own: it waits in that way, and raises answers that
+        are errors. Raises
         `UnknownClient`, `Halted`, `PortalStopped`, or what `verify` and the credential store
         raise.
         """
@@ -82,8 +92,8 @@ class Router:
         connection = self.connection(slug)
         grants = Grants(self._parts, self._channels, connection, purpose=purpose)
         self._prover.admit(grants, grants.now(), OperationClass.READ)
-        if raising:
-            return self._hand_out(connection, grants, raising=True)
+        if raising or waits is not None:
+            return self._hand_out(connection, grants, waits=waits, raising=raising)
         key = (connection.client_slug, connection.portal_id, connection.api_base, purpose)
         with self._lock:
             known = self._clients.get(key)
@@ -106,7 +116,12 @@ class Router:
         self._channels.close()
 
     def _hand_out(
-        self, connection: Connection, grants: Grants, *, raising: bool = False
+        self,
+        connection: Connection,
+        grants: Grants,
+        *,
+        waits: Waits | None = None,
+        raising: bool = False,
     ) -> PortalClient:
         ways = Ways(current=grants.now, prove=partial(self._prover.admit, grants), raising=raising)
         channel = self._channels.open(connection).channel

@@ -18,8 +18,10 @@ from hsagency.portals import Connection, ConnectionStatus, Proof
 from hsagency.router.channels import Channels
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
+from hsagency.router.routing import reroute
 from hsagency.routes import OperationClass
-from hsagency.transport import Grant
+from hsagency.transport import Call, Grant
+from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import Identity, answerer, differences, facts_of, verify
 
 PURPOSE = "verification"
@@ -49,6 +51,11 @@ class Prover:
         with self._channels.open(connection).lock:
             return self._ask(connection, asked_for=True)
 
+    def confirm(self, connection: Connection) -> Identity:
+        """Ask whether a portal that refused a call still answers at all; raises as `verify` does."""
+        with self._channels.open(connection).lock:
+            return self._ask(connection)
+
     def _age(self, does: OperationClass) -> timedelta:
         limits = self._parts.workspace.settings.proof
         if does is OperationClass.READ:
@@ -70,7 +77,7 @@ class Prover:
             self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
         )
         channel = self._channels.open(connection).channel
-        ways = Ways(current=grants.now)
+        ways = Ways(current=grants.now, after=self._led)
         with channel.client(binding=grants.binding, ways=ways) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)
@@ -89,6 +96,12 @@ class Prover:
             connection.client_slug, generation=connection.generation, change=proven
         )
         return identity
+
+    def _led(self, call: Call, verdict: Verdict) -> bool:
+        """Go where the portal's data centre is; what else an answer means, `verify` says."""
+        if call.connection is None or verdict.fate is not Fate.REROUTE:
+            return False
+        return reroute(self._parts, call.connection, verdict)
 
     def _note_success(self, before: Connection, after: Connection, *, asked_for: bool) -> None:
         """Record what a verification found before the index shows it."""

@@ -20,10 +20,12 @@ from hsagency.transport.call import Call, Grant, Station
 from hsagency.transport.guard import Current, Guard, Prove
 from hsagency.transport.network import Network
 from hsagency.transport.recorder import Recorder
+from hsagency.transport.retry import After, Retrier, see_to_nothing
 from hsagency.transport.tripwire import Alarm
 from hsagency.transport.wire import Wire
 
 __all__ = [
+    "After",
     "Alarm",
     "Bearer",
     "Binding",
@@ -35,8 +37,10 @@ __all__ = [
     "Network",
     "Prove",
     "Recorder",
+    "Retrier",
     "Station",
     "Wire",
     "is_label",
     "no_hashes",
+    "see_to_nothing",
 ]

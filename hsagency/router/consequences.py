@@ -1,0 +1,69 @@
+"""
+What becomes of a connection after an answer: stopped, asked again, or led to its data centre.
+
+Whatever happened to a credential that another one has replaced meanwhile says nothing about the
+connection: then the call may be made again with the new one, if it had no effect.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from hsagency.errors import VerificationError
+from hsagency.portals import Connection
+from hsagency.router.parts import Parts
+from hsagency.router.proving import Prover
+from hsagency.router.routing import reroute
+from hsagency.transport import Call
+from hsagency.verdicts import Fate, Verdict
+from hsagency.verifier import answerer
+
+_ASKED_LATELY: Final = timedelta(seconds=60)  # a portal that answered then is not lost
+
+
+class Consequences:
+    """Does what a verdict says of a connection."""
+
+    def __init__(self, parts: Parts, prover: Prover) -> None:
+        self._parts, self._prover = parts, prover
+
+    def follow(self, call: Call, verdict: Verdict) -> bool:
+        """Do it, and say whether another attempt may be made at once, in another way."""
+        granted = call.connection
+        if granted is None or verdict.fate is Fate.NONE:
+            return False
+        if verdict.fate is Fate.REROUTE:
+            return reroute(self._parts, granted, verdict)
+        if self._is_replaced(granted):
+            return verdict.executed is False
+        if verdict.fate is Fate.CONFIRM:
+            self._confirm(granted)
+        else:
+            self._stop(granted, verdict)
+        return False
+
+    def _is_replaced(self, granted: Connection) -> bool:
+        now = self._parts.stored(granted.client_slug)
+        return now is not None and now.generation > granted.generation
+
+    def _stop(self, granted: Connection, verdict: Verdict) -> None:
+        who = answerer(granted.api_base)
+        self._parts.stops.stop(
+            granted,
+            f"{who[:1].upper()}{who[1:]} {verdict.cause}.",
+            status_code=verdict.status_code,
+            correlation_id=verdict.correlation_id,
+        )
+
+    def _confirm(self, granted: Connection) -> None:
+        """Stop the portal if it does not even tell its own details (facts 4.2)."""
+        now = self._parts.stored(granted.client_slug)
+        if now is None or now.stopped is not None:
+            return
+        if now.proof is not None and self._parts.now() - now.proof.at < _ASKED_LATELY:
+            return
+        try:
+            self._prover.confirm(now)
+        except VerificationError:
+            return  # what follows from it was done, and the caller is told of its own call

@@ -1,0 +1,31 @@
+"""Leads a connection to the data centre that keeps its portal (facts 1.8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hsagency.audit.record import Event
+from hsagency.hosts import host_of, is_data_centre
+from hsagency.portals import Connection
+from hsagency.router.parts import Parts
+from hsagency.verdicts import Verdict
+
+
+def reroute(parts: Parts, granted: Connection, verdict: Verdict) -> bool:
+    """Lead a connection to the data centre that a 488 names; say whether that is elsewhere."""
+    named = verdict.hublet
+    if not is_data_centre(named):
+        return False
+    there = host_of(granted.api_base, named)
+    if there == host_of(granted.api_base, granted.routed_to):
+        return False
+
+    def lead(stored: Connection) -> Connection:
+        if stored.routed_to == named:  # another thread was quicker
+            return stored
+        said = f"{stored.portal} is kept in data centre {named}: calls go to {there} from now on."
+        parts.note(stored, Event.CONNECTION_CHANGED, said)
+        return replace(stored, routed_to=named, hublet=named, proof=None)
+
+    parts.index.edit(granted.client_slug, generation=granted.generation, change=lead)
+    return True
