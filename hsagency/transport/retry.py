@@ -15,7 +15,7 @@ from hsagency.routes import OperationClass
 from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
 from hsagency.transport.peeking import MOST, is_small, peek
-from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Seen, Verdict, judge, judge_loss
+from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Fate, Seen, Verdict, judge, judge_loss
 from hsagency.verifier import on_the_way
 from hsagency.waiting import Waits
 
@@ -61,7 +61,7 @@ class Retrier(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and again where that is safe and makes sense."""
-        patience = PATIENCE
+        patience, led = PATIENCE, False
         again = _may_be_sent_twice(request)
         for number in count(1):
             call = self._guard.admit(request, attempt=number)
@@ -71,7 +71,9 @@ class Retrier(httpx.BaseTransport):
                 return HubSpotResponse.of(got, call=call, verdict=None)
             if isinstance(got, httpx.Response):
                 verdict = self._judged(got, call, attempt)
-                at_once = self._is_worth_another(got, call, verdict, attempt)
+                twice = led and verdict.fate is Fate.REROUTE  # two that send it to each other
+                at_once = not twice and self._is_worth_another(got, call, verdict, attempt)
+                led = led or (at_once and verdict.fate is Fate.REROUTE)
                 if not (at_once or verdict.retry):
                     return HubSpotResponse.of(got, call=call, verdict=verdict)
                 got.close()
