@@ -18,6 +18,7 @@ from hsagency.errors import (
     Halted,
     PortalForbidden,
     PortalMismatch,
+    PortalStopped,
     VerificationError,
 )
 from hsagency.portals import ClientSlug, Connection, ConnectionStatus, Fact, Provenance
@@ -166,7 +167,7 @@ def test_a_connection_that_works_again_is_on_record(fleet: Fleet, slug: str, by:
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_portal_that_is_closed_to_us_gets_no_calls_until_it_answers_again(
+def test_a_portal_that_is_closed_to_us_gets_no_calls_until_a_person_resumes_it(
     fleet: Fleet, slug: str, status: int
 ) -> None:
     client = fleet.agency.client(slug)
@@ -177,13 +178,14 @@ def test_a_portal_that_is_closed_to_us_gets_no_calls_until_it_answers_again(
     with pytest.raises(PortalForbidden, match="Nothing else was sent"):
         fleet.agency.verify(slug)
     stored = fleet.agency.connection(slug)
-    assert (stored.status, stored.proof) == (ConnectionStatus.NEEDS_RECONNECTION, None)
+    assert (stored.status, stored.proof) == (ConnectionStatus.DISCONNECTED, None)
     assert stored.status_evidence.startswith(f"{status} at ")
-    assert len(said(fleet, slug, "connection.failed")) == 1
-    with pytest.raises(PortalForbidden):
-        client.get(PATH)
+    assert len(said(fleet, slug, "stop.set")) == 1
     fleet.sandbox.lacking = None
     fleet.sandbox.faults.clear()
+    with pytest.raises(PortalStopped):
+        client.get(PATH)
+    fleet.agency.resume(slug, reason="the client opened it again")
     assert client.get(PATH).status_code == 200
     assert "works again" in said(fleet, slug, "connection.verified")[0]
 

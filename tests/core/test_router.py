@@ -24,6 +24,7 @@ from hsagency.errors import (
     CredentialRejected,
     Halted,
     PortalMismatch,
+    PortalStopped,
     PortalUnreachable,
     UnknownClient,
     UsageError,
@@ -414,7 +415,7 @@ def test_facts_may_change_under_a_client(fleet: Connected, slug: str) -> None:
     assert client.get(PATH).status_code == 200
 
 
-def test_a_rejected_credential_is_noted_and_its_proof_is_gone_everywhere(
+def test_a_rejected_credential_stops_its_portal_everywhere_and_no_other(
     fleet: Connected, slug: str
 ) -> None:
     client = fleet.agency.client(slug)
@@ -428,14 +429,14 @@ def test_a_rejected_credential_is_noted_and_its_proof_is_gone_everywhere(
     assert stored.status_evidence.startswith("401 at ")
     assert stored.proof is None
     for handle in (client, elsewhere):
-        with pytest.raises(CredentialRejected):
+        with pytest.raises(PortalStopped):
             handle.get(PATH)
     for agency in (fleet.agency, other):
-        with pytest.raises(CredentialRejected):
+        with pytest.raises(PortalStopped):
             agency.client(slug)
     other.close()
     events = [one["event"] for one in records(fleet.agency.workspace.root, slug)]
-    assert "connection.failed" in events
+    assert "stop.set" in events
     assert fleet.agency.client(fleet.slugs[1]).get(PATH).status_code == 200
 
 
