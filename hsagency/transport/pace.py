@@ -1,0 +1,78 @@
+"""The station where a call waits for its portal's turn, and where its answer teaches the limits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+
+from hsagency.errors import AuditError, HsAgencyError
+from hsagency.pacing import Budget, Pacer, Pacing, Ticket
+from hsagency.portals import Connection
+from hsagency.settings import Priority, Settings
+from hsagency.transport.call import Call, Station
+from hsagency.waiting import Waits
+
+# Nothing was sent before there was a connection to send it over.
+_NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_LIMITS: Final = {
+    Budget.BURST: "burst limit",
+    Budget.ASSOCIATIONS: "limit of associations",
+    Budget.SEARCH: "limit of searches",
+}
+
+
+class Pace:
+    """
+    Lets each call leave when its portal's limits, and what other processes do, have room for it.
+
+    Raises `QuotaSpent` where the day has none, `Cancelled` where `waits` is cancelled. A call
+    that judges a credential has no portal yet, and passes.
+    """
+
+    def __init__(self, inner: Station, *, pacing: Pacing, settings: Settings, waits: Waits) -> None:
+        self._inner, self._pacing, self._waits = inner, pacing, waits
+        # Asking whose portal it is comes before all else.
+        self._priorities = {"verification": Priority.CRITICAL, **settings.purposes}
+
+    def send(self, call: Call) -> httpx.Response:
+        """Send a call in its turn."""
+        connection = call.connection
+        if connection is None:
+            return self._inner.send(call)
+        pacer = self._pacing.of(connection)
+        ticket = self._turn(call, connection, pacer)
+        try:
+            response = self._inner.send(call)
+        except BaseException as error:
+            if _never_left(error):
+                pacer.returned(ticket)
+            raise
+        pacer.told(ticket, response)
+        return response
+
+    def _turn(self, call: Call, connection: Connection, pacer: Pacer) -> Ticket:
+        """Return the turn that a call has waited for."""
+        purpose = call.purpose
+        priority = self._priorities.get(purpose, Priority.NORMAL)
+        while True:
+            ticket = pacer.reserve(call.touched, priority, purpose=purpose)
+            if ticket.wait > 0:
+                self._wait(ticket, connection, pacer)
+            if ticket.granted:
+                return ticket
+
+    def _wait(self, ticket: Ticket, connection: Connection, pacer: Pacer) -> None:
+        slug = connection.client_slug
+        try:
+            self._waits.wait(ticket.wait, why=f"{slug} waits its turn ({_LIMITS[ticket.budget]})")
+        except BaseException:
+            pacer.returned(ticket)
+            raise
+
+
+def _never_left(error: BaseException) -> bool:
+    """Say whether a call that ended so certainly was not sent."""
+    if isinstance(error, HsAgencyError):  # a record may be missing of what was sent
+        return not error.under_way and not isinstance(error, AuditError)
+    return isinstance(error, _NEVER_LEFT)
