@@ -1,0 +1,48 @@
+"""A sandbox that also notes which credential each call came with, by its fingerprint."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from hsagency.sandbox import LedgerEntry, Reply, Request, Sandbox
+from hsagency.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One call as the portal received it; without a portal if nobody knows the credential."""
+
+    portal_id: int | None
+    method: str
+    path: str
+    sent: int | None
+    correlation_id: str
+    fingerprint: str
+
+
+class Witness(Sandbox):
+    """A sandbox beside whose ledger stands which credential each of its entries came with."""
+
+    def __init__(self, *, portals: int, contacts: int = 3, limits: bool = False) -> None:
+        super().__init__(portals=portals, contacts=contacts, limits=limits)
+        self.arrivals: list[Arrival] = []
+        self._came = threading.local()
+        self.watch(self._witness)
+
+    def handle(self, request: Request) -> Reply:
+        """Answer as a sandbox does, and remember the credential until the entry is made."""
+        self._came.token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return super().handle(request)
+
+    def _witness(self, portal_id: int | None, entry: LedgerEntry) -> None:
+        self.arrivals.append(
+            Arrival(
+                portal_id=portal_id,
+                method=entry.method,
+                path=entry.path,
+                sent=entry.sent,
+                correlation_id=entry.correlation_id,
+                fingerprint=Secret(self._came.token).fingerprint,
+            )
+        )
