@@ -15,7 +15,6 @@ left now. So answers may come in any order, and a later call's word replaces an 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 from typing import Final
 
 from hsagency.pacing.budgets import LENGTHS, Budget, held
@@ -48,30 +47,30 @@ def nanoseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-class Word(IntEnum):
+class Word:
     """Where each number of a portal's account is."""
 
-    ZONE_KNOWN = 2
-    DAY_BEGINS = 3  # seconds
-    DAY_ENDS = 4
-    NUMBER = 5  # of the last call today
-    UNSENT = 6  # calls of today that certainly never left
-    LEFT = 7  # told by HubSpot + the number of the call it was told about
-    LEFT_NUMBER = 8
-    LEFT_AT = 9  # 0 while nothing was told today
-    LEFT_SOURCE = 10
-    LIMIT = 11  # 0 while none was ever told
-    LIMIT_AT = 12
-    LIMIT_SOURCE = 13
-    WARNED = 14
-    CHECKS = 15
-    CLOSED_UNTIL = 16
-    CLOSED_AT = 17
-    CLOSED_FOR_DAY = 18  # because the day is used up, which an answer may disprove
-    HEADS = 24  # how many entries each ring ever had, by budget
-    LIMITS = 27  # of each window, where told
-    LENGTHS = 30  # nanoseconds over which HubSpot counts, where told
-    HOLDS = 33  # until when nobody may go, by budget
+    ZONE_KNOWN: Final = 2
+    DAY_BEGINS: Final = 3  # seconds
+    DAY_ENDS: Final = 4
+    NUMBER: Final = 5  # of the last call today
+    UNSENT: Final = 6  # calls of today that certainly never left
+    LEFT: Final = 7  # told by HubSpot + the number of the call it was told about
+    LEFT_NUMBER: Final = 8
+    LEFT_AT: Final = 9  # 0 while nothing was told today
+    LEFT_SOURCE: Final = 10
+    LIMIT: Final = 11  # 0 while none was ever told
+    LIMIT_AT: Final = 12
+    LIMIT_SOURCE: Final = 13
+    WARNED: Final = 14
+    CHECKS: Final = 15
+    CLOSED_UNTIL: Final = 16
+    CLOSED_AT: Final = 17
+    CLOSED_FOR_DAY: Final = 18  # because the day is used up, which an answer may disprove
+    HEADS: Final = 24  # how many entries each ring ever had, by budget
+    LIMITS: Final = 27  # of each window, where told
+    LENGTHS: Final = 30  # nanoseconds over which HubSpot counts, where told
+    HOLDS: Final = 33  # until when nobody may go, by budget
 
 
 HEADER, USAGE = 1, 2  # sources
