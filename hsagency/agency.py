@@ -11,7 +11,8 @@ import os
 import pwd
 import secrets
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +30,16 @@ from hsagency.audit.standalone.verdict import Verdict
 from hsagency.client import PortalClient
 from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
+from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, map_portals
+from hsagency.fleet.choosing import chosen
 from hsagency.halt import Halt
+from hsagency.pacing import Pacing
 from hsagency.periods import days_between
 from hsagency.portals import ClientSlug, Connection
+from hsagency.progress import Progress, bar
+from hsagency.quota import fleet as quotas
 from hsagency.router import Parts, Router
-from hsagency.settings import Workspace
+from hsagency.settings import Priority, Workspace
 from hsagency.stopping import Stops
 from hsagency.transport import Network
 from hsagency.verifier import DailyUsage, Identity, daily_usage
@@ -81,6 +87,9 @@ class Agency:
         )
         self.writer = AuditWriter(
             workspace.audit, author=_author(), signer=signing.signer, copy=workspace.heads
+        )
+        self.pacing = Pacing(
+            workspace.state / "pacing", settings=workspace.settings, writer=self.writer
         )
         self.stops = Stops(index=self.index, writer=self.writer, halt=self.halt, now=utc_now)
         identifiers = Identifiers(
@@ -146,6 +155,100 @@ class Agency:
     def client(self, slug: str, *, purpose: str = "interactive") -> PortalClient:
         """Return the portal client for a slug, proven to reach that client's portal."""
         return self.router.client(slug, purpose=purpose)
+
+    def map(
+        self,
+        fn: Callable[[PortalClient], object],
+        *,
+        clients: Clients = None,
+        purpose: str = PURPOSE,
+        audit: bool = False,
+        cost: Amounts | None = None,
+        workers: int | None = None,
+        progress: Progress = bar,
+        cancel: threading.Event | None = None,
+    ) -> pl.DataFrame:
+        """
+        Call a function with a client of every portal at once; one row each (`fleet.RESULTS`).
+
+        `clients` are slugs, or a question about a `Connection`. The client raises answers that
+        are errors; whatever the function raises is that portal's row. Portals that are stopped,
+        not connected, without room for `cost` calls, or that take no part in an `audit`, are
+        rows too. `workers` bounds how many portals are at work at once (all, up to 128); one
+        that waits its turn does not count. When `cancel` is set, waiting calls give up, those
+        in flight end, and nothing more is begun; Ctrl-C does the same and raises
+        `FleetInterrupted`, which has the rows. Raises `UnknownClient`, or `Halted`.
+        """
+        return map_portals(
+            fn,
+            self._fleet(purpose),
+            clients=clients,
+            audit=audit,
+            cost=cost,
+            workers=workers,
+            progress=progress,
+            cancel=cancel,
+        )
+
+    def cost(
+        self,
+        calls: Amounts,
+        *,
+        clients: Clients = None,
+        purpose: str = PURPOSE,
+        searches: Amounts = 0,
+    ) -> pl.DataFrame:
+        """
+        Estimate what calls would take of each portal's quota (columns: `fleet.COST`).
+
+        `calls` is a number, one by slug, or a function of the `Connection`; `searches` says how
+        many of them are searches. Nothing is asked: what no answer told is null.
+        """
+        return estimate(calls, self._fleet(purpose), clients=clients, searching=searches)
+
+    def _fleet(self, purpose: str) -> Fleet:
+        return Fleet(
+            connections=self.connections(),
+            client=lambda slug, waits: self.router.client(
+                slug, purpose=purpose, waits=waits, raising=True
+            ),
+            standing=lambda connection: self.pacing.of(connection).standing(),
+            purpose=purpose,
+            priority=self.workspace.settings.purposes.get(purpose, Priority.NORMAL),
+            check=self.halt.check,
+            now=utc_now,
+        )
+
+    def quota(
+        self, clients: Clients = None, *, refresh: bool = False, progress: Progress = bar
+    ) -> pl.DataFrame:
+        """
+        Return what every portal has left of its day, by slug (columns: `quota.fleet.FLEET`).
+
+        It is what answers of today told this machine; null is what none told. With `refresh`
+        each portal's usage endpoint is asked first, which counts legacy private apps alone, so
+        that a header of today counts for more; `error` says where that was in vain. Raises
+        `UnknownClient` and, with `refresh`, `Halted`.
+        """
+        meant = chosen(self.connections(), clients)
+        slugs = [one.client_slug for one in meant]
+        failed: Mapping[str, str] = {}
+        if refresh:
+            asked = self.map(self._ask_anew, clients=slugs, purpose="quota", progress=progress)
+            failed = quotas.failures(asked)
+        seen = quotas.look(meant, lambda one: self.pacing.of(one).standing(), failed=failed)
+        return quotas.fleet(seen, now=utc_now())
+
+    def _ask_anew(self, portal: PortalClient) -> None:
+        self._learn(portal.portal.client_slug, quotas.ask(portal))
+
+    def _learn(self, slug: str, usage: DailyUsage) -> None:
+        """Go by what the usage endpoint told, and store it where it says when it counted."""
+        connection = self.connection(slug)
+        pacer = self.pacing.of(connection)
+        pacer.usage(usage.limit, usage.used, resets_at=usage.resets_at)
+        if usage.collected_at is not None:
+            self.writer.append(slug, usage_record(connection, usage))
 
     def verify(self, slug: str) -> Identity:
         """Ask HubSpot now whose credential is stored under a slug; raises as `verify` does."""
@@ -239,17 +342,17 @@ class Agency:
 
         Nothing where HubSpot did not tell, or not when it counted. Raises as `client` does.
         """
-        connection = self.connection(slug)
         usage = daily_usage(self.client(slug, purpose="completeness"))
         if usage is None or usage.collected_at is None:
             return None
-        self.writer.append(slug, usage_record(connection, usage))
+        self._learn(slug, usage)
         return usage
 
     def close(self) -> None:
         """Close every client, stop what forwards the audit log, and let go of it."""
         self.router.close()
         self.audit.close()
+        self.pacing.close()
         self.writer.close()
 
     def __enter__(self) -> Self:

@@ -8,21 +8,20 @@ zero; what could not be found out of a portal is a row that says so, never a mis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
 
-from hsagency.errors import HsAgencyError
-from hsagency.pacing.budgets import Budget, known_of
-from hsagency.pacing.standing import Source, Standing
-from hsagency.portals import ClientSlug, Connection, Provenance, redact
-from hsagency.progress import Progress
+from hsagency.errors import HsAgencyError, UnexpectedAnswer
+from hsagency.pacing import Budget, Source, Standing
+from hsagency.pacing.budgets import known_of
+from hsagency.portals import Connection, Provenance, redact
 from hsagency.settings import Settings
 from hsagency.transport import is_label
+from hsagency.verifier import DailyUsage, Sender, ask_daily_usage
 
 _MOMENT: Final = pl.Datetime("us", "UTC")
 FLEET: Final[Mapping[str, pl.DataType]] = {
@@ -137,36 +136,34 @@ def _source(source: Source, connection: Connection) -> str:
     return str(Source.USAGE if fact.provenance is Provenance.FETCHED else fact.provenance)
 
 
-def ask(
+def look(
     connections: Iterable[Connection],
-    question: Callable[[ClientSlug], object],
+    standing: Callable[[Connection], Standing],
     *,
-    progress: Progress,
-) -> dict[ClientSlug, str]:
-    """
-    Ask every portal at once, and return why it was in vain, by slug.
-
-    `question` asks one, keeps what was told, and returns nothing where nothing was.
-    """
-    slugs = [one.client_slug for one in connections]
-    with progress("Asking HubSpot", len(slugs)) as step, ThreadPoolExecutor(_AT_ONCE) as pool:
-
-        def one(slug: ClientSlug) -> str | None:
-            try:
-                return None if question(slug) else _SILENT
-            except HsAgencyError as error:
-                return str(error)
-            finally:
-                step(1)
-
-        answers = dict(zip(slugs, pool.map(one, slugs), strict=True))
-    return {slug: why for slug, why in answers.items() if why is not None}
+    failed: Mapping[str, str],
+) -> Iterator[Seen]:
+    """Look up how each portal stands; `failed` says, by slug, why asking one was in vain."""
+    for one in connections:
+        error = failed.get(one.client_slug)
+        try:
+            yield Seen(one, standing(one), error)
+        except HsAgencyError as broken:
+            yield Seen(one, None, " ".join(filter(None, (error, str(broken)))))
 
 
-_AT_ONCE: Final = 16
-_SILENT: Final = (
-    "HubSpot's usage endpoint told no daily use that can be believed. What is shown is of before."
-)
+def ask(sender: Sender) -> DailyUsage:
+    """Return what the usage endpoint tells, or raise: silence is an error to who asked for it."""
+    usage = ask_daily_usage(sender)
+    if usage is None:
+        raise UnexpectedAnswer("HubSpot's usage endpoint told no daily use that can be believed.")
+    return usage
+
+
+def failures(results: pl.DataFrame) -> dict[str, str]:
+    """Return why a fleet job failed, or left a portal alone, by slug (of `fleet.RESULTS`)."""
+    broken = results.filter(pl.col("outcome") != "done")
+    said = pl.concat_str("message", "hint", separator=" ", ignore_nulls=True)
+    return dict(broken.select("client_slug", said).iter_rows())
 
 
 def slips(settings: Settings, known: Container[str]) -> list[str]:

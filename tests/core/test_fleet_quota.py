@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.pacing.standing import Source, Standing
+from hsagency.pacing import Source, Standing
 from hsagency.portals import (
     ClientSlug,
     Connection,
