@@ -123,6 +123,13 @@ class Router:
         waits: Waits | None = None,
         raising: bool = False,
     ) -> PortalClient:
-        ways = Ways(current=grants.now, prove=partial(self._prover.admit, grants), raising=raising)
+        ways = Ways(
+            current=grants.now,
+            prove=partial(self._prover.admit, grants),
+            after=self._consequences.follow,
+            alarm=self._parts.stops.halt_fleet,
+            waits=waits,
+            raising=raising,
+        )
         channel = self._channels.open(connection).channel
         return channel.client(binding=grants.binding, portal=connection.portal, ways=ways)

@@ -57,8 +57,7 @@ class Recorder:
             note = partial(self._note, said)
             answers.observe(call.request, response, call.touched, note=note)
             if self._alarm is not None:
-                portal_id = call.binding.portal_id
-                tripwire.observe(response, call.touched, portal_id, alarm=self._alarm)
+                tripwire.observe(response, call, alarm=self._alarm)
         except AuditError as error:
             response.close()
             _outcome_lost(error)

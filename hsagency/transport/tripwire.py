@@ -23,25 +23,24 @@ import httpx
 import orjson
 
 from hsagency.errors import ForeignAnswer
-from hsagency.portals import PortalId, plain_word
+from hsagency.portals import Connection, plain_word
 from hsagency.routes import Touched
+from hsagency.transport.call import Call
 from hsagency.transport.peeking import MOST, may_be_an_error, peek, unpacked, whole_number
 
-Alarm = Callable[[ForeignAnswer], None]
+Alarm = Callable[[Connection, ForeignAnswer], None]
 """Halts the fleet, and puts on record why."""
 
 
-def observe(
-    response: httpx.Response, touched: Touched, portal_id: PortalId | None, *, alarm: Alarm
-) -> None:
+def observe(response: httpx.Response, call: Call, *, alarm: Alarm) -> None:
     """
     Look whether an answer names another portal: an error at once, else as its bytes pass.
 
     Raises `ForeignAnswer` after the alarm: here, or to whoever reads the body.
     """
-    if portal_id is None or _tells_of_others(touched):
+    if call.connection is None or _tells_of_others(call.touched):
         return
-    wire = _Tripwire(response, portal_id, alarm)
+    wire = _Tripwire(response, call.connection, alarm)
     if response.status_code >= 400:
         if may_be_an_error(response.headers):
             wire.look(peek(response))
@@ -129,19 +128,20 @@ def _tells_of_others(touched: Touched) -> bool:
 class _Tripwire:
     """What one answer may name, and what happens if it names anything else."""
 
-    def __init__(self, response: httpx.Response, portal_id: PortalId, alarm: Alarm) -> None:
-        self._portal_id, self._alarm = portal_id, alarm
+    def __init__(self, response: httpx.Response, connection: Connection, alarm: Alarm) -> None:
+        self._connection, self._alarm = connection, alarm
         self._status, self._headers = response.status_code, response.headers
 
     def look(self, body: bytes) -> None:
         """Raise the alarm if the beginning of a body names another portal."""
         found = named(body) if self._status < 400 else named_in_error(body, status=self._status)
+        expected = self._connection.portal_id
         for got in found:
-            if got != self._portal_id:
-                error = ForeignAnswer(expected=self._portal_id, got=got)
+            if got != expected:
+                error = ForeignAnswer(expected=expected, got=got)
                 error.status_code = self._status
                 error.correlation_id = plain_word(self._headers.get("x-hubspot-correlation-id"))
-                self._alarm(error)
+                self._alarm(self._connection, error)
                 raise error
 
 

@@ -60,6 +60,9 @@ def change_connections(there: Connected, slug: str) -> None:
     agency.verify(slug)
     refused = Fault("status", status=401, path="/account-info")
     struck(there, refused, lambda: agency.verify(slug))
+    struck(there, refused, lambda: agency.verify(slug))
+    agency.resume(slug, reason="it was a test")
+    struck(there, refused, lambda: agency.verify(slug))
     token = sandbox.rotate(sandbox.portals[0].portal_id, expire_in=60).token
     before = agency.connection(slug)
     facts = {**before.facts, "name": replace(before.facts["name"], value="Old Name Ltd")}
