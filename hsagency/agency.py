@@ -245,8 +245,7 @@ class Agency:
     def _learn(self, slug: str, usage: DailyUsage) -> None:
         """Go by what the usage endpoint told, and store it where it says when it counted."""
         connection = self.connection(slug)
-        pacer = self.pacing.of(connection)
-        pacer.usage(usage.limit, usage.used, resets_at=usage.resets_at)
+        quotas.learn(self.pacing.of(connection), usage, now=utc_now())
         if usage.collected_at is not None:
             self.writer.append(slug, usage_record(connection, usage))
 

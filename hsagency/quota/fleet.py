@@ -16,7 +16,7 @@ from typing import Final
 import polars as pl
 
 from hsagency.errors import HsAgencyError, UnexpectedAnswer
-from hsagency.pacing import Budget, Source, Standing
+from hsagency.pacing import Budget, Pacer, Source, Standing
 from hsagency.pacing.budgets import known_of
 from hsagency.portals import Connection, Provenance, redact
 from hsagency.settings import Settings
@@ -157,6 +157,12 @@ def ask(sender: Sender) -> DailyUsage:
     if usage is None:
         raise UnexpectedAnswer("HubSpot's usage endpoint told no daily use that can be believed.")
     return usage
+
+
+def learn(pacer: Pacer, usage: DailyUsage, *, now: datetime) -> None:
+    """Go by what the usage endpoint told, unless it counted a day that is over."""
+    if usage.resets_at is None or usage.resets_at > now:
+        pacer.usage(usage.limit, usage.used, resets_at=usage.resets_at)
 
 
 def failures(results: pl.DataFrame) -> dict[str, str]:
