@@ -89,7 +89,10 @@ def test_an_error_that_never_ends_is_handed_over_soon_and_whole(
     tmp_path: Path, pause: float
 ) -> None:
     wire = Endless(pause)
-    with lone_client(tmp_path, wire=wire) as client, client.stream("GET", PATH) as answer:
+    with (
+        lone_client(tmp_path, wire=wire) as client,
+        client.stream("GET", PATH, extensions={"retry": False}) as answer,
+    ):
         seen = wire.sent
         assert seen <= 66 * 1024
         parts = answer.iter_raw()
