@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency.pacing import Source, Standing
+from hsagency.errors import UnknownClient
+from hsagency.pacing import Pacing, Source, Standing
 from hsagency.portals import (
     ClientSlug,
     Connection,
@@ -23,6 +26,8 @@ from hsagency.portals import (
 )
 from hsagency.quota import fleet as quota
 from hsagency.quota.fleet import FLEET, Seen
+from hsagency.verifier import DailyUsage
+from tests.support import Connected
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 20, 23, tzinfo=UTC)
@@ -173,3 +178,67 @@ def test_a_clock_that_was_set_back_makes_no_figure_older_than_nothing() -> None:
 def test_more_left_than_the_limit_tells_no_use() -> None:
     found = row(replace(STANDING, remaining=300_000))
     assert (found["remaining"], found["used"], found["used_share"]) == (300_000, None, None)
+
+
+def rows(fleet: Connected, *slugs: str, refresh: bool = False) -> dict[str, dict[str, Any]]:
+    found = fleet.agency.quota(slugs or None, refresh=refresh)
+    assert dict(found.schema) == dict(FLEET)
+    return {one["client_slug"]: one for one in found.iter_rows(named=True)}
+
+
+def sent(fleet: Connected) -> int:
+    return sum(len(fleet.sandbox.ledger(slug)) for slug in fleet.slugs)
+
+
+def test_looking_sends_nothing_and_refreshing_one_call_a_portal(fleet: Connected) -> None:
+    before = sent(fleet)
+    assert {*rows(fleet)} == {*fleet.slugs}
+    assert sent(fleet) == before
+    told = rows(fleet, refresh=True)
+    assert sent(fleet) == before + 3
+    assert [one["error"] for one in told.values()] == [None] * 3
+    assert None not in [one["remaining"] for one in told.values()]
+
+
+def test_some_clients_may_be_named_and_an_unknown_one_is_refused(fleet: Connected) -> None:
+    assert [*rows(fleet, "gamma-labs", "acme-corp", "acme-corp")] == ["acme-corp", "gamma-labs"]
+    before = sent(fleet)
+    with pytest.raises(UnknownClient, match="acme-crop"):
+        fleet.agency.quota(["beta-inc", "acme-crop"], refresh=True)
+    assert sent(fleet) == before
+
+
+def test_one_portal_that_cannot_be_asked_leaves_the_others_theirs(fleet: Connected) -> None:
+    fleet.sandbox.suspend("beta-inc")
+    found = rows(fleet, refresh=True)
+    assert [slug for slug, one in found.items() if one["error"]] == ["beta-inc"]
+    assert found["acme-corp"]["remaining"] is not None
+    assert found["beta-inc"]["limit"] is not None
+
+
+def test_stored_figures_that_cannot_be_read_are_a_row_that_says_so(fleet: Connected) -> None:
+    folder = fleet.agency.workspace.state / "pacing"
+    rows(fleet)
+    fleet.agency.pacing.close()
+    portal_id = fleet.agency.connection("beta-inc").portal_id
+    (file,) = folder.glob(f"{portal_id}*.pace")
+    file.unlink()
+    file.mkdir()
+    found = rows(fleet)
+    assert found["beta-inc"]["error"]
+    assert found["beta-inc"]["remaining"] is None
+    assert found["acme-corp"]["error"] is None
+
+
+def test_a_count_of_a_day_that_is_over_is_not_taken_for_todays(
+    fleet: Connected, tmp_path: Path
+) -> None:
+    agency = fleet.agency
+    pacing = Pacing(tmp_path / "anew", settings=agency.workspace.settings, writer=agency.writer)
+    pacer = pacing.of(agency.connection("acme-corp"))
+    over = DailyUsage(limit=250_000, used=249_999, fetch_status="CACHED", resets_at=NOW)
+    quota.learn(pacer, over, now=NOW + timedelta(minutes=1))
+    assert pacer.standing().remaining is None
+    quota.learn(pacer, over, now=NOW - timedelta(minutes=1))
+    assert pacer.standing().remaining == 1
+    pacing.close()
