@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import httpx
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.pacing import Budget, Pacer, Pacing, Ticket
 from hsagency.portals import Connection
 from hsagency.settings import Priority, Settings
 from hsagency.transport.call import Call, Station
+from hsagency.transport.refusing import record_refusal
 from hsagency.waiting import Waits
 
 # Nothing was sent before there was a connection to send it over.
@@ -21,17 +24,33 @@ _LIMITS: Final = {
     Budget.SEARCH: "limit of searches",
 }
 
+Refused = Callable[[Call, HsAgencyError], None]
+"""Records that a call was stopped here, before it had a record of its own."""
+
+
+def _nothing(call: Call, error: HsAgencyError) -> None:
+    """Record nothing."""
+
 
 class Pace:
     """
     Lets each call leave when its portal's limits, and what other processes do, have room for it.
 
-    Raises `QuotaSpent` where the day has none, `Cancelled` where `waits` is cancelled. A call
-    that judges a credential has no portal yet, and passes.
+    Raises `QuotaSpent` where the day has none, `Cancelled` where `waits` is cancelled; the
+    refusal is a record of its own. A call that judges a credential has no portal yet, and passes.
     """
 
-    def __init__(self, inner: Station, *, pacing: Pacing, settings: Settings, waits: Waits) -> None:
+    def __init__(
+        self,
+        inner: Station,
+        *,
+        pacing: Pacing,
+        settings: Settings,
+        waits: Waits,
+        writer: AuditWriter,
+    ) -> None:
         self._inner, self._pacing, self._waits = inner, pacing, waits
+        self._writer = writer
         # Asking whose portal it is comes before all else.
         self._priorities = {"verification": Priority.CRITICAL, **settings.purposes}
 
@@ -41,7 +60,11 @@ class Pace:
         if connection is None:
             return self._inner.send(call)
         pacer = self._pacing.of(connection)
-        ticket = self._turn(call, connection, pacer)
+        try:
+            ticket = self._turn(call, connection, pacer)
+        except HsAgencyError as error:
+            record_refusal(self._writer, call, error)
+            raise
         try:
             response = self._inner.send(call)
         except BaseException as error:
