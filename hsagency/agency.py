@@ -114,6 +114,7 @@ class Agency:
                 halt=self.halt,
                 now=utc_now,
                 network=self.network,
+                pacing=self.pacing,
                 identify=identifiers.hashed,
             )
         )

@@ -36,6 +36,7 @@ from hsagency.transport import (
     Prove,
     Recorder,
     Retrier,
+    Station,
     see_to_nothing,
 )
 from hsagency.waiting import Waits
@@ -151,6 +152,8 @@ class Ways:
 
     current: Current | None = None
     prove: Prove | None = None
+    pace: Callable[[Station, Waits], Station] | None = None
+    """Puts in front of the recorder what waits for the portal's turn."""
     after: After = see_to_nothing
     alarm: Alarm | None = None
     waits: Waits | None = None
@@ -193,10 +196,11 @@ class Channel:
         )
         recorder = Recorder(binding=binding, writer=self._writer, halt=self._halt, alarm=ways.alarm)
         waits = ways.waits or Waits()
+        stations = ways.pace(recorder, waits) if ways.pace else recorder
         return PortalClient(
             portal=portal,
             binding=binding,
-            transport=Retrier(guard, recorder, waits=waits, after=ways.after),
+            transport=Retrier(guard, stations, waits=waits, after=ways.after),
             recorder=recorder,
             raising=ways.raising,
         )

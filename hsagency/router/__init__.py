@@ -126,6 +126,7 @@ class Router:
         ways = Ways(
             current=grants.now,
             prove=partial(self._prover.admit, grants),
+            pace=self._parts.pace,
             after=self._consequences.follow,
             alarm=self._parts.stops.halt_fleet,
             waits=waits,

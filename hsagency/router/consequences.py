@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from hsagency.errors import VerificationError
+from hsagency.pacing import Pacer, budget_of
 from hsagency.portals import Connection
 from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
@@ -19,6 +20,8 @@ from hsagency.transport import Call
 from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import answerer
 
+_LIMITED: Final = 429
+_MOVING: Final = 477  # the whole portal, to another data centre (facts 1.8)
 _ASKED_LATELY: Final = timedelta(seconds=60)  # a portal that answered then is not lost
 
 
@@ -31,7 +34,10 @@ class Consequences:
     def follow(self, call: Call, verdict: Verdict) -> bool:
         """Do it, and say whether another attempt may be made at once, in another way."""
         granted = call.connection
-        if granted is None or verdict.fate is Fate.NONE:
+        if granted is None:
+            return False
+        slow_down(self._parts.pacing.of(granted), call, verdict)
+        if verdict.fate is Fate.NONE:
             return False
         if verdict.fate is Fate.REROUTE:
             return reroute(self._parts, granted, verdict)
@@ -67,3 +73,13 @@ class Consequences:
             self._prover.confirm(now)
         except VerificationError:
             return  # what follows from it was done, and the caller is told of its own call
+
+
+def slow_down(pacer: Pacer, call: Call, verdict: Verdict) -> None:
+    """Let every process on this machine know that HubSpot has no room for a portal's calls."""
+    if verdict.budget == "daily":
+        pacer.close(None, f"HubSpot {verdict.cause}")
+    elif verdict.status_code == _LIMITED:
+        pacer.back_off(budget_of(call.touched), verdict.wait)
+    elif verdict.status_code == _MOVING and verdict.until is not None:
+        pacer.close(verdict.until, f"HubSpot {verdict.cause}")

@@ -11,10 +11,12 @@ from hsagency.audit.record import Event
 from hsagency.credentials import CredentialStore
 from hsagency.halt import Halt
 from hsagency.index import Index
+from hsagency.pacing import Pacing
 from hsagency.portals import ClientSlug, Connection, redact
 from hsagency.settings import Workspace
 from hsagency.stopping import Stops
-from hsagency.transport import Identify, Network, no_hashes
+from hsagency.transport import Identify, Network, Pace, Station, no_hashes
+from hsagency.waiting import Waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +30,23 @@ class Parts:
     halt: Halt
     now: Callable[[], datetime]
     network: Network
+    pacing: Pacing
     identify: Identify = no_hashes
 
     @property
     def stops(self) -> Stops:
         """What stops a portal, or the fleet."""
         return Stops(index=self.index, writer=self.writer, halt=self.halt, now=self.now)
+
+    def pace(self, inner: Station, waits: Waits) -> Station:
+        """Return the station that lets each call leave in its portal's turn."""
+        return Pace(
+            inner,
+            pacing=self.pacing,
+            settings=self.workspace.settings,
+            waits=waits,
+            writer=self.writer,
+        )
 
     def stored(self, slug: ClientSlug) -> Connection | None:
         """Return what is stored of a connection at this moment, in whatever process."""

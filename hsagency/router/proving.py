@@ -77,7 +77,7 @@ class Prover:
             self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
         )
         channel = self._channels.open(connection).channel
-        ways = Ways(current=grants.now, after=self._led)
+        ways = Ways(current=grants.now, pace=self._parts.pace, after=self._led)
         with channel.client(binding=grants.binding, ways=ways) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)

@@ -19,6 +19,7 @@ from hsagency.transport.binding import Binding, Identify, is_label, no_hashes
 from hsagency.transport.call import Call, Grant, Station
 from hsagency.transport.guard import Current, Guard, Prove
 from hsagency.transport.network import Network
+from hsagency.transport.pace import Pace
 from hsagency.transport.recorder import Recorder
 from hsagency.transport.retry import After, Retrier, see_to_nothing
 from hsagency.transport.tripwire import Alarm
@@ -35,6 +36,7 @@ __all__ = [
     "Guard",
     "Identify",
     "Network",
+    "Pace",
     "Prove",
     "Recorder",
     "Retrier",

@@ -11,13 +11,13 @@ from urllib.parse import unquote
 import httpx
 
 from hsagency.audit.journal.writer import AuditWriter
-from hsagency.audit.record import Event, Outcome
 from hsagency.errors import AuditError, CallRefused, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import ConnectionType, looks_like_token
 from hsagency.routes import OperationClass, Touched, refusal, secret_in_url
-from hsagency.transport.binding import METHODS, Binding, is_label, path_of, reason_of, what
+from hsagency.transport.binding import METHODS, Binding, is_label, path_of, what
 from hsagency.transport.call import Call, Grant
+from hsagency.transport.refusing import record_refusal
 
 Current = Callable[[], Grant]
 """Returns who a client speaks for now; raises where that is nobody any more."""
@@ -81,15 +81,14 @@ class Guard:
             _refuse_if(_not_its_type(binding.connection_type, call), binding)
 
     def _record(self, call: Call, error: HsAgencyError) -> None:
-        fields, binding = call.describe(), call.binding
-        if not is_label(fields["purpose"]):
-            fields["purpose"] = binding.purpose
-        if _misdirected(call.request, binding.host):
+        instead: dict[str, object] = {}
+        if not is_label(call.purpose):
+            instead["purpose"] = call.binding.purpose
+        if _misdirected(call.request, call.binding.host):
             # Another host's address is not ours to write down.
-            fields |= {"path": "{elsewhere}", "identifiers": None}
-            fields |= {"objectType": None, "objectId": None}
-        outcome = {"event": Event.REFUSED, "outcome": Outcome.REFUSED, "reason": reason_of(error)}
-        self._writer.append(binding.client_slug, {**fields, **outcome})
+            instead |= {"path": "{elsewhere}", "identifiers": None}
+            instead |= {"objectType": None, "objectId": None}
+        record_refusal(self._writer, call, error, instead=instead)
 
 
 def _copy(request: httpx.Request) -> httpx.Request:

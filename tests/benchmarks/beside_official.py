@@ -54,6 +54,7 @@ def unsynced(agency: Agency, folder: Path) -> Iterator[Router]:
         halt=agency.halt,
         now=utc_now,
         network=agency.network,
+        pacing=agency.pacing,
     )
     router = Router(parts)
     try:

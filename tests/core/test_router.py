@@ -98,6 +98,7 @@ def routing(
             halt=agency.halt,
             now=now,
             network=agency.network,
+            pacing=agency.pacing,
         )
     )
     try:
