@@ -55,7 +55,7 @@ class Waits:
         Raises `Cancelled`, also where nothing is left to wait for.
         """
         if seconds <= 0:
-            self._rest(0)
+            self._refuse_if_cancelled()
             return
         began = time.monotonic()
         try:
@@ -87,5 +87,9 @@ class Waits:
                 shown = passed
 
     def _rest(self, seconds: float) -> None:
-        if self._cancel.wait(max(0.0, seconds)):
+        self._cancel.wait(max(0.0, seconds))
+        self._refuse_if_cancelled()
+
+    def _refuse_if_cancelled(self) -> None:
+        if self._cancel.is_set():
             raise Cancelled("The call was cancelled while it waited its turn. Nothing was sent.")

@@ -80,8 +80,7 @@ class Pace:
         priority = self._priorities.get(purpose, Priority.NORMAL)
         while True:
             ticket = pacer.reserve(call.touched, priority, purpose=purpose)
-            if ticket.wait > 0:
-                self._wait(ticket, connection, pacer)
+            self._wait(ticket, connection, pacer)  # also for no time: it may be cancelled
             if ticket.granted:
                 return ticket
 
