@@ -31,7 +31,7 @@ from hsagency.fleet.cost import COST, Amounts, batches, pages, searches
 from hsagency.fleet.rows import RESULTS, Outcome, Row, failure, frame
 from hsagency.fleet.running import MOST, Running
 from hsagency.fleet.values import settled
-from hsagency.pacing.standing import Standing
+from hsagency.pacing import Standing
 from hsagency.portals import ClientSlug, Connection
 from hsagency.progress import Progress, bar
 from hsagency.settings import Priority

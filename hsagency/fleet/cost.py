@@ -17,8 +17,8 @@ import polars as pl
 
 from hsagency.data import table
 from hsagency.errors import HsAgencyError, UsageError
+from hsagency.pacing import Source, Standing
 from hsagency.pacing.budgets import DAY_SHARE, LENGTHS, Budget, held, share
-from hsagency.pacing.standing import Source, Standing
 from hsagency.portals import Connection
 from hsagency.settings import Priority
 
