@@ -76,7 +76,7 @@ def known_by(take: Callable[[PortalClient], object]) -> Callable[[Scene], object
         before = len(on.calls(on.slug_a))
         try:
             return take(on.a)
-        except TypeError as error:
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
             on.see(error)
             assert len(on.calls(on.slug_a)) == before
             return error

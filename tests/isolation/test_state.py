@@ -294,7 +294,7 @@ FORGED = [
     *forged("a generation that is not there", next_generation),
     *forged("no binding and no proof", no_binding, Ending.REFUSED, HOME),
     *forged("the binding of another", binding_of_b, Ending.REFUSED, HOME),
-    *forged("a data centre that is none", routed_elsewhere, HOME, HOME),
+    *forged("a data centre that is none", routed_elsewhere, NONE, Ending.REFUSED),
     *forged("another data centre for a sandbox", routed_to_another_centre, HOME, HOME),
     *forged("an empty entry", no_entry_of_a, NONE, Ending.REFUSED),
     *forged("a proof from the future", proof_from_the_future, HOME, HOME),

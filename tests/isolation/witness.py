@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hsagency.sandbox import LedgerEntry, Reply, Request, Sandbox
@@ -22,13 +24,28 @@ class Arrival:
 
 
 class Witness(Sandbox):
-    """A sandbox beside whose ledger stands which credential each of its entries came with."""
+    """
+    A sandbox beside whose ledger stands which credential each of its entries came with.
 
-    def __init__(self, *, portals: int, contacts: int = 3, limits: bool = False) -> None:
+    With `tell`, each arrival is told there, and neither it nor the ledger is kept in memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        portals: int,
+        contacts: int = 3,
+        limits: bool = False,
+        tell: Callable[[Arrival], object] | None = None,
+    ) -> None:
         super().__init__(portals=portals, contacts=contacts, limits=limits)
         self.arrivals: list[Arrival] = []
+        self._tell_arrival = tell or self.arrivals.append
         self._came = threading.local()
         self.watch(self._witness)
+        if tell is not None:
+            for state in self._fleet:
+                state.entries = deque(maxlen=1)  # type: ignore[assignment]
 
     def handle(self, request: Request) -> Reply:
         """Answer as a sandbox does, and remember the credential until the entry is made."""
@@ -36,7 +53,7 @@ class Witness(Sandbox):
         return super().handle(request)
 
     def _witness(self, portal_id: int | None, entry: LedgerEntry) -> None:
-        self.arrivals.append(
+        self._tell_arrival(
             Arrival(
                 portal_id=portal_id,
                 method=entry.method,
