@@ -19,6 +19,7 @@ from hsagency.errors import HsAgencyError, UsageError
 from hsagency.objects.asking import Answer, Place, Sender, may_be_done, status_of
 from hsagency.objects.results import JsonObject
 from hsagency.objects.values import text_of
+from hsagency.transport.answer import OutcomeUnknown
 from hsagency.waiting import Waits
 
 # A read sees what was written seconds later (facts 4.3 know up to 70 of definitions).
@@ -51,15 +52,6 @@ class Made:
         return f"<Made {self.id}: {self.how}>"
 
 
-class StillUnknown(HsAgencyError, httpx.TransportError):
-    """Nobody can tell yet whether a record was created: its answer was lost, and it is not seen."""
-
-    hint = (
-        "Call create_once again in some minutes: it looks first. Until then do not create it in "
-        "another way."
-    )
-
-
 def create_once(
     sender: Sender,
     object_type: str,
@@ -75,7 +67,7 @@ def create_once(
 
     `unique` is a property that HubSpot keeps unique, so that 409 means found; its value goes in
     the body of a read by batch, and so into no address. Where the answer to the creation is
-    lost, the record is looked for after each of `looks` seconds. Raises `StillUnknown` where it
+    lost, the record is looked for after each of `looks` seconds. Raises `OutcomeUnknown` where it
     is not seen then, and the error that HubSpot's answer is otherwise.
     """
     written = {
@@ -109,10 +101,22 @@ def create_once(
                 return Made(str(found["id"]), how, found)
         if how is How.FOUND:
             raise  # it is another property that is taken
-        raise StillUnknown(
-            f"The creation of one of {object_type} got no answer, and no such record is seen "
-            f"after {sum(looks):g} seconds. It was not sent a second time."
-        ) from error
+        raise _still_unknown(object_type, place, sum(looks), error) from error
+
+
+def _still_unknown(
+    object_type: str, place: Place, seconds: float, cause: Exception
+) -> OutcomeUnknown:
+    error = OutcomeUnknown(
+        f"The creation of one of {object_type} got no answer, and no such record is seen "
+        f"{seconds:g} seconds later. It was not sent a second time.",
+        hint="Call create_once again in some minutes: it looks first. Until then do not create "
+        "it in another way.",
+    )
+    error.method, error.route, error.lost_to = "POST", place.path, type(cause).__name__
+    error.client_slug = getattr(cause, "client_slug", None)
+    error.portal_id = getattr(cause, "portal_id", None)
+    return error
 
 
 def _created(answer: Answer) -> Made:

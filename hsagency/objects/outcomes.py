@@ -140,7 +140,7 @@ def match(
     """
     for one in objects_in(answer, "results"):
         place = _place_of(one, chunk, names=names, unique=unique)
-        if place is not None:
+        if place is not None and place in chunk:
             new = one.get("new")
             rows[place].tell(
                 Outcome.DONE,
