@@ -22,6 +22,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from hsagency import hubspot_errors as kinds
 from hsagency.errors import (
     CredentialRejected,
     MissingScopes,
@@ -40,7 +41,9 @@ from hsagency.portals import (
     plain_word,
     redact,
 )
+from hsagency.routes import touched
 from hsagency.secret import Secret
+from hsagency.verdicts import Attempt, Seen, judge
 
 API_VERSION: Final = "2026-09"
 FALLBACK_VERSION: Final = "v3"
@@ -83,10 +86,6 @@ class _Details(_Answer):
 class _TokenInfo(_Answer):
     hub_id: _Id
     scopes: tuple[str, ...] = ()
-
-
-class _Envelope(_Answer):
-    category: str = ""
 
 
 class _Usage(_Answer):
@@ -338,14 +337,19 @@ def _read(response: httpx.Response, model: type[M], *, what: str, who: str = HUB
 
 
 def _explained(response: httpx.Response, who: str) -> VerificationError:
+    """Return the error that an answer is; what it means, the table of verdicts says."""
     status = response.status_code
-    if status == 403:
-        kind, words, hint = _forbidden(_category(response))
-    else:
-        kind, words, hint = _CAUSES.get(status) or _rule(status)
+    seen = Seen(status, response.headers, response.content)
+    verdict = judge(seen, method="GET", touched=_QUESTION, attempt=Attempt(now=datetime.now(UTC)))
+    found = (verdict and verdict.kind) or kinds.HubSpotError
+    kind, words, hint = next(_CAUSES[one] for one in found.__mro__ if one in _CAUSES)
+    category = verdict.category if verdict and status == 403 else None
+    said = f"{status}, {category}" if category else str(status)
+    if verdict and not words:
+        words, hint = f"{verdict.cause} ({{}})", verdict.action
     if status == 401 and who != HUBSPOT:
         hint = _SANDBOX_KEY
-    error = kind(f"{_first(who)} {words}.", hint=hint)
+    error = kind(f"{_first(who)} {words.format(said)}.", hint=hint)
     error.status_code = status
     error.correlation_id = _correlation_id(response)
     return error
@@ -355,56 +359,36 @@ def _correlation_id(response: httpx.Response) -> str | None:
     return plain_word(response.headers.get("x-hubspot-correlation-id"))
 
 
-def _forbidden(category: str) -> _Cause:
-    """Return what a 403 means: its category tells a key without scopes from a closed portal."""
-    said = f"403, {category}" if category else "403"
-    if category == "MISSING_SCOPES":
-        return MissingScopes, f"accepts the token but it may not read the account ({said})", None
-    return PortalForbidden, f"accepts the token but does not let it into the portal ({said})", None
-
-
-def _category(response: httpx.Response) -> str:
-    """Return HubSpot's own word for an error, or nothing where its envelope holds none."""
-    try:
-        category = _Envelope.model_validate(orjson.loads(response.content)).category
-    except (ValueError, ValidationError):
-        return ""
-    return category if _WORD.fullmatch(category) else ""
-
-
-_WORD: Final = re.compile(r"[A-Z][A-Z_]{0,63}", re.ASCII)
-
-
 def _first(who: str) -> str:
     return who[:1].upper() + who[1:]
 
 
-_Cause = tuple[type[VerificationError], str, str | None]  # None: the hint of its class
-
-
-def _rule(status: int) -> _Cause:
-    if status == 429 or status >= 500:
-        return PortalUnreachable, f"answered {status}", None
-    return UnexpectedAnswer, f"answered {status}, which no rule covers", None
-
-
-_CAUSES: Final[Mapping[int, _Cause]] = {
-    401: (CredentialRejected, "does not accept the token (401)", None),
-    404: (
+_QUESTION: Final = touched("GET", f"/account-info/{API_VERSION}/details")
+# What each kind of answer is to the question whose a credential is: the error, its words (none:
+# those of the table, with its action) and what to do (none: the hint of its class).
+_CAUSES: Final[Mapping[type, tuple[type[VerificationError], str, str | None]]] = {
+    kinds.TokenRejected: (CredentialRejected, "does not accept the token ({})", None),
+    kinds.WrongDataCentre: (CredentialRejected, "", None),
+    kinds.ScopeMissing: (
+        MissingScopes,
+        "accepts the token but it may not read the account ({})",
+        None,
+    ),
+    kinds.NotPermitted: (
         PortalForbidden,
-        "has no account details for the token (404)",
+        "accepts the token but does not let it into the portal ({})",
+        None,
+    ),
+    kinds.NotFound: (
+        PortalForbidden,
+        "has no account details for the token ({})",
         "The portal may have been deleted: ask the client. If it is there, check proxies and --api.",
     ),
-    477: (
-        PortalUnreachable,
-        "is moving this portal to another data centre (477)",
-        "Try again tomorrow: a move takes up to 24 hours.",
-    ),
-    488: (
-        CredentialRejected,
-        "did not take the token, which was made for another data centre (488)",
-        "Ask the client for a new service key, made where the portal is now.",
-    ),
+    kinds.PortalMoving: (PortalUnreachable, "", None),
+    kinds.DailyLimitReached: (PortalUnreachable, "", None),
+    kinds.LimitReached: (PortalUnreachable, "answered {}", None),
+    kinds.HubSpotFailing: (PortalUnreachable, "answered {}", None),
+    kinds.HubSpotError: (UnexpectedAnswer, "answered {}, which no rule covers", None),
 }
 _SANDBOX_KEY: Final = (
     "It was revoked, rotated or copied wrongly. The sandbox's control API makes another: "

@@ -139,10 +139,12 @@ ANSWERS: list[tuple[str, httpx.Response | Exception, type[VerificationError], st
     ("403 odd", said(403, {"category": ["MISSING_SCOPES"]}), PortalForbidden, "suspended"),
     ("403 no object", said(403, [1]), PortalForbidden, "suspended"),
     ("403 html", said(403, HTML), PortalForbidden, "lost access"),
-    ("429", said(429, {"policyName": "DAILY"}), PortalUnreachable, "minute"),
+    ("429", said(429, {"policyName": "SECONDLY"}), PortalUnreachable, "minute"),
+    ("429 daily", said(429, {"policyName": "DAILY"}), PortalUnreachable, "whole again at"),
     ("477", said(477, b""), PortalUnreachable, "24 hours"),
     ("488", said(488, {"correctHublet": "eu1"}), CredentialRejected, "where the portal is now"),
     ("500", said(500, b""), PortalUnreachable, "minute"),
+    ("530", said(530, HTML), CredentialRejected, "copied wrongly"),
     ("502 html", said(502, HTML), PortalUnreachable, "minute"),
     ("524", said(524, HTML), PortalUnreachable, "minute"),
     ("302", said(302, b"", Location="https://sso.example.com"), UnexpectedAnswer, "proxies"),
@@ -406,8 +408,9 @@ def test_any_sender_will_do(tmp_path: Path, fleet: Connected) -> None:
 
 
 def test_the_sandboxs_faults_are_the_errors_they_stand_for(fleet: Connected) -> None:
-    client = fleet.agency.client(fleet.slugs[0])
-    expected = client.portal.portal_id
+    portal = fleet.sandbox.portals[0]  # asked without retries, and without stopping the portal
+    bearer = {"authorization": f"Bearer {portal.token}"}
+    expected = PortalId(portal.portal_id)
     table: list[tuple[Fault, type[VerificationError]]] = [
         (Fault("status", status=401, times=1), CredentialRejected),
         (Fault("status", status=403, times=1), MissingScopes),
@@ -419,12 +422,13 @@ def test_the_sandboxs_faults_are_the_errors_they_stand_for(fleet: Connected) -> 
         (Fault("drop_after", times=1), PortalUnreachable),
         (Fault("wrong_portal", times=1), PortalMismatch),
     ]
-    for fault, kind in table:
-        fleet.sandbox.faults.add(fault)
-        with pytest.raises(VerificationError) as caught:
-            verify(client, expected=expected)
-        assert type(caught.value) is kind
-    assert verify(client, expected=expected).portal_id == expected
+    with httpx.Client(base_url=fleet.server.url, headers=bearer, trust_env=False) as client:
+        for fault, kind in table:
+            fleet.sandbox.faults.add(fault)
+            with pytest.raises(VerificationError) as caught:
+                verify(client, expected=expected)
+            assert type(caught.value) is kind
+        assert verify(client, expected=expected).portal_id == expected
 
 
 @pytest.mark.parametrize(

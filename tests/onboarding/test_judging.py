@@ -79,7 +79,7 @@ def test_a_declared_tier_is_kept_as_declared(empty: Fleet) -> None:
         (Fault("status", status=500, path=DETAILS), "answered 500", "Try again"),
         (Fault("status", status=502, path=DETAILS, html=True), "answered 502", "Try again"),
         (Fault("burst", path=DETAILS), "answered 429", "Try again"),
-        (Fault("daily", path=DETAILS), "answered 429", "Try again"),
+        (Fault("daily", path=DETAILS), "limit of the day is spent", "whole again at"),
         (Fault("drop_before", path=DETAILS), "did not answer", "Try again"),
         (Fault("drop_after", path=DETAILS), "did not answer", "Try again"),
         (Fault("wrong_portal", claims=999), "MISMATCH: the token belongs to portal 999", "Check"),
