@@ -49,5 +49,5 @@ def zone_of(connection: Connection) -> Zone:
 def _named(name: str) -> Zone:
     try:
         return Zone(name, ZoneInfo(name), is_known=True)
-    except (OSError, ValueError):  # none of that name here, or no name of a zone
+    except (KeyError, OSError, ValueError):  # none of that name here, or no name at all
         return UNKNOWN
