@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,15 @@ from hypothesis import strategies as st
 
 from hsagency.agency import Agency
 from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, UsageError, WorkspaceError
-from hsagency.settings import FILE, Workspace
+from hsagency.settings import (
+    FILE,
+    Amount,
+    NetworkSettings,
+    Priority,
+    QuotaSettings,
+    Settings,
+    Workspace,
+)
 from tests.core.conftest import Child
 from tests.support import TOKEN, Connected
 
@@ -219,3 +229,99 @@ def test_no_workspace_is_made_where_others_may_write(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="Other users may write"):
         Workspace.create(tmp_path, store="age:credentials")
     assert not (tmp_path / "hsagency.toml").exists()
+
+
+def configured(root: Path, lines: str) -> Settings:
+    with (root / FILE).open("a", encoding="utf-8") as file:
+        file.write(f"\n{lines}\n")
+    return Workspace.at(root).settings
+
+
+def test_what_is_not_said_of_network_quota_and_purposes_has_a_default(root: Path) -> None:
+    said = Workspace.at(root).settings
+    assert (said.network.ca_bundle, said.network.proxy, said.purposes) == ("", "", {})
+    assert said.quota.of("acme-corp") == (Amount(share=0.1), Amount(share=0.01))
+
+
+def test_the_settings_that_stand_there_as_comments_are_valid_and_say_the_defaults(
+    root: Path,
+) -> None:
+    text = (root / FILE).read_text("utf-8")
+    sections = re.findall(r"^# \[{1,2}[a-z_.-]+\]{1,2}\n(?:# *\S.*\n)+", text, re.MULTILINE)
+    lines = "".join(re.sub(r"^# ?", "", one, flags=re.MULTILINE) for one in sections)
+    said = configured(root, lines.replace("HOST:PORT", "proxy.example:3128"))
+    assert said.network == NetworkSettings(ca_bundle="ca.pem", proxy="http://proxy.example:3128")
+    assert said.quota.of("beta-inc") == QuotaSettings().of("beta-inc")
+    assert said.quota.of("acme-corp") == (Amount(count=50_000), Amount(share=0.05))
+    assert said.purposes == {"data fix": Priority.HIGH, "weekly review": Priority.LOW}
+
+
+@pytest.mark.parametrize(
+    ("line", "amount"),
+    [
+        *(("0", Amount(count=0)), ("50000", Amount(count=50_000)), ('"10%"', Amount(share=0.1))),
+        *(('"2.5 %"', Amount(share=0.025)), ('"0%"', Amount(share=0)), ('"100%"', Amount(share=1))),
+    ],
+)
+def test_a_threshold_is_a_number_of_calls_or_a_share(root: Path, line: str, amount: Amount) -> None:
+    settings = configured(root, f"[quota]\nwarn_below = {line}\nreserve = {line}")
+    assert settings.quota.of("acme-corp") == (amount, amount)
+
+
+def test_a_client_has_thresholds_of_its_own_and_else_those_of_all(root: Path) -> None:
+    said = configured(root, "[quota]\nreserve = 7\n[quota.clients.acme-corp]\nwarn_below = 0")
+    assert said.quota.of("acme-corp") == (Amount(count=0), Amount(count=7))
+    assert said.quota.of("beta-inc") == (Amount(share=0.1), Amount(count=7))
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("http://proxy.example:3128", "http://10.0.0.1:1/", "http://PROXY:65535"),
+        *("http://proxy_1.corp.example:80", ""),
+    ],
+)
+def test_a_proxy_is_a_host_and_a_port(root: Path, proxy: str) -> None:
+    assert configured(root, f'[network]\nproxy = "{proxy}"').network.proxy == proxy
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('[quota]\nwarn_below = "101%"', "[quota]\nwarn_below = -1", "[quota]\nreserve = 0.1"),
+        *('[quota]\nreserve = "10"', '[quota]\nreserve = "%"', "[quota]\nreserve = true"),
+        *('[quota]\nreserve = "-5%"', "[quota]\nwarn = 1", '[quota]\nreserve = "\u0661%"'),
+        *("[quota.clients.Acme]\nreserve = 1", "[quota.clients.acme-corp]\nreserved = 1"),
+        *('[purposes]\nx = "urgent"', "[purposes]\nx = 1", '[purposes]\nx = "High"'),
+        *('[network]\nproxies = "http://p:1"', "[network]\nca_bundle = true"),
+        *('[network]\nca_bundle = ["a.pem"]', "[network]\nproxy = 3128"),
+    ],
+)
+def test_what_makes_no_sense_of_quota_purposes_and_network_is_named(root: Path, line: str) -> None:
+    section = line.partition("]")[0].removeprefix("[").partition(".")[0]
+    with pytest.raises(UsageError, match="are not valid") as caught:
+        configured(root, line)
+    assert section in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("https://p:443", "socks5://p:1080", "p:3128", "http://p", "http://p:0", "http://p:65536"),
+        *("http://p:x", "http://p:1/path", "http://p:1?a=b", "http://p:1#a", "http://:3128"),
+        *("http://p q:1", "http://-:1", "HTTPS://p:1", "http://p:1\\n", "http://[::1]:3128"),
+        *("http://\u0440:1", "http://p:\u0661", "direct", "http://p:3128,q:3128"),
+    ],
+)
+def test_another_kind_of_proxy_is_refused(root: Path, proxy: str) -> None:
+    with pytest.raises(UsageError, match="write it as http://HOST:PORT"):
+        configured(root, f'[network]\nproxy = "{proxy}"')
+
+
+@pytest.mark.parametrize("user", ["user:geheim@", "geheim@", ":geheim@", "a:geheim%40@"])
+def test_a_password_for_a_proxy_is_refused_and_not_repeated(root: Path, user: str) -> None:
+    with pytest.raises(UsageError, match="a user name or a password") as caught:
+        configured(root, f'[network]\nproxy = "http://{user}proxy.example:3128"')
+    assert "geheim" not in str(caught.value)
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))

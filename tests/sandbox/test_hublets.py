@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+
+import httpx
 import pytest
 
-from hsagency.sandbox import Portal, Sandbox
+from hsagency.sandbox import Portal, Sandbox, serve
 from tests.sandbox.apps import CALLBACK, READ, Developer
-from tests.sandbox.conftest import Client
+from tests.sandbox.conftest import Client, bearer
 
 INTROSPECTION = "/oauth/v2/private-apps/get/access-token-info"
 DETAILS = "/account-info/v3/details"
@@ -53,6 +56,25 @@ def test_the_host_of_the_right_data_centre_takes_an_old_token(
     """Facts 1.8: until a new token is made, or the call goes there. Observed by others."""
     _, client = moved(inside, sandbox)
     assert client.get(DETAILS, headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_on_a_socket_the_right_data_centre_is_a_name_below_localhost(
+    sandbox: Sandbox, *, tls: bool
+) -> None:
+    """Its certificate is good for that name; the others lead to the same place, and to a 488."""
+    portal = sandbox.portals[0]
+    sandbox.alter(portal.portal_id, hublet="eu1")
+    with serve(sandbox, tls=tls) as server:
+        where = httpx.URL(server.url)
+        trust = ssl.create_default_context(cafile=server.ca_file) if tls else False
+        with httpx.Client(verify=trust, trust_env=False) as client:
+            for host, status in (("api-eu1", 200), ("api-na2", 488), ("api", 488)):
+                name = f"{host}.hubapi.localhost"
+                headers = {"host": f"{name}:{where.port}"} | bearer(portal.token)
+                asked = {"sni_hostname": name} if tls else {}
+                answer = client.get(where.join(DETAILS), headers=headers, extensions=asked)
+                assert answer.status_code == status
 
 
 def test_a_new_token_of_a_portal_that_moved_works_everywhere(inside, sandbox: Sandbox) -> None:
