@@ -24,6 +24,7 @@ from hsagency.errors import (
 from hsagency.portals import ClientSlug, Connection, ConnectionStatus, Fact, Provenance
 from hsagency.sandbox import Fault, Sandbox
 from hsagency.sandbox.wire import Reply, Request
+from hsagency.verdicts import ATTEMPTS
 from tests.support import Connected, connected, records
 
 PATH = "/crm/v3/objects/contacts"
@@ -193,8 +194,9 @@ def test_a_portal_that_is_closed_to_us_gets_no_calls_until_a_person_resumes_it(
 @pytest.mark.parametrize(
     "fault",
     [
-        *(Fault("status", status=status, times=1) for status in (401, 403, 503)),
-        Fault("drop_before", times=1),
+        *(Fault("status", status=status, times=1) for status in (401, 403)),
+        Fault("status", status=503, times=ATTEMPTS),
+        Fault("drop_before", times=ATTEMPTS),
         Fault("wrong_portal", times=1),
     ],
 )

@@ -442,7 +442,7 @@ def test_another_attempt_at_once_is_made_where_the_connection_was_seen_to(tmp_pa
         assert (one.attempts, one.waits.seconds) == ([1, 2], [])
     with fleet(tmp_path / "loop", status(488), after=lambda _call, _verdict: True) as (one, _):
         assert one.client.get(CONTACTS).status_code == 488
-        assert one.attempts == [1, 2, 3, 4, 5]
+        assert one.attempts == [1, 2], "two data centres sent it to each other"
 
 
 def test_a_wait_that_is_cancelled_says_what_became_of_the_call(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from hsagency.portals import (
 from hsagency.router import Parts, Router
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
+from hsagency.verdicts import ATTEMPTS
 from tests.core.conftest import Child
 from tests.support import Connected, listening, records
 
@@ -230,7 +231,7 @@ def test_a_proof_of_something_else_is_none(
 
 def test_without_an_answer_there_is_no_client(fleet: Connected, slug: str) -> None:
     change(fleet, slug, proof=None)
-    fleet.sandbox.faults.add(Fault("status", status=503, times=1))
+    fleet.sandbox.faults.add(Fault("status", status=503, times=ATTEMPTS))
     with pytest.raises(PortalUnreachable):
         fleet.agency.client(slug)
     assert fleet.agency.client(slug).get(PATH).status_code == 200
