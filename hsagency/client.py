@@ -21,6 +21,7 @@ from hsagency import __version__
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import ClientClosed, UsageError
 from hsagency.halt import Halt
+from hsagency.objects.calling import ObjectCalls
 from hsagency.portals import Portal
 from hsagency.routes import touched
 from hsagency.secret import Secret
@@ -45,7 +46,7 @@ _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after
 _PLAIN_PATH: Final = re.compile(r"(?:/[\w.-]+)+/?(?:\?[\w.,=&-]*)?", re.ASCII)
 
 
-class PortalClient(httpx.Client):
+class PortalClient(ObjectCalls, httpx.Client):
     """
     An `httpx.Client` for one portal.
 
@@ -63,6 +64,7 @@ class PortalClient(httpx.Client):
         binding: Binding,
         transport: httpx.BaseTransport,
         recorder: Recorder | None = None,
+        waits: Waits | None = None,
         raising: bool = False,
     ) -> None:
         _quieten_httpx()
@@ -74,7 +76,7 @@ class PortalClient(httpx.Client):
             trust_env=False,  # no proxy, netrc or certificate of the environment's choosing
         )
         self._portal, self._binding, self._raising = portal, binding, raising
-        self._recorder = recorder
+        self._recorder, self._waits = recorder, waits or Waits()
         self._base, self._origin = self.base_url, str(self.base_url).rstrip("/")
         self._jar = _Jar()
         self._pid = os.getpid()
@@ -202,6 +204,7 @@ class Channel:
             binding=binding,
             transport=Retrier(guard, stations, waits=waits, after=ways.after),
             recorder=recorder,
+            waits=waits,
             raising=ways.raising,
         )
 

@@ -44,6 +44,11 @@ class Waits:
         self._waited = 0.0
 
     @property
+    def progress(self) -> Progress:
+        """What shows that something takes long."""
+        return self._progress
+
+    @property
     def waited(self) -> float:
         """How many seconds were spent waiting, of all threads together."""
         return self._waited

@@ -8,19 +8,22 @@ its answer was lost.
 
 from __future__ import annotations
 
-from hsagency.objects.asking import Sender
-from hsagency.objects.associating import batch_associate, batch_associated
-from hsagency.objects.batching import (
-    batch_archive,
-    batch_create,
-    batch_read,
-    batch_update,
-    batch_upsert,
-)
-from hsagency.objects.creating import Made, create_once
-from hsagency.objects.paging import pages
-from hsagency.objects.results import Results
-from hsagency.objects.searching import search
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hsagency.objects.asking import Sender
+    from hsagency.objects.associating import batch_associate, batch_associated
+    from hsagency.objects.batching import (
+        batch_archive,
+        batch_create,
+        batch_read,
+        batch_update,
+        batch_upsert,
+    )
+    from hsagency.objects.creating import Made, create_once
+    from hsagency.objects.paging import pages
+    from hsagency.objects.results import Results
+    from hsagency.objects.searching import search
 
 __all__ = [
     "Made",
@@ -37,3 +40,30 @@ __all__ = [
     "pages",
     "search",
 ]
+
+_HOMES = {
+    "Made": "creating",
+    "Results": "results",
+    "Sender": "asking",
+    "batch_archive": "batching",
+    "batch_associate": "associating",
+    "batch_associated": "associating",
+    "batch_create": "batching",
+    "batch_read": "batching",
+    "batch_update": "batching",
+    "batch_upsert": "batching",
+    "create_once": "creating",
+    "pages": "paging",
+    "search": "searching",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # what needs polars is loaded when it is used
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hsagency.objects' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
