@@ -39,7 +39,7 @@ from hsagency.transport.answer import HubSpotResponse, OutcomeUnknown, error_of
 from hsagency.transport.call import Call
 from hsagency.verdicts import PATIENCE, Fate, Verdict, rows
 from hsagency.waiting import Waits
-from tests.support import TOKEN, Answer, assert_no_tokens, listening, records
+from tests.support import TOKEN, Answer, assert_no_tokens, connected, listening, records
 
 CONTACTS = "/crm/v3/objects/contacts"
 SLUG = "acme-corp"
@@ -522,6 +522,24 @@ def _everything(error: BaseException) -> str:
         step = step.tb_next
     behind = [one for one in (error.__cause__, error.__context__) if one is not None]
     return " ".join([*said, *map(_everything, behind)])
+
+
+def test_an_agencys_own_client_makes_a_call_again_and_raises_what_it_means(
+    tmp_path: Path,
+) -> None:
+    with connected(tmp_path / "w") as fleet_:
+        [slug] = fleet_.slugs
+        [portal] = fleet_.sandbox.portals
+        client = fleet_.agency.client(slug)
+        before = len(fleet_.sandbox.ledger(portal.portal_id))
+        fleet_.sandbox.faults.add(status(502, times=2, path=CONTACTS))
+        assert client.get(CONTACTS).status_code == 200
+        with pytest.raises(hubspot_errors.NotFound, match=f"{slug}, portal {portal.portal_id}"):
+            client.get(f"{CONTACTS}/999999").raise_for_status()
+        seen = fleet_.sandbox.ledger(portal.portal_id)[before:]
+        started = [row for row in records(tmp_path / "w", slug) if row["event"] == STARTED]
+        assert [entry.status for entry in seen] == [502, 502, 200, 404]
+        assert [row["attempt"] for row in started[-4:]] == [1, 2, 3, 1]
 
 
 def test_the_error_of_any_answer_of_httpxs_is_had_too() -> None:
