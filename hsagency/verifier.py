@@ -47,6 +47,7 @@ from hsagency.verdicts import Attempt, Seen, judge
 
 API_VERSION: Final = "2026-09"
 FALLBACK_VERSION: Final = "v3"
+DAILY_USAGE: Final = f"/account-info/{API_VERSION}/api-usage/daily/private-apps"
 FIRST_CONTACT: Final[Literal["first contact"]] = "first contact"
 """Said instead of a portal id when there is none to expect: an explicit choice."""
 HUBSPOT: Final = "HubSpot"
@@ -199,19 +200,18 @@ def introspect(sender: Sender, token: Secret) -> Introspection | None:
 def daily_usage(sender: Sender) -> DailyUsage | None:
     """Return the portal's daily limit and use, or nothing where HubSpot does not say."""
     try:
-        return ask_daily_usage(sender)
+        return read_daily_usage(_get(sender, DAILY_USAGE))
     except VerificationError:
         return None
 
 
-def ask_daily_usage(sender: Sender, *, who: str = HUBSPOT) -> DailyUsage | None:
+def read_daily_usage(response: httpx.Response) -> DailyUsage | None:
     """
-    Return what `daily_usage` does; raises as `verify` does where nobody answered or it is refused.
+    Return what an answer of `DAILY_USAGE` tells; raises as `verify` does where it is none.
 
-    Nothing is returned for an answer that tells no figure, or says itself not to be trusted.
+    Nothing is returned for one that tells no figure, or says itself not to be trusted.
     """
-    path = f"/account-info/{API_VERSION}/api-usage/daily/private-apps"
-    answer = _read(_get(sender, path, who=who), _UsageAnswer, what="daily usage", who=who)
+    answer = _read(response, _UsageAnswer, what="daily usage")
     for row in answer.results:
         limit, used = row.usage_limit, row.current_usage
         if row.fetch_status not in ("SUCCESS", "CACHED") or limit is None or used is None:
@@ -321,6 +321,8 @@ def hublet_warning(token_hublet: str | None, identity: Identity) -> str | None:
 def _get(sender: Sender, path: str, *, who: str = HUBSPOT) -> httpx.Response:
     try:
         return sender.request("GET", path)
+    except httpx.HTTPStatusError as error:
+        return error.response  # a sender that raises answers got one all the same
     except httpx.HTTPError as error:
         raise on_the_way(error, who=who) or PortalUnreachable(
             f"{_first(who)} did not answer ({type(error).__name__})."

@@ -37,7 +37,8 @@ def quota(common: Shared, *, slugs: tuple[str, ...], refresh: bool, as_json: boo
 
     Nobody is asked, unless with --refresh HubSpot's usage endpoint is, by one recorded call a
     portal. It counts legacy private apps alone and no calls by service key, so a header of the
-    same day counts for more.
+    same day counts for more. Our own proofs and checks are counted from when a portal is
+    connected; what judging its key took before is in the audit log.
 
     \b
     low        Less is left than hsagency.toml says under [quota] warn_below.
@@ -71,7 +72,8 @@ def quota(common: Shared, *, slugs: tuple[str, ...], refresh: bool, as_json: boo
     if not found.height:
         common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
     for row in found.filter(found["error"].is_not_null()).iter_rows(named=True):
-        click.echo(plain(f"{row['client_slug']}: {row['error']}"), err=True)
+        slug, why = row["client_slug"], row["error"]
+        click.echo(plain(why if f"({slug}, " in why else f"{slug}: {why}"), err=True)
     failed = found["error"].is_not_null().any()
     click.get_current_context().exit(1 if failed else 0 if found.height else 3)
 
@@ -191,11 +193,20 @@ def _explained(row: Row, now: datetime) -> Iterator[str]:
         yield f"stopped. {row['stopped']} {program()} resume {slug} --reason TEXT starts it again."
     if row["closed_until"] is not None:
         until = _both_times(row["closed_until"], row["time_zone"], now)
-        yield f"closed until {until}: {row['closed_because']}"
-    if row["low"]:
-        left, threshold, reserve = row["remaining"], row["warn_below"], row["reserve"]
-        kept = f", and {reserve:,} are kept for the client's other apps" if reserve else ""
-        yield f"low: {counted(left, 'call')} left; the warning is below {threshold:,}{kept}."
+        why = f", because {row['closed_because']}" if row["closed_because"] else ""
+        yield f"closed until {until}{why}."
+    elif row["low"]:
+        yield _left(row, now)
+
+
+def _left(row: Row, now: datetime) -> str:
+    left, threshold, reserve = row["remaining"], row["warn_below"], row["reserve"] or 0
+    if left <= reserve:
+        until = _both_times(row["resets_at"], row["time_zone"], now)
+        others = "kept for the client's other apps. Ours wait until"
+        return f"low: {counted(left, 'call')} left, {others} {until}."
+    kept = f", and {reserve:,} are kept for the client's other apps" if reserve else ""
+    return f"low: {counted(left, 'call')} left; the warning is below {threshold:,}{kept}."
 
 
 def _footer(rows: list[dict[str, Any]]) -> str:

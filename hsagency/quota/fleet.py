@@ -21,7 +21,7 @@ from hsagency.pacing.budgets import known_of
 from hsagency.portals import Connection, Provenance, redact
 from hsagency.settings import Settings
 from hsagency.transport import is_label
-from hsagency.verifier import DailyUsage, Sender, ask_daily_usage
+from hsagency.verifier import DAILY_USAGE, DailyUsage, Sender, read_daily_usage
 
 _MOMENT: Final = pl.Datetime("us", "UTC")
 FLEET: Final[Mapping[str, pl.DataType]] = {
@@ -52,7 +52,21 @@ FLEET: Final[Mapping[str, pl.DataType]] = {
     "stopped": pl.String(),
     "error": pl.String(),
 }
-"""Columns and types of the frame of quotas."""
+"""
+Columns and types of the frame of quotas.
+
+`limit_source` is `header`, `usage endpoint`, `declared`, `inferred`, `tier`, `lowest tier` (where
+the tier is not known either) or `marketplace app`, which has no daily limit. `source` is who told
+what was `used` and what is `remaining`: the `header` of an answer to a call of ours, or the `usage
+endpoint`, which counts legacy private apps alone. `as_of` is when it was told and `age` how long
+ago; calls made since are taken off. `time_zone` is null where it is not known: the day is UTC's.
+
+`burst_limit` is for ten seconds and an app, `search_limit` for a second and a portal.
+`warn_below` and `reserve` are calls, as `hsagency.toml` has them for this client. `own_calls` are
+this machine's calls today and `own_checks` those of them that were proofs and probes of ours.
+`others` is the rest of what a header told: other apps, other machines, and what was asked before
+the portal was connected. `stopped` is why, and `error` why a row has no figures or no newer ones.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +167,7 @@ def look(
 
 def ask(sender: Sender) -> DailyUsage:
     """Return what the usage endpoint tells, or raise: silence is an error to who asked for it."""
-    usage = ask_daily_usage(sender)
+    usage = read_daily_usage(sender.request("GET", DAILY_USAGE))
     if usage is None:
         raise UnexpectedAnswer("HubSpot's usage endpoint told no daily use that can be believed.")
     return usage

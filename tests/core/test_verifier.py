@@ -29,12 +29,12 @@ from hsagency.verifier import (
     FIRST_CONTACT,
     Identity,
     answerer,
-    ask_daily_usage,
     daily_usage,
     differences,
     facts_of,
     hublet_warning,
     introspect,
+    read_daily_usage,
     verify,
 )
 from tests.support import TOKEN, Connected, lone_client
@@ -376,16 +376,23 @@ def test_a_usage_that_hubspot_does_not_vouch_for_is_absent(
     [
         (said(403, {"category": "MISSING_SCOPES"}), MissingScopes),
         (said(500, HTML), PortalUnreachable),
-        (httpx.ConnectError("x"), PortalUnreachable),
         (said(200, {"results": None}), UnexpectedAnswer),
     ],
 )
 def test_who_has_to_tell_why_there_is_no_usage_gets_the_reason(
-    answer: httpx.Response | Exception, error: type[VerificationError]
+    answer: httpx.Response, error: type[VerificationError]
 ) -> None:
     with pytest.raises(error):
-        ask_daily_usage(Scripted(answer))
-    assert ask_daily_usage(Scripted(usage(fetchStatus="TIMEOUT"))) is None
+        read_daily_usage(answer)
+    assert read_daily_usage(usage(fetchStatus="TIMEOUT")) is None
+
+
+def test_a_sender_that_raises_answers_was_answered_all_the_same() -> None:
+    answer = said(429, {})
+    raised = httpx.HTTPStatusError("429", request=httpx.Request("GET", "/"), response=answer)
+    with pytest.raises(PortalUnreachable, match="429"):
+        verify(Scripted(raised), expected=PortalId(1))
+    assert daily_usage(Scripted(raised)) is None
 
 
 def test_any_sender_will_do(tmp_path: Path, fleet: Connected) -> None:
