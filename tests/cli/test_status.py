@@ -40,12 +40,61 @@ def test_status_shows_the_halt_the_disk_and_the_clients(full: Fleet) -> None:
     assert "halt        no: calls may be made\n" in done.stdout
     assert "clients     3 connected;" in done.stdout
     assert "torn tails  none" in done.stdout
-    full.agency.halt.set("two portals were mixed up", at=utc_now())
-    assert "HALTED: two portals were mixed up" in run_cli(["status"], cwd=full.root).stdout
+    assert "stopped     no portal\n" in done.stdout
+    full.agency.halt.set("two portals were mixed up", at=utc_now(), correlation_id="c-7")
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert "HALTED: two portals were mixed up" in shown
+    assert " s ago), correlation id c-7\n" in shown
+    assert "hsagency resume --fleet --reason TEXT\n" in shown
     found = status(full)
     assert (found["schema"], found["halted"]) == (1, "two portals were mixed up")
     assert (found["connections"], found["forwarders"]) == ({"connected": 3}, [])
     assert isinstance(found["freeBytes"], int)
+
+
+def test_a_stopped_portal_is_shown_with_why_since_when_and_the_next_steps(full: Fleet) -> None:
+    portal = full.sandbox.portal("acme-corp")
+    with full.agency.client("acme-corp") as client:
+        full.sandbox.revoke(portal.portal_id)
+        trace = client.get(CONTACTS).headers["x-hubspot-correlation-id"]
+    shown = run_cli(["status"], cwd=full.root).stdout
+    title, evidence, *steps = shown[shown.index("stopped ") :].splitlines()[:5]
+    assert title.startswith(f"stopped     {portal.name} (acme-corp, portal {portal.portal_id}): ")
+    assert evidence.strip().startswith("since 20")
+    assert f" s ago), status 401, correlation id {trace}" in evidence
+    commands = [one.partition(": ")[2].strip() for one in steps]
+    assert commands == [
+        "hsagency verify acme-corp",
+        f"hsagency onboard --client acme-corp --portal {portal.portal_id} --replace "
+        f"--api {full.url}",
+        "hsagency resume acme-corp --reason TEXT",
+    ]
+    found = status(full)
+    (row,) = found["stopped"]  # type: ignore[misc]
+    assert (row["clientSlug"], row["statusCode"], row["correlationId"]) == (
+        "acme-corp",
+        401,
+        trace,
+    )
+    assert row["nextStep"] == commands[1]
+    assert found["connections"] == {"connected": 2, "needs_reconnection": 1}
+    fresh = full.sandbox.rotate(portal.portal_id).token
+    done = run_cli(commands[1].split()[1:], stdin=f"{fresh}\n", cwd=full.root)
+    assert done.returncode == 0, done.stderr
+    assert "stopped     no portal\n" in run_cli(["status"], cwd=full.root).stdout
+
+
+def test_verify_says_that_a_portal_that_works_again_is_still_stopped(full: Fleet) -> None:
+    stop = "The sandbox does not accept the token (401)."
+    full.agency.stops.stop(full.agency.connection("acme-corp"), stop, status_code=401)
+    done = run_cli(["verify", "acme-corp"], cwd=full.root)
+    assert done.returncode == 0
+    assert done.stdout.endswith(
+        "Calls to it are still stopped; to let them go on: "
+        "hsagency resume acme-corp --reason TEXT\n"
+    )
+    shown = run_cli(["portals", "acme-corp"], cwd=full.root).stdout
+    assert "stopped: since 20" in shown
 
 
 def test_a_sqlite_table_is_filled_and_the_lag_is_shown(full: Fleet) -> None:

@@ -40,6 +40,22 @@ def test_a_halt_stops_every_process(path: Path, child: Child) -> None:
     assert json.loads(path.read_bytes())["since"] == "2026-10-14T12:00:00+00:00"
 
 
+def test_it_says_since_when_and_by_which_answer(path: Path) -> None:
+    halt = Halt(path)
+    assert (halt.since(), halt.correlation_id()) == (None, None)
+    halt.set("one reached another.", at=AT, correlation_id="c-1")
+    assert (halt.since(), halt.correlation_id()) == (AT, "c-1")
+    halt.set("another.", at=datetime(2026, 10, 15, tzinfo=UTC), correlation_id="c-2")
+    assert (halt.since(), halt.correlation_id()) == (AT, "c-1")
+
+
+@pytest.mark.parametrize("since", ["", "yesterday", "2026-10-14T12:00:00", 5, None, [1]])
+def test_a_time_that_cannot_be_read_is_none(path: Path, since: object) -> None:
+    path.write_text(json.dumps({"reason": "x", "since": since, "correlationId": since}))
+    assert Halt(path).since() is None
+    assert Halt(path).reason() == "x"
+
+
 def test_the_first_reason_stays(path: Path) -> None:
     Halt(path).set("first.", at=AT)
     Halt(path).set("second.", at=AT)
