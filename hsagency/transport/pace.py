@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import httpx
@@ -23,13 +22,6 @@ _LIMITS: Final = {
     Budget.ASSOCIATIONS: "limit of associations",
     Budget.SEARCH: "limit of searches",
 }
-
-Refused = Callable[[Call, HsAgencyError], None]
-"""Records that a call was stopped here, before it had a record of its own."""
-
-
-def _nothing(call: Call, error: HsAgencyError) -> None:
-    """Record nothing."""
 
 
 class Pace:

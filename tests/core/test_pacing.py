@@ -8,118 +8,41 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hsagency.audit.journal.writer import AuditWriter
-from hsagency.audit.record import Author
 from hsagency.errors import QuotaSpent, WorkspaceError
-from hsagency.pacing import Budget, Pacer, Pacing, Source, budget_of
+from hsagency.pacing import Budget, Source, budget_of
 from hsagency.pacing.budgets import share
-from hsagency.portals import (
-    ClientSlug,
-    Connection,
-    ConnectionType,
-    CredentialKind,
-    Fact,
-    PortalId,
-    Provenance,
-)
+from hsagency.portals import CredentialKind
 from hsagency.routes import touched
-from hsagency.settings import Amount, Priority, QuotaSettings, Settings
-
-NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-CALL = touched("GET", "/crm/v3/objects/contacts/1")
-SEARCH = touched("POST", "/crm/v3/objects/contacts/search")
-LINKS = touched("GET", "/crm/v4/objects/contacts/1/associations/deals")
-NORMAL, CRITICAL, LOW = Priority.NORMAL, Priority.CRITICAL, Priority.LOW
-HELD = 10.2  # seconds for which a window of ten is held
-
-
-def connection(**facts: Any) -> Connection:
-    """Return what the index would hold of a portal."""
-    slug = ClientSlug(facts.pop("slug", "acme-corp"))
-    kind = facts.pop("kind", CredentialKind.SERVICE_KEY)
-    return Connection(
-        client_slug=slug,
-        portal_id=PortalId(facts.pop("portal_id", 12345678)),
-        connection_type=ConnectionType.CONFIG_AND_AUDIT,
-        kind=kind,
-        generation=1,
-        fingerprint="f",
-        added_at=NOON,
-        last_rotated_at=NOON,
-        api_base=facts.pop("api_base", ""),
-        facts={name: Fact(value, Provenance.FETCHED, NOON) for name, value in facts.items()},
-    )
-
-
-def answer(**told: object) -> httpx.Response:
-    """Return an answer with rate limit headers: daily, left, most, room."""
-    names = {
-        "daily": "X-HubSpot-RateLimit-Daily",
-        "left": "X-HubSpot-RateLimit-Daily-Remaining",
-        "most": "X-HubSpot-RateLimit-Max",
-        "room": "X-HubSpot-RateLimit-Remaining",
-        "millis": "X-HubSpot-RateLimit-Interval-Milliseconds",
-    }
-    return httpx.Response(200, headers={names[name]: str(value) for name, value in told.items()})
-
-
-@dataclass
-class Desk:
-    """A pacing of its own, with a clock that stands until it is moved."""
-
-    folder: Path
-    writer: AuditWriter
-    said: list[str]
-    clock: list[datetime] = field(default_factory=lambda: [NOON])
-    settings: Settings = field(
-        default_factory=lambda: Settings(schema=1, workspace="w", store="age:x")
-    )
-
-    def __post_init__(self) -> None:
-        self.pacing = Pacing(
-            self.folder / "pacing", settings=self.settings, writer=self.writer, now=self.now
-        )
-
-    def now(self) -> int:
-        return (
-            (self.clock[0] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
-        )
-
-    def pass_(self, seconds: float) -> None:
-        self.clock[0] += timedelta(seconds=seconds)
-
-    def of(self, **facts: Any) -> Pacer:
-        return self.pacing.of(connection(**facts))
-
-    def other(self, **settings: Any) -> Desk:
-        """Return another process's view: nothing shared but the folder."""
-        made = self.settings.model_copy(update=settings)
-        return replace(self, settings=made)
-
-    def burst(self, pacer: Pacer, priority: Priority = NORMAL, **more: Any) -> int:
-        """Return how many calls may leave at this moment."""
-        count = 0
-        while pacer.reserve(more.get("touched", CALL), priority).wait == 0:
-            count += 1
-        return count
+from hsagency.settings import Amount, Priority, QuotaSettings
+from tests.core.desks import (
+    AUTHOR,
+    CALL,
+    CRITICAL,
+    HELD,
+    LINKS,
+    LOW,
+    NOON,
+    NORMAL,
+    SEARCH,
+    Desk,
+    answer,
+)
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     said: list[str] = []
-    author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
-    with AuditWriter(tmp_path / "audit", author=author, tell=said.append) as writer:
+    with AuditWriter(tmp_path / "audit", author=AUTHOR, tell=said.append) as writer:
         made = Desk(tmp_path, writer, said)
         yield made
         made.pacing.close()
@@ -289,8 +212,7 @@ def test_no_window_ever_holds_more_than_its_limit(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Priority, float, object]]
 ) -> None:
     folder = tmp_path_factory.mktemp("law")
-    author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
-    with AuditWriter(folder / "audit", author=author) as writer:
+    with AuditWriter(folder / "audit", author=AUTHOR) as writer:
         desk = Desk(folder, writer, [])
         mine, theirs = desk.of(), desk.other().of()
         limit, left = 20, []
@@ -362,8 +284,7 @@ def test_answers_in_any_order_lead_to_what_is_really_left(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], unanswered: list[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("law")
-    author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
-    with AuditWriter(folder / "audit", author=author) as writer:
+    with AuditWriter(folder / "audit", author=AUTHOR) as writer:
         desk = Desk(folder, writer, [])
         pacer = desk.of()
         tickets = [pacer.reserve(CALL, CRITICAL) for _ in order]
@@ -680,11 +601,12 @@ def test_a_full_disk_is_an_error_and_nothing_is_sent(tmp_path: Path) -> None:
     code = """
 import resource, signal, sys
 from pathlib import Path
-from tests.core.test_pacing import *
+from hsagency.errors import WorkspaceError
+from hsagency.audit.journal.writer import AuditWriter
+from tests.core.desks import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
 folder = Path(sys.argv[1])
-with AuditWriter(folder / "audit", author=author) as writer:
+with AuditWriter(folder / "audit", author=AUTHOR) as writer:
     pacer = Desk(folder, writer, []).of()
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
     try:
@@ -710,9 +632,10 @@ def test_a_file_of_another_user_is_an_error_with_a_cure(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from tests.core.test_pacing import *
+from hsagency.errors import WorkspaceError
+from hsagency.audit.journal.writer import AuditWriter
+from tests.core.desks import *
 folder = Path(sys.argv[1])
-author = Author(actor="tests/0", user="tester", host="here", run_id="r1")
 (folder / "mine").mkdir(mode=0o777)
 os.chmod(folder / "mine", 0o777)
 (folder / "pacing").mkdir(mode=0o755)
@@ -721,7 +644,7 @@ if os.geteuid() == 0:
     os.setuid(65534)
 else:
     os.chmod(folder / "pacing" / "12345678.pace", 0o400)
-with AuditWriter(folder / "mine" / "audit", author=author) as writer:
+with AuditWriter(folder / "mine" / "audit", author=AUTHOR) as writer:
     try:
         Desk(folder, writer, []).of().reserve(CALL, NORMAL)
     except WorkspaceError as error:
