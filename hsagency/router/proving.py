@@ -10,22 +10,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from hsagency.audit.record import Event
 from hsagency.client import Ways
-from hsagency.errors import VerificationError
+from hsagency.errors import PortalUnreachable, VerificationError
 from hsagency.portals import Connection, ConnectionStatus, Proof
 from hsagency.router.channels import Channels
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
-from hsagency.router.routing import reroute
+from hsagency.router.routing import lead_back, reroute
 from hsagency.routes import OperationClass
 from hsagency.transport import Call, Grant
 from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import Identity, answerer, differences, facts_of, verify
 
-PURPOSE = "verification"
+PURPOSE: Final = "verification"
 """Of the calls that a proof costs."""
+PATIENCE: Final = 15.0
+"""Seconds that whoever asks for a client waits at most for HubSpot to tell whose it is."""
 
 
 class Prover:
@@ -77,11 +80,13 @@ class Prover:
             self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
         )
         channel = self._channels.open(connection).channel
-        ways = Ways(current=grants.now, pace=self._parts.pace, after=self._led)
+        ways = Ways(current=grants.now, pace=self._parts.pace, after=self._led, patience=PATIENCE)
         with channel.client(binding=grants.binding, ways=ways) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)
             except VerificationError as error:
+                if error.status_code is None and isinstance(error, PortalUnreachable):
+                    lead_back(self._parts, connection)
                 self._parts.stops.failed(connection, error)
                 error.add("Nothing else was sent.")
                 raise

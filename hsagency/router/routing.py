@@ -29,3 +29,20 @@ def reroute(parts: Parts, granted: Connection, verdict: Verdict) -> bool:
 
     parts.index.edit(granted.client_slug, generation=granted.generation, change=lead)
     return True
+
+
+def lead_back(parts: Parts, asked: Connection) -> None:
+    """
+    Forget a data centre that was never heard of: the next call asks anew where the portal is.
+
+    What a single 488 says may be wrong, and from a host that is not there comes no other.
+    """
+
+    def forget(stored: Connection) -> Connection:
+        if stored.routed_to is None or stored.proof is not None:
+            return stored
+        said = f"Data centre {stored.routed_to} did not answer: calls go to the general host again."
+        parts.note(stored, Event.CONNECTION_CHANGED, said)
+        return replace(stored, routed_to=None)
+
+    parts.index.edit(asked.client_slug, generation=asked.generation, change=forget)

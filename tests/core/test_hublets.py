@@ -22,6 +22,7 @@ from hsagency.errors import (
     CredentialRejected,
     Halted,
     PortalMismatch,
+    PortalUnreachable,
     UsageError,
 )
 from hsagency.hosts import host_of, is_data_centre, is_loopback, parse_api_base
@@ -368,6 +369,25 @@ def test_a_refusal_that_even_the_proof_meets_there_ends_the_call(gateway: Gatewa
         gateway.agency.router.client(gateway.slug, raising=True).get(CONTACTS)
     assert len(gateway.hosts()) <= 2
     assert len(gateway.heard) <= 4
+
+
+def test_a_data_centre_that_nobody_is_at_is_not_kept(gateway: Gateway) -> None:
+    """A 488 may be wrong, and from a host that is not there no other would ever come."""
+    wrong = [said_488("zz9")]
+
+    def answer(seen: Seen) -> Answer | None:
+        if seen.header("host")[0].startswith("api-zz9."):
+            return Answer(cut=0)
+        return wrong.pop() if wrong and seen.path.startswith(CONTACTS) else None
+
+    gateway.instead = answer
+    client = gateway.agency.client(gateway.slug)
+    with pytest.raises(PortalUnreachable):
+        client.get(CONTACTS)
+    assert gateway.hosts() == ["127.0.0.1"]
+    assert gateway.stored.routed_to is None
+    assert client.get(CONTACTS).status_code == 200
+    assert gateway.hosts() == ["127.0.0.1", "127.0.0.1"]
 
 
 def said_488(told: object, *, header: str | None = None) -> Answer:
