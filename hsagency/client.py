@@ -40,6 +40,7 @@ from hsagency.transport import (
     Station,
     see_to_nothing,
 )
+from hsagency.verdicts import PATIENCE
 from hsagency.waiting import Waits
 
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)  # HubSpot itself gives up after 100 s (524)
@@ -52,9 +53,13 @@ class PortalClient(ObjectCalls, httpx.Client):
 
     Use it as httpx is used, with relative paths. `portal` names what it is bound to. Calls
     raise `CallRefused` before a byte leaves where they may not, `AuditError` where they
-    cannot be recorded, and httpx's own errors otherwise. Many threads may share one; a forked
-    child must open its own. A single call is labelled with
-    `extensions={"purpose": "data fix"}`.
+    cannot be recorded, `OutcomeUnknown` where one that may have taken effect got no answer, and
+    httpx's own errors otherwise. Answers that are errors are returned, and `raise_for_status()`
+    raises what they mean. Many threads may share one; a forked child must open its own.
+
+    A call waits for its portal's turn, and is made again where that is safe. A single call is
+    labelled with `extensions={"purpose": "data fix"}`, and made once alone with
+    `extensions={"retry": False}`.
     """
 
     def __init__(
@@ -157,6 +162,8 @@ class Ways:
     pace: Callable[[Station, Waits], Station] | None = None
     """Puts in front of the recorder what waits for the portal's turn."""
     after: After = see_to_nothing
+    patience: float = PATIENCE
+    """Seconds that a call waits at most between its attempts, all of them together."""
     alarm: Alarm | None = None
     waits: Waits | None = None
     raising: bool = False
@@ -202,7 +209,9 @@ class Channel:
         return PortalClient(
             portal=portal,
             binding=binding,
-            transport=Retrier(guard, stations, waits=waits, after=ways.after),
+            transport=Retrier(
+                guard, stations, waits=waits, after=ways.after, patience=ways.patience
+            ),
             recorder=recorder,
             waits=waits,
             raising=ways.raising,

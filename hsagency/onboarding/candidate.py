@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from hsagency.agency import Agency
 from hsagency.client import Channel, Ways
@@ -11,6 +11,8 @@ from hsagency.portals import AGENCY, ClientSlug, ConnectionType
 from hsagency.secret import Secret
 from hsagency.transport import Binding, Call, Grant
 from hsagency.verdicts import Fate, Verdict
+
+_PATIENCE: Final = 15.0  # seconds; the other rows of a list wait behind this one
 
 
 class Candidate:
@@ -43,7 +45,9 @@ class Candidate:
         )
         self._channels = [self._channel()]
         ways = Ways(
-            current=lambda: Grant(binding=binding, way=self._channels[-1].way), after=self._led
+            current=lambda: Grant(binding=binding, way=self._channels[-1].way),
+            after=self._led,
+            patience=_PATIENCE,
         )
         self.client = self._channels[0].client(binding=binding, ways=ways)
 

@@ -39,7 +39,7 @@ class Retrier(httpx.BaseTransport):
     """
     Makes a call until it has an answer that stands, and returns it with its verdict.
 
-    At most five attempts and a minute of waiting; a wait that is longer than what is left of
+    At most five attempts, and `patience` seconds of waiting in all; a wait that is longer than what is left of
     it is not begun. `extensions={"retry": False}` makes one attempt alone, and so does a body
     that can be read only once. Raises `OutcomeUnknown` where a call that is no read may have
     taken effect and no answer came; what a lost read raises is httpx's own.
@@ -52,16 +52,17 @@ class Retrier(httpx.BaseTransport):
         *,
         waits: Waits,
         after: After,
+        patience: float = PATIENCE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._guard, self._stations = guard, stations
-        self._waits, self._after = waits, after
+        self._waits, self._after, self._patience = waits, after, patience
         self._now, self._chance = now, chance
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and again where that is safe and makes sense."""
-        patience, led = PATIENCE, False
+        patience, led = self._patience, False
         again = _may_be_sent_twice(request)
         for number in count(1):
             call = self._guard.admit(request, attempt=number)
