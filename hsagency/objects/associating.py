@@ -18,9 +18,11 @@ from hsagency.objects.asking import Answer, Place, Sender
 from hsagency.objects.inputs import chunks, identified
 from hsagency.objects.outcomes import Outcome, Row, frame_of, objects_in, run, tell_rest
 from hsagency.objects.results import JsonObject
+from hsagency.portals import plain_word
 from hsagency.progress import Progress, silent
 
 Pair = Sequence[object]
+_NOTHING = "NO_ASSOCIATIONS_FOUND"
 _LINKS = {
     "id": pl.String(),
     "to_id": pl.String(),
@@ -54,6 +56,7 @@ def batch_associated(
             inputs: list[JsonObject] = [{"id": asked[at]} for at in chunk]
             while inputs:
                 answer = place.ask("POST", "/batch/read", json={"inputs": inputs})
+                _demand_read(answer)
                 results = objects_in(answer, "results")
                 lines += [line for one in results for line in _lines(one)]
                 inputs = _behind(inputs, results)
@@ -104,6 +107,19 @@ def batch_associate(
         stop_on_error=stop_on_error, progress=progress,
     )  # fmt: skip
     return frame_of(rows)
+
+
+def _demand_read(answer: Answer) -> None:
+    """Refuse an answer in which something failed but that a record has no links."""
+    errors = objects_in(answer, "errors")
+    words = {str(one.get("subCategory") or one.get("category")) for one in errors}
+    others = sorted({plain_word(one.rpartition(".")[2]) or "?" for one in words} - {_NOTHING})
+    if others:
+        raise UnusableAnswer(
+            f"HubSpot did not read the links of some records ({', '.join(others)}), so no frame "
+            "was made.",
+            hint="Check that all ids are those of records.",
+        )
 
 
 def _lines(result: Mapping[str, Any]) -> list[dict[str, Any]]:

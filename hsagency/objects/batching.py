@@ -28,6 +28,7 @@ from hsagency.objects.inputs import (
 )
 from hsagency.objects.outcomes import COLUMNS, Outcome, Row, frame_of, match, run
 from hsagency.objects.results import JsonObject
+from hsagency.objects.values import listed
 from hsagency.progress import Progress, silent
 
 Reading = Callable[[range, Answer], None]
@@ -51,10 +52,10 @@ def batch_read(
     `dates`. Who is asked for twice is read once, and has two lines. A personal value, such as
     an address, goes in the body and not in the address of the call.
     """
-    texts = identified(ids)
+    texts, properties = identified(ids), listed(properties)
     asked = list(dict.fromkeys(texts))
     place, rows = Place.of(sender, object_type), [Row() for _ in asked]
-    shown = list(dict.fromkeys([*properties, unique] if unique else properties))
+    shown = listed([*properties, unique] if unique else properties)
     common: JsonObject = {"properties": shown} | ({"idProperty": unique} if unique else {})
 
     def call(chunk: range) -> Answer:

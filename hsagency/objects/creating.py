@@ -8,7 +8,7 @@ the property that is unique there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -93,12 +93,14 @@ def create_once(
         how = How.FOUND if status_of(error) == 409 else How.ANSWER_LOST
         if how is How.ANSWER_LOST and not may_be_done(error):
             raise
-        why = f"looking for a new record among {object_type}"
-        for seconds in looks:
-            waits.wait(seconds, why=why)
-            found = _look(place, value, unique=unique, shown=shown)
-            if found is not None:
-                return Made(str(found["id"]), how, found)
+        found = _look_again(
+            lambda: _look(place, value, unique=unique, shown=shown),
+            looks=looks,
+            waits=waits,
+            why=f"looking for a new record among {object_type}",
+        )
+        if found is not None:
+            return Made(str(found["id"]), how, found)
         if how is How.FOUND:
             raise  # it is another property that is taken
         raise _still_unknown(object_type, place, sum(looks), error) from error
@@ -117,6 +119,23 @@ def _still_unknown(
     error.client_slug = getattr(cause, "client_slug", None)
     error.portal_id = getattr(cause, "portal_id", None)
     return error
+
+
+def _look_again(
+    look: Callable[[], JsonObject | None], *, looks: Sequence[float], waits: Waits, why: str
+) -> JsonObject | None:
+    """Return the record as soon as it is seen; a look that fails is one that saw nothing."""
+    for seconds in looks:
+        try:
+            waits.wait(seconds, why=why)
+            if (found := look()) is not None:
+                return found
+        except httpx.HTTPError:
+            continue
+        except HsAgencyError as error:
+            error.message = f"{error.message} The record may have been created: look for it first."
+            raise
+    return None
 
 
 def _created(answer: Answer) -> Made:

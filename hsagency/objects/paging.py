@@ -16,6 +16,7 @@ from hsagency.data import table
 from hsagency.errors import UsageError
 from hsagency.objects.asking import Place, Sender, ask
 from hsagency.objects.results import JsonObject, Page, Results, page_of
+from hsagency.objects.values import listed
 from hsagency.progress import Progress, silent
 from hsagency.routes import touched
 
@@ -52,7 +53,7 @@ def pages(
     bare, _, query = path.partition("?")
     given = [*parse_qsl(query, keep_blank_values=True), *(params or {}).items()]
     if properties:
-        given.append(("properties", properties))
+        given.append(("properties", listed(properties)))
     pairs = [pair for name, value in given for pair in _pairs(name, value)]
     start = dict(pairs).get("after")
     is_records = place is not None or _RECORDS.fullmatch(bare) is not None

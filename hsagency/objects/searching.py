@@ -18,7 +18,7 @@ from hsagency.data import table
 from hsagency.errors import UnusableAnswer, UsageError
 from hsagency.objects.asking import Place, Sender
 from hsagency.objects.results import JsonObject, Page, Results, page_of
-from hsagency.objects.values import text_of
+from hsagency.objects.values import listed, text_of
 from hsagency.progress import Progress, silent
 
 Filter = Mapping[str, Any] | Sequence[Any]
@@ -62,10 +62,10 @@ def search(
             f"The query has {len(query):,} characters, and HubSpot takes {limits['query']:,}.",
             hint=_FEWER,
         )
-    place = Place.of(sender, object_type)
+    place, properties = Place.of(sender, object_type), listed(properties)
     body: JsonObject = {
         "limit": size,
-        "properties": list(properties),
+        "properties": properties,
         "sorts": [{"propertyName": _ID, "direction": "ASCENDING"}],
     }
     if query:
@@ -76,9 +76,7 @@ def search(
         asked = body | {"filterGroups": _behind(groups, last)}
         return _page(place.ask("POST", "/search", json=asked).content, last=last, what=what)
 
-    return Results(
-        page, what=what, records=True, properties=list(properties) or None, progress=progress
-    )
+    return Results(page, what=what, records=True, properties=properties or None, progress=progress)
 
 
 def _page(content: JsonObject, *, last: str | None, what: str) -> Page:

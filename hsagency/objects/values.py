@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
@@ -42,3 +43,8 @@ def _moment(value: datetime, name: str) -> str:
             hint="Give it one: datetime(2026, 11, 20, 12, tzinfo=UTC).",
         )
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def listed(names: Sequence[str]) -> list[str]:
+    """Return names, each once; a single text is one of them, and not its letters."""
+    return [names] if isinstance(names, str) else list(dict.fromkeys(names))

@@ -95,6 +95,11 @@ def test_a_read_that_fails_is_an_error_and_no_shorter_frame(portal: Portal) -> N
         batch_associated(portal.client, "contacts", "companies", portal.ids())
 
 
+def test_an_id_that_is_none_is_an_error_and_no_shorter_frame(portal: Portal) -> None:
+    with pytest.raises(UnusableAnswer, match=r"\(INVALID_IDENTIFIER\)"):
+        batch_associated(portal.client, "contacts", "companies", [portal.ids()[0], "nonsense"])
+
+
 def test_a_cursor_that_comes_again_is_an_error_and_no_loop(tmp_path: Path) -> None:
     def answer(_: Seen) -> Answer:
         one = {"from": {"id": "1"}, "to": [], "paging": {"next": {"after": "5"}}}

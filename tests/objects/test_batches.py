@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsagency.errors import CallRefused, UsageError
@@ -247,6 +247,7 @@ def test_rows_may_be_spelled_as_hubspot_does(portal: Portal) -> None:
 
 
 @given(st.data())
+@settings(max_examples=40)
 def test_every_line_says_what_the_answer_says_in_whichever_order_it_comes(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -111,6 +111,16 @@ def test_whoever_was_quicker_is_found(portal: Portal) -> None:
     assert count(portal) == 251
 
 
+def test_a_look_that_fails_is_followed_by_another(portal: Portal) -> None:
+    portal.sandbox.faults.add(Fault(kind="drop_after", route="POST /crm/objects/{type}"))
+    portal.sandbox.faults.add(
+        Fault(kind="status", status=400, path=f"{DATED}/batch/read", after=1, times=2)
+    )
+    assert create_once(portal.client, "contacts", ADA, waits=portal.waits).how is How.ANSWER_LOST
+    assert portal.waits.seconds == [0, 1, 2]
+    assert creates(portal) == 1
+
+
 def test_another_property_that_is_taken_is_no_find(portal: Portal) -> None:
     portal.sandbox.faults.add(Fault(kind="status", status=409, route="POST /crm/objects/{type}"))
     with pytest.raises(AlreadyThere):
@@ -153,7 +163,7 @@ def test_looking_can_be_cancelled(portal: Portal) -> None:
     portal.sandbox.faults.add(Fault(kind="drop_before", route="POST /crm/objects/{type}"))
     cancel = threading.Event()
     cancel.set()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match="may have been created"):
         create_once(portal.client, "contacts", ADA, waits=Waits(cancel=cancel))
     assert creates(portal) == 1
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsagency.errors import HsAgencyError, UnusableAnswer, UsageError
-from hsagency.objects import search
+from hsagency.objects import batch_read, pages, search
 from hsagency.sandbox import Clock, Fault, Sandbox
 from tests.objects.conftest import DATED, NOON, V3, Open, Portal, Ticking
 from tests.support import Answer, listening, lone_client
@@ -150,6 +150,14 @@ def test_filters_are_written_as_people_write_them(portal: Portal) -> None:
     name = one.split("@")[0]
     assert search(portal.client, "contacts", query=name).total is None
     assert len(list(search(portal.client, "contacts", query=name))) >= 1
+
+
+def test_one_property_is_a_name_and_not_its_letters(portal: Portal) -> None:
+    frame = search(portal.client, "contacts", properties="email").frame()
+    assert frame["email"].null_count() == 0
+    assert pages(portal.client, "contacts", properties="email").frame().equals(frame)
+    read = batch_read(portal.client, "contacts", frame["id"], properties="email")
+    assert read["email"].equals(frame["email"])
 
 
 FULL = [("email", "HAS_PROPERTY")] * 5
