@@ -220,7 +220,11 @@ def one_to_one(
                 assert one["statusCode"] // 100 == 3, one
                 continue
             assert (one["method"], one["statusCode"]) == (found.method, found.sent)
-            assert one["path"] == touched(found.method, found.path, "").template
+            reached = touched(found.method, found.path, "")
+            assert (one["path"], one["operationClass"]) == (
+                reached.template,
+                reached.operation_class,
+            )
             assert one["credentialFingerprint"] == found.fingerprint
 
 

@@ -26,6 +26,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
+
 from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.client import PortalClient
@@ -34,6 +36,7 @@ from hsagency.portals import AGENCY
 from hsagency.routes import touched
 from hsagency.sandbox import serve
 from hsagency.sandbox.clients_csv import COLUMNS, client_rows
+from hsagency.sandbox.serving import server as server_settings
 from tests.isolation.witness import Arrival, Witness
 
 CONTACTS = "/crm/v3/objects/contacts"
@@ -51,6 +54,8 @@ def serve_sandbox(portals: int, folder: Path) -> None:
                 books[arrival.portal_id] = (folder / f"{arrival.portal_id}.jsonl").open("w")
             books[arrival.portal_id].write(json.dumps(asdict(arrival)) + "\n")
 
+    # Every process keeps connections to every portal; 400 in all are enough for anything else.
+    server_settings.CONNECTIONS_MAX = 4000
     sandbox = Witness(portals=portals, contacts=1, tell=write)
     with serve(sandbox) as server:
         print(json.dumps({"url": server.url, "rows": client_rows(sandbox)}), flush=True)
@@ -83,7 +88,7 @@ def work(root: Path, *, seed: int, calls: int, threads: int) -> None:
             except ClientClosed:
                 clients.pop(slug, None)
                 mine["closed"] += 1
-            except HsAgencyError as error:
+            except (HsAgencyError, httpx.TransportError) as error:
                 mine[type(error).__name__] += 1
         with lock:
             told.update(mine)
@@ -233,7 +238,8 @@ def reconcile(on: Field) -> Reconciled:
     found.contaminations += [f"calls of nobody's: {name}" for name in strange]
     judged = list(calls_in(on.root / "audit" / AGENCY))
     for slug, portal_id in on.slugs.items():
-        book = [Arrival(**json.loads(line)) for line in (on.books / f"{portal_id}.jsonl").open()]
+        with (on.books / f"{portal_id}.jsonl").open() as lines:
+            book = [Arrival(**json.loads(line)) for line in lines]
         own = calls_in(on.root / "audit" / slug)
         candidates = (one for one in judged if one.get("candidateSlug") == slug)
         calls = [*own, *candidates]

@@ -259,7 +259,83 @@ def closed_agency(on: Scene) -> httpx.Response:
     return client.get(PATH)
 
 
+class FalseAddress(httpx.URL):
+    """An address that tells everybody another path than it has."""
+
+    @property
+    def raw_path(self) -> bytes:
+        return PATH.encode()
+
+
+class FalseHost(httpx.URL):
+    """An address that tells everybody another host than it has."""
+
+    told = httpx.URL("http://127.0.0.1")
+
+    @property
+    def host(self) -> str:
+        return self.told.host
+
+    @property
+    def port(self) -> int | None:
+        return self.told.port
+
+
+class FalseMethod(str):
+    """A method that is one for whoever sends it, and another for whoever looks."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return other == "GET"
+
+    def __hash__(self) -> int:
+        return hash("GET")
+
+
+class FalseHeaders(httpx.Headers):
+    """Headers of which each reader but the last sees none that is forbidden."""
+
+    seen = 0
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        self.seen += 1
+        if self.seen > 1:
+            return super().raw
+        return [one for one in super().raw if one[0].lower() != b"x-hubspot-portal-id"]
+
+
+def false_path(on: Scene) -> httpx.Response:
+    request = on.a.build_request("GET", PATH)
+    request.url = FalseAddress(f"{on.url}{DEALS}")
+    return on.a.send(request)
+
+
+def false_host(on: Scene) -> httpx.Response:
+    request = on.a.build_request("GET", PATH)
+    FalseHost.told = httpx.URL(on.url)
+    request.url = FalseHost(f"{on.other.url}{PATH}")
+    return on.a.send(request)
+
+
+def false_method(on: Scene) -> httpx.Response:
+    request = on.a.build_request("GET", f"{PATH}/1")
+    request.method = FalseMethod("DELETE")
+    return on.a.send(request)
+
+
+def false_headers(on: Scene) -> httpx.Response:
+    request = on.a.build_request("GET", PATH)
+    request.headers = FalseHeaders([*request.headers.multi_items(), ("X-HubSpot-Portal-Id", "1")])
+    return on.a.send(request)
+
+
 WAYS: list[Way] = [
+    Way("an address that lies about its path", false_path, HOME),
+    Way("an address that lies about its host", false_host),
+    Way("a method that lies about itself", false_method, HOME),
+    Way("headers that lie about themselves", false_headers, HOME),
     Way("another base", base_elsewhere),
     Way("HubSpot as the base", base_of_hubspot),
     Way("a base with a user", base_with_a_user),
