@@ -78,7 +78,7 @@ def spent(
         stop = f"{whose} stop when {DAY_SHARE[priority]} % are used"
     return QuotaSpent(
         f"Refused for {connection.client_slug}: {left:,} of the {limit:,} calls a day of portal "
-        f"{connection.portal_id} are left, and {stop}. This was one of {whose.removeprefix('calls ')}; "
+        f"{connection.portal_id} are left, and {stop}. This was one {whose.removeprefix('calls ')}; "
         f"the count begins anew at {terms.zone.shown(until)}. Nothing was sent.",
         until=until,
         hint=_instead(connection.client_slug, priority, purpose, of_reserve=left <= reserve),

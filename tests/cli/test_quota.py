@@ -145,6 +145,20 @@ def test_a_low_portal_is_marked_and_is_no_failure(full: Fleet) -> None:
     assert "3 portals: 1 low" in done.stdout
 
 
+def test_a_call_below_the_threshold_is_told_once_in_one_plain_line(full: Fleet) -> None:
+    configure(full, "[quota.clients.acme-corp]\nwarn_below = 2000000")
+    full.agency.close()
+    for file in (full.root / "state" / "pacing").glob("*"):
+        file.unlink()
+    asking = ["call", "acme-corp", "GET", CONTACTS, "--query", "limit=1", "--quiet"]
+    first = run_cli(asking, cwd=full.root)
+    assert first.returncode == 0
+    (line,) = first.stderr.splitlines()
+    assert line.startswith("Acme Corp (acme-corp, portal ")
+    assert "threshold of 2,000,000" in line
+    assert run_cli(asking, cwd=full.root).stderr == ""
+
+
 def test_slips_in_the_settings_are_named(full: Fleet) -> None:
     configure(full, '[quota.clients.acme]\nreserve = 5\n[purposes]\n"data_fix?" = "high"')
     done = run_cli(["quota"], cwd=full.root)
