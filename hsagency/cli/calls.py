@@ -93,10 +93,13 @@ def call(
     _show(answer.content)
     if not answer.is_success:
         if answer.status_code in _NEXT:
-            common.say(_NEXT[answer.status_code].format(verify=f"{program()} verify {slug}"))
+            step = _NEXT[answer.status_code].format(verify=f"{program()} verify {slug}")
+            stopped = agency.connection(slug).stopped is not None
+            common.say(f"{step} {_STOPPED.format(program=program())}" if stopped else step)
         click.get_current_context().exit(1)
 
 
+_STOPPED = "Calls to it are stopped until a person resumes them: {program} status."
 _NEXT = {
     401: "The token may have been revoked or rotated: {verify} says so, and what to do.",
     403: "The token may lack a scope for this, or its portal be suspended: {verify} tells more.",

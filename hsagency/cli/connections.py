@@ -151,8 +151,8 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
             again = f"onboard --client {slug} --portal {portal.portal_id} --replace"
             again += f" --api {connection.api_base}" if connection.api_base else ""
             message += f" Then: {program()} {again}"
-        else:
-            message += _stopped(connection)
+        elif result == "FORBIDDEN":
+            message += _stopped(connection).removeprefix(".")
         if portal.name:
             message = f"{portal.name}, portal {portal.portal_id}: {message}"
         return {

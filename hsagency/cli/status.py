@@ -225,7 +225,7 @@ def _halt(found: dict[str, Any]) -> list[str]:
         return ["halt        no: calls may be made"]
     row = next(one for one in found["stopped"] if one["clientSlug"] is None)
     shown = [f"halt        HALTED: {row['reason']}", *_evidence(row)]
-    return [*shown, *_steps([("when it is found out", row["nextStep"])])]
+    return [*shown, *_steps([("once the cause is found", row["nextStep"])])]
 
 
 def _stops(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
