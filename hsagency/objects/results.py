@@ -108,8 +108,7 @@ class Results:
         try:
             page = self._page(self.after)
         except HsAgencyError as error:
-            if self.came:
-                error.message = f"{error.message} {self._came_before()}"
+            error.message = f"{error.message} {self._came_before()}"
             raise
         except httpx.HTTPError as error:
             error.add_note(self._came_before())
@@ -128,7 +127,8 @@ class Results:
         self.after = after
 
     def _came_before(self) -> str:
-        return f"{self.came:,} came before that, in order; after={self.after!r} goes on there."
+        # a cursor may hold what it stands for, and is for no message
+        return f"{self.came:,} came before that, in order."
 
     def __repr__(self) -> str:
         return f"<Results of {self._what}>"

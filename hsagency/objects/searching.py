@@ -50,7 +50,8 @@ def search(
     pages of `window` records (200, HubSpot's most). `query` is free text. Raises `UsageError`,
     before anything is sent, where HubSpot's limits leave no room: 5 groups of at most 5 filters
     here, 18 in all with one more for each group, and 3,000 characters of `query`. A search is
-    not sorted otherwise: sort the frame.
+    not sorted otherwise: sort the frame. Where an error ended it, the same search goes on with
+    the filter ("hs_object_id", "GT", results.after).
     """
     limits = table("objects")["search"]
     size = limits["page"] if window is None else window

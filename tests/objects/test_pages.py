@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
+from hsagency.client import PortalClient
 from hsagency.errors import HsAgencyError, UnusableAnswer, UsageError
 from hsagency.hubspot_errors import TokenRejected
 from hsagency.objects import Results, pages
@@ -20,6 +21,16 @@ from tests.objects.conftest import DATED, V3, Open, Portal
 from tests.support import Answer, Seen, listening, lone_client
 
 WIDE = [f"property_with_a_long_name_{number}" for number in range(900)]
+
+
+class Once:
+    """Sends each request one time alone."""
+
+    def __init__(self, client: PortalClient) -> None:
+        self._client = client
+
+    def request(self, method: str, url: str, *, json: object = None) -> httpx.Response:
+        return self._client.request(method, url, json=json, extensions={"retry": False})
 
 
 def json_answer(content: object) -> Answer:
@@ -172,6 +183,13 @@ def test_a_401_in_the_middle_leaves_what_came_before(portal: Portal) -> None:
     portal.sandbox.faults.clear()
     rest = pages(portal.client, DATED, params={"after": found.after})
     assert [*came, *(one["id"] for one in rest)] == portal.ids()
+
+
+def test_what_is_lost_on_the_way_says_how_many_came_before(portal: Portal) -> None:
+    portal.sandbox.faults.add(Fault(kind="drop_before", after=1))
+    with pytest.raises(httpx.RemoteProtocolError) as raised:
+        list(pages(Once(portal.client), DATED))
+    assert raised.value.__notes__ == ["100 came before that, in order."]
 
 
 def test_a_frame_that_breaks_keeps_what_came(portal: Portal) -> None:

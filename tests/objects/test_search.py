@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsagency.errors import HsAgencyError, UnusableAnswer, UsageError
+from hsagency.hubspot_errors import TokenRejected
 from hsagency.objects import batch_read, pages, search
 from hsagency.sandbox import Clock, Fault, Sandbox
 from tests.objects.conftest import DATED, NOON, V3, Open, Portal, Ticking
@@ -218,6 +219,17 @@ def test_a_search_that_could_miss_something_is_an_error(
         pytest.raises(UnusableAnswer, match=said),
     ):
         list(search(client, "contacts"))
+
+
+def test_a_search_that_broke_goes_on_behind_its_last_id(portal: Portal) -> None:
+    portal.sandbox.faults.add(Fault(kind="status", status=401, after=2))
+    found = search(portal.client, "contacts", window=60)
+    with pytest.raises(TokenRejected, match=r"120 came before that, in order\."):
+        found.frame()
+    portal.sandbox.faults.clear()
+    rest = search(portal.client, "contacts", filters=[("hs_object_id", "GT", found.after)])
+    ids = [*found.so_far()["id"], *(one["id"] for one in rest)]
+    assert ids == portal.ids()
 
 
 def test_what_hubspot_refuses_is_its_own_error(portal: Portal) -> None:
