@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +244,35 @@ def test_rows_may_be_spelled_as_hubspot_does(portal: Portal) -> None:
     assert frame["outcome"].to_list() == ["done"]
     made = portal.client.get(f"{V3}/{frame['id'][0]}?associations=companies").json()
     assert made["associations"]["companies"]["results"][0]["id"] == company
+
+
+def test_an_archive_that_says_what_failed_is_believed(tmp_path: Path) -> None:
+    error = {"category": "LOCKED", "context": {"ids": ["2"]}}
+    said = Answer(207, body=json.dumps({"results": [{"id": "1"}], "errors": [error]}).encode())
+    with listening(lambda _: said) as server, lone_client(tmp_path, url=server.url) as client:
+        frame = batch_archive(client, "contacts", ["2", "1", "2"])
+    assert frame["outcome"].to_list() == ["failed", "done", "failed"]
+    assert frame["id"].to_list() == ["2", "1", "2"]
+    assert frame["category"].to_list() == ["LOCKED", None, "LOCKED"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2026, 11, 20, 13, tzinfo=timezone(timedelta(hours=1))), "2026-11-20T12:00:00.000Z"),
+        (["a", "b"], "a;b"),
+        (True, "true"),
+        (7, "7"),
+    ],
+)  # fmt: skip
+def test_values_go_as_the_text_hubspot_takes(tmp_path: Path, value: object, text: str) -> None:
+    with (
+        listening(lambda _: Answer(201, body=b'{"results": [{"id": "1"}]}')) as server,
+        lone_client(tmp_path, url=server.url) as client,
+    ):
+        batch_create(client, "contacts", [{"x": value}])
+        (sent,) = json.loads(server.seen[0].body)["inputs"]
+    assert sent == {"properties": {"x": text}, "objectWriteTraceId": "0"}
 
 
 @given(st.data())

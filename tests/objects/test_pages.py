@@ -227,6 +227,31 @@ def test_900_properties_are_read_by_batch_instead_of_414(portal: Portal) -> None
     assert calls == [("GET", 200), ("POST", 200)] * 3
 
 
+def test_many_properties_come_with_their_history_and_of_nobody_too(portal: Portal) -> None:
+    params = {"propertiesWithHistory": "email", "associations": None}
+    found = list(pages(portal.client, DATED, properties=WIDE, params=params))
+    assert len(found) == 250
+    assert all(one["propertiesWithHistory"]["email"] for one in found)
+    assert len(portal.calls()) == 10
+    nobody = pages(portal.client, DATED, properties=WIDE, params={"archived": True})
+    assert nobody.frame().width == 4 + len(WIDE)
+    assert [one.method for one in portal.calls()] == ["GET"]
+
+
+def test_a_parameter_with_several_values_is_repeated(tmp_path: Path) -> None:
+    with (
+        listening(lambda _: json_answer({"results": []})) as server,
+        lone_client(tmp_path, url=server.url) as client,
+    ):
+        path = "/account-info/2026-09/activity/audit-logs"
+        found = pages(client, path, params={"actingUserId": [1, 2], "limit": 7})
+        assert list(found) == []
+        assert [one.path for one in server.seen] == [
+            f"{path}?actingUserId=1&actingUserId=2&limit=7"
+        ]
+        assert repr(found) == f"<Results of {path}>"
+
+
 def test_a_record_that_is_archived_between_the_two_calls_of_a_page_is_gone(portal: Portal) -> None:
     ids = portal.ids()
 
