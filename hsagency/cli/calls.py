@@ -83,6 +83,8 @@ def call(
                 "it 'unknown', as it does every call without an answer.",
                 hint="Check the network, or start the sandbox again with the command it printed.",
             ) from None
+        except HsAgencyError:
+            raise
         except httpx.HTTPError as error:
             raise HsAgencyError(
                 f"HubSpot did not answer ({type(error).__name__}). Whether the call took effect "
@@ -92,22 +94,13 @@ def call(
     common.say(plain(f"{answer.status_code} {answer.reason_phrase}  {client.portal}"))
     _show(answer.content)
     if not answer.is_success:
-        if answer.status_code in _NEXT:
-            step = _NEXT[answer.status_code].format(verify=f"{program()} verify {slug}")
-            stopped = agency.connection(slug).stopped is not None
-            common.say(f"{step} {_STOPPED.format(program=program())}" if stopped else step)
+        verdict = getattr(answer, "verdict", None)
+        if verdict is not None:
+            who = _who(agency, slug)
+            common.say(f"{who[:1].upper()}{who[1:]} {verdict.cause}. {verdict.action}")
+        if agency.connection(slug).stopped is not None:
+            common.say(f"Calls to it are stopped until a person resumes them: {program()} status")
         click.get_current_context().exit(1)
-
-
-_STOPPED = "Calls to it are stopped until a person resumes them: {program} status."
-_NEXT = {
-    401: "The token may have been revoked or rotated: {verify} says so, and what to do.",
-    403: "The token may lack a scope for this, or its portal be suspended: {verify} tells more.",
-    429: "A limit was reached; policyName says which: a second (SECONDLY), ten seconds "
-    "(TEN_SECONDLY_ROLLING) or the portal's day (DAILY). Wait for that long; {verify} tells "
-    "whether calls pass again.",
-}
-"""What to do about an answer that comes up with every client, by its status."""
 
 
 def _who(agency: Agency, slug: str) -> str:

@@ -134,10 +134,12 @@ class Retrier(httpx.BaseTransport):
             self._waits.wait(verdict.wait, why=f"{asked.client_slug}: {asked.who} {why} ({said})")
         except Cancelled as error:
             told = asked.told(executed=verdict.executed)
-            raise Cancelled(
+            cancelled = Cancelled(
                 f"The call for {asked.client_slug} was cancelled while it waited to be made "
                 f"again. {told}"
-            ) from error
+            )
+            cancelled.under_way = verdict.executed is not False
+            raise cancelled from error
 
 
 def see_to_nothing(call: Call, verdict: Verdict) -> bool:
