@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hsagency.agency import Agency
     from hsagency.client import PortalClient
     from hsagency.errors import HsAgencyError
+    from hsagency.fleet import FleetInterrupted
     from hsagency.periods import Period
     from hsagency.portals import Connection, ConnectionType, Portal
     from hsagency.secret import Secret
@@ -30,6 +31,7 @@ __all__ = [
     "Agency",
     "Connection",
     "ConnectionType",
+    "FleetInterrupted",
     "HsAgencyError",
     "Identity",
     "Period",
@@ -44,6 +46,7 @@ _HOMES = {
     "Connection": "portals",
     "ConnectionType": "portals",
     "FIRST_CONTACT": "verifier",
+    "FleetInterrupted": "fleet",
     "HsAgencyError": "errors",
     "Identity": "verifier",
     "Period": "periods",

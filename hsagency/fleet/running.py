@@ -5,8 +5,8 @@ A portal that waits its turn gives its place to the next and goes on at once whe
 come; so a portal that starves costs nobody a place. One that answers slowly keeps its place,
 which is why there are as many places as portals, up to 128, unless the caller says otherwise.
 
-An interrupt (Ctrl-C, or Jupyter's stop button) may arrive at any step of the main thread. That
-thread holds no lock and keeps no result: rows are put down by the threads that made them.
+An interrupt (Ctrl-C, or Jupyter's stop button) may arrive between any two steps of the main
+thread. It keeps no result, so that none is lost: rows are put down by the threads that made them.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 from hsagency.client import PortalClient
 from hsagency.errors import Halted, UnknownClient, UsageError
 from hsagency.fleet import RESULTS
+from hsagency.pacing import Budget
 from hsagency.portals import ClientSlug, Connection, ConnectionStatus, ConnectionType, Stop
 from hsagency.sandbox import Fault
 from tests.support import TOKEN, Connected, needles
@@ -179,16 +180,59 @@ def test_a_portal_that_waits_gives_its_place_to_the_next(fleet: Connected) -> No
     assert any(first in note for note in watch.notes)
 
 
-def test_no_more_than_the_workers_are_at_work_at_once(fleet: Connected) -> None:
-    at_work, most = list[int](), list[int]()
+def test_a_portal_that_waits_its_turn_is_shown_and_sends_nothing_once_cancelled(
+    fleet: Connected,
+) -> None:
+    first, *others = fleet.slugs
+    pacer = fleet.agency.pacing.of(fleet.agency.connection(first))
+    pacer.back_off(Budget.BURST, 50)
+    cancel, done, watch = threading.Event(), list[str](), Watch()
+
+    def job(portal: PortalClient) -> int:
+        found = ids(portal)
+        done.append(portal.portal.client_slug)
+        if len(done) == len(others):
+            cancel.set()
+        return len(found)
+
+    results = fleet.agency.map(job, workers=1, cancel=cancel, progress=watch)
+    assert row(results, first)["outcome"] == "cancelled"
+    assert row(results, first)["calls"] == 0
+    assert row(results, first)["reasons"] == ["cancelled"]
+    assert received(fleet, first) == []
+    assert f"{first} waits its turn (burst limit)" in watch.notes
+    assert {row(results, slug)["outcome"] for slug in others} == {"done"}
+    assert {row(results, slug)["waited_ms"] for slug in others} == {0}
+
+
+def test_where_no_thread_is_to_be_had_every_portal_says_so(fleet: Connected) -> None:
+    before = threading.stack_size(1 << 46)  # more than any machine has
+    try:
+        results = fleet.agency.map(ids)
+    finally:
+        threading.stack_size(before)
+    assert set(results["error"]) == {"RuntimeError"}
+    assert all("thread" in said for said in results["message"])
+
+
+def test_as_many_as_there_are_workers_are_at_work_at_once_and_no_more(fleet: Connected) -> None:
+    at_work, most, pairs = list[int](), list[int](), threading.Barrier(2)
 
     def job(_: PortalClient) -> None:
         at_work.append(1)
+        pairs.wait(timeout=60)
         most.append(len(at_work))
+        pairs.wait(timeout=60)
         at_work.pop()
 
     assert set(fleet.agency.map(job, workers=2)["outcome"]) == {"done"}
-    assert max(most) <= 2
+    assert max(most) == 2
+
+
+def test_all_portals_are_at_work_at_once_unless_told_otherwise(fleet: Connected) -> None:
+    everyone = threading.Barrier(6)
+    results = fleet.agency.map(lambda _: everyone.wait(timeout=60))
+    assert sorted(results["value"]) == list(range(6))
 
 
 def raising(error: BaseException) -> Callable[[PortalClient], object]:
