@@ -492,7 +492,7 @@ def dripping(caller: socket.socket, proxy: Host) -> None:
     """Announce an answer again and again: each word comes in time, and the whole never does."""
     request_from(caller)
     caller.settimeout(0.02)
-    while True:
+    for _ in range(400):
         caller.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         with suppress(TimeoutError):
             if not caller.recv(1):
