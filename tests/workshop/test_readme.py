@@ -12,12 +12,14 @@ from pathlib import Path
 
 import altair as alt
 import httpx
+import polars as pl
 import pytest
 from hubspot import HubSpot
 
 from hsagency.demo import run_demo
 from hsagency.sandbox import Sandbox, serve
 from hsagency.sandbox.control.fault_files import read_faults
+from tests.support import connected
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PICTURED = date(2026, 11, 20)  # the example asks for the month before
@@ -34,6 +36,18 @@ def test_the_example_makes_the_chart_in_the_picture(tmp_path, monkeypatch):
     names["agency"].close()  # type: ignore[attr-defined]
     assert isinstance(chart, alt.TopLevelMixin)
     assert "simulated" in chart.to_json().lower()
+
+
+def test_the_calls_that_are_shown_are_made(tmp_path):
+    one, many = (block for block in BLOCKS if "acme.pages(" in block or "agency.map(" in block)
+    with connected(tmp_path / "agency", portals=2, contacts=250) as fleet:
+        acme = fleet.agency.client("acme-corp", purpose="weekly review")
+        names = {"acme": acme, "agency": fleet.agency, "pl": pl}
+        exec(one + many, names)
+    assert names["deals"].height > 0
+    assert {*names["told"]["outcome"]} == {"done"}
+    assert names["counts"]["outcome"].to_list() == ["done", "done"]
+    assert min(names["counts"]["value"]) >= 250
 
 
 def test_an_oauth_app_gets_tokens_in_the_block_of_the_example_before_it():
