@@ -41,7 +41,7 @@ from hsagency.audit.record import (
 )
 from hsagency.audit.standalone.segments import LONGEST as MOST_OF_A_READER
 from hsagency.audit.verifying import Log, verify
-from hsagency.errors import CallRefused, NewerSchema, PortalMismatch
+from hsagency.errors import CallRefused, NewerSchema, PortalMismatch, QuotaSpent
 from hsagency.routes import OperationClass
 from hsagency.sandbox import Fault
 from hsagency.sandbox.clients_csv import bad_rows
@@ -56,6 +56,7 @@ NOT_IN_A_JOINED_CALL = {
     *("since", "previousTs", "serverTs", "rangeFrom", "rangeUntil"),
     *("lineage", "lineageKeys", "registerLines", "registerDigest", "segments", "calls"),
     *("usageLimit", "currentUsage", "collectedAt", "fetchStatus", "resetsAt", "credentialKind"),
+    *("dailyRemaining", "threshold"),
 }
 OF_THE_SOURCE_DOCUMENTS = {
     *("ts", "portalId", "clientSlug", "method", "path", "statusCode", "durationMs"),
@@ -275,17 +276,13 @@ def a_working_day(client: httpx.Client, sandbox: Any) -> None:
     client.get(f"{CONTACTS}/{created}")
     client.delete(f"{CONTACTS}/{created}")  # 204
     client.get(f"{CONTACTS}/a@example.com", params={"idProperty": "email"})  # 404
-    for fault in (
-        Fault(kind="status", status=503, html=True, times=1),
-        Fault(kind="burst", times=1),
-        Fault(kind="daily", times=1),
-    ):
-        sandbox.faults.add(fault)
-        client.get(CONTACTS)
+    once = {"retry": False}
+    sandbox.faults.add(Fault(kind="status", status=503, html=True, times=1))
+    client.get(CONTACTS, extensions=once)
     for kind in ("drop_before", "drop_after"):
         sandbox.faults.add(Fault(kind=kind, times=1))
         with pytest.raises(httpx.RemoteProtocolError):
-            client.get(CONTACTS)
+            client.get(CONTACTS, extensions=once)
     with pytest.raises(CallRefused):
         client.get("https://elsewhere.example/")
     with pytest.raises(CallRefused):
@@ -295,6 +292,10 @@ def a_working_day(client: httpx.Client, sandbox: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    sandbox.faults.add(Fault(kind="daily", times=1))  # from here on the portal's day is over
+    client.get(CONTACTS)
+    with pytest.raises(QuotaSpent):
+        client.get(CONTACTS)
 
 
 OF_ANY_KIND = st.one_of(
