@@ -107,7 +107,7 @@ def _refused(status: int, target: str) -> tuple[str, str]:
     if status == 407:
         return (
             "asks for a user name and a password (407), and hsagency gives none",
-            "Ask whoever runs it for a way without: for this machine's address, or another proxy.",
+            "Ask whoever runs it to let this machine through without them, or name another proxy.",
         )
     if status >= 500:
         return (
