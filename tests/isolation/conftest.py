@@ -9,9 +9,16 @@ import pytest
 
 from tests.isolation.attacking import Scene
 from tests.isolation.attacking import scene as made
+from tests.support import Connected, connected
 
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     with made(tmp_path, monkeypatch) as scene:
         yield scene
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Connected]:
+    with connected(tmp_path / "agency", portals=3) as there:
+        yield there
