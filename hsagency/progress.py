@@ -49,20 +49,18 @@ def bar(what: str, total: int) -> Iterator[Step]:
 
 
 class _Drawn:
-    """Moves a bar of tqdm's, and draws it too where only its note is new."""
+    """Moves a bar of tqdm's, and draws it also while nothing is done: time passes, notes change."""
 
     def __init__(self, shown: Any) -> None:
-        self._shown, self._note = shown, ""
+        self._shown = shown
         self._next = time.monotonic() + _PATIENCE
 
     def __call__(self, done: int, /, note: str = "") -> None:
-        if note != self._note and not self._shown.disable:
-            self._note = note
-            self._shown.set_postfix_str(note, refresh=False)
-            if time.monotonic() >= self._next:
-                self._next = time.monotonic() + _FRAME
-                self._shown.refresh()
+        self._shown.set_postfix_str(note, refresh=False)
         self._shown.update(done)
+        if not self._shown.disable and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _FRAME
+            self._shown.refresh()
 
 
 def _ignored(done: int, /, note: str = "") -> None:

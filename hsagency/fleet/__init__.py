@@ -199,8 +199,8 @@ def _without_room(fleet: Fleet, meant: list[Connection], cost: Amounts) -> dict[
             rows[one.connection.client_slug] = Row(
                 connection=one.connection,
                 outcome=Outcome.EXCLUDED,
-                message=f"No room: the job takes {one.calls} calls, and of the day's quota "
-                f"{one.room} are left for it.{because} Nothing was sent.",
+                message=f"No room: of the day's quota {one.room:,} calls are left for this job, which "
+                f"takes {one.calls:,}.{because} Nothing was sent.",
                 hint=f"There is room again from {until:%Y-%m-%d %H:%M} UTC.",
                 reasons=("no room",),
             )
