@@ -16,7 +16,12 @@ from hsagency.transport.refusing import record_refusal
 from hsagency.waiting import Waits
 
 # Nothing was sent before there was a connection to send it over.
-_NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_LEFT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+)
 _LIMITS: Final = {
     Budget.BURST: "burst limit",
     Budget.ASSOCIATIONS: "limit of associations",

@@ -1,11 +1,14 @@
 """
-What the retrier costs a call that succeeds, beside httpx-retries where that is installed.
+What the retrier costs a call that succeeds, beside httpx-retries in the same run.
 
-Run by hand: python -m tests.benchmarks.retrying
+`python -m tests.benchmarks.retrying FOLDER`, with httpx-retries in it
+(`pip install --target FOLDER httpx-retries`): the project itself has no need of it.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -73,11 +76,11 @@ def main() -> None:
         Retrier(straight, straight, waits=Waits(), after=see_to_nothing).handle_request
     )
     line("retrier, a successful call", microseconds=round(ours - bare, 1))
-    try:
-        from httpx_retries import Retry, RetryTransport
-    except ImportError:
-        return
-    peer = _microseconds(RetryTransport(transport=_Answers(), retry=Retry()).handle_request)
+    sys.path.insert(0, sys.argv[1])
+    peers = importlib.import_module("httpx_retries")
+    peer = _microseconds(
+        peers.RetryTransport(transport=_Answers(), retry=peers.Retry()).handle_request
+    )
     line("httpx-retries, a successful call", microseconds=round(peer - bare, 1))
     line("retrier beside httpx-retries", ratio=round((ours - bare) / (peer - bare), 2))
 
