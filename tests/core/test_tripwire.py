@@ -301,6 +301,26 @@ def test_a_caller_who_stops_before_the_end_is_told_when_letting_go(connection: C
     assert raised == [THEIRS]
 
 
+@pytest.mark.parametrize(
+    ("parts", "headers"),
+    [
+        ((foreign(), b""), {"content-length": str(len(foreign()))}),
+        ((foreign(), b" " * 70_000, b" "), {}),
+    ],
+)
+def test_where_enough_has_come_it_is_not_handed_on(
+    connection: Connection, parts: tuple[bytes, ...], headers: dict[str, str]
+) -> None:
+    stream = Parts(*parts)
+    said = {"content-type": "application/json", **headers}
+    response = httpx.Response(200, headers=said, stream=stream)
+    observe(response, call_of(connection), alarm=lambda *_: None)
+    got = response.iter_raw()
+    with pytest.raises(ForeignAnswer):
+        [next(got) for _ in parts[:-1]]
+    assert stream.taken == len(parts) - 1
+
+
 def test_a_credential_that_is_judged_has_no_portal_to_compare_with(fleet: Connected) -> None:
     fleet.sandbox.faults.add(Fault("wrong_portal", path="/account-info", claims=THEIRS))
     token = Secret(fleet.sandbox.spare.token)
