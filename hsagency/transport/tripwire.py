@@ -88,8 +88,12 @@ def named_in_error(body: bytes, *, status: int) -> list[int]:
 
 
 _MOST_ID: Final = 10**12
-_KEYS: Final = (b'"portalId"', b'"hubId"')
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
+# Whatever comes before the next bracket or key; matched on from there, so in one pass.
+_TOKEN: Final = re.compile(
+    rb'(?:[^"{}\[\]]++|"(?!(?:portalId|hubId)")(?:[^"\\]++|\\.)*+")*+'
+    rb'("(?:portalId|hubId)"|[{}\[\]])',
+    re.DOTALL,
+)
 _NUMBER: Final = re.compile(rb"\s*:\s*([1-9][0-9]{0,11})(?=\s*[,}])")
 _HUB: Final = re.compile(r"Hub ([1-9][0-9]{0,11}) is ", re.ASCII)
 _GROUP: Final = re.compile(r"publicapi:private_app-[a-z-]+:([1-9][0-9]{0,11}):[0-9]+$", re.ASCII)
@@ -106,14 +110,14 @@ _PACKINGS: Final = ("", "identity", "gzip", "deflate")
 
 def _scanned(body: bytes) -> list[int]:
     """Return what the beginning of a body names at its top level, as far as it goes."""
-    found, depth = [], 0
-    for token in _TOKEN.finditer(body):
-        text = token[0]
+    found, depth, at = [], 0, 0
+    while token := _TOKEN.match(body, at):
+        text, at = token[1], token.end()
         if text in b"{[":
             depth += 1
         elif text in b"}]":
             depth -= 1
-        elif depth == 1 and text in _KEYS and (number := _NUMBER.match(body, token.end())):
+        elif depth == 1 and (number := _NUMBER.match(body, at)):
             found.append(int(number[1]))
     return found
 
