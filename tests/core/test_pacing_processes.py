@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,7 @@ class Processes(RuleBasedStateMachine):
     def teardown(self) -> None:
         for worker in self.workers:
             worker.kill()
+        shutil.rmtree(self.folder)
 
 
 TestProcesses = Processes.TestCase
