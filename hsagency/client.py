@@ -30,6 +30,7 @@ from hsagency.transport import (
     Alarm,
     Bearer,
     Binding,
+    Call,
     Current,
     Grant,
     Guard,
@@ -80,6 +81,7 @@ class PortalClient(ObjectCalls, httpx.Client):
             timeout=_TIMEOUT,
             trust_env=False,  # no proxy, netrc or certificate of the environment's choosing
         )
+        self._path = transport
         self._portal, self._binding, self._raising = portal, binding, raising
         self._recorder, self._waits = recorder, waits or Waits()
         self._base, self._origin = self.base_url, str(self.base_url).rstrip("/")
@@ -132,6 +134,11 @@ class PortalClient(ObjectCalls, httpx.Client):
         self._refuse_if_closed()
         return self
 
+    def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
+        # Neither a mount nor another transport, put in later, leads a call past the guard.
+        del url
+        return self._path
+
     def _refuse_if_closed(self) -> None:
         if self.is_closed or os.getpid() != self._pid:
             raise ClientClosed(
@@ -162,6 +169,8 @@ class Ways:
     pace: Callable[[Station, Waits], Station] | None = None
     """Puts in front of the recorder what waits for the portal's turn."""
     after: After = see_to_nothing
+    superseded: Callable[[Call], bool] = lambda _: False
+    """Whether another credential took the place of the one that a call was granted."""
     patience: float = PATIENCE
     """Seconds that a call waits at most between its attempts, all of them together."""
     alarm: Alarm | None = None
@@ -210,7 +219,12 @@ class Channel:
             portal=portal,
             binding=binding,
             transport=Retrier(
-                guard, stations, waits=waits, after=ways.after, patience=ways.patience
+                guard,
+                stations,
+                waits=waits,
+                after=ways.after,
+                superseded=ways.superseded,
+                patience=ways.patience,
             ),
             recorder=recorder,
             waits=waits,

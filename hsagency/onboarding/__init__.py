@@ -9,7 +9,7 @@ secrets that the next run completes. One bad row never stops the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -169,7 +169,15 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         except Conflict as error:
             error.message = f"{error.message} {secrets.take_back()}"
             raise
+        _charge(agency, judgements)
         return Result(judgements=tuple(secrets.drop_old(one) for one in judgements))
+
+
+def _charge(agency: Agency, judgements: Iterable[Judgement]) -> None:
+    """Count the calls that judging took among those of the portals that are connected now."""
+    for one in judgements:
+        if one.decision in STORED and one.connection is not None:
+            agency.pacing.of(one.connection).checked(one.calls)
 
 
 _CHANGED: Final = "The index was changed since the plan was made"

@@ -30,6 +30,7 @@ class Findings:
     token_hublet: str | None = None
     routed_to: str | None = None
     """The data centre that HubSpot sent the credential to, if it did."""
+    calls: int = 0
 
     def notes(
         self, connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT

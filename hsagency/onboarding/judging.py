@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as with_
 from enum import StrEnum
 
 from hsagency.agency import Agency
@@ -72,6 +73,8 @@ class Judgement:
     warnings: tuple[str, ...] = ()
     connection: Connection | None = None
     secret: Secret | None = None
+    calls: int = 0
+    """How many calls it took to find out, which the portal's quota paid for."""
     unanswered: bool = False
     """Whether it is bad for want of an answer only, so that the row may be right."""
 
@@ -103,6 +106,7 @@ def ask(
             usage=daily_usage(client),
             token_hublet=_hublet(row.token),
             routed_to=candidate.routed_to,
+            calls=client.attempts,
         )
 
 
@@ -148,8 +152,8 @@ def judge(
     connection = found_connection(row, found, api=address)
     judged = _against_stored(row, connection, known, found, replace=replace)
     if judged.decision is Decision.CURRENT and stored is not None:
-        return _if_usable(agency, row, judged, renewed(stored, connection), replace=replace)
-    return judged
+        judged = _if_usable(agency, row, judged, renewed(stored, connection), replace=replace)
+    return with_(judged, calls=found.calls)
 
 
 def bad(row: Row | BadRow, cause: str, hint: str, *, unanswered: bool = False) -> Judgement:

@@ -128,6 +128,7 @@ class Router:
             prove=partial(self._prover.admit, grants),
             pace=self._parts.pace,
             after=self._consequences.follow,
+            superseded=self._parts.superseded,
             alarm=self._parts.stops.halt_fleet,
             waits=waits,
             raising=raising,

@@ -41,17 +41,13 @@ class Consequences:
             return False
         if verdict.fate is Fate.REROUTE:
             return reroute(self._parts, granted, verdict)
-        if self._is_replaced(granted):
+        if self._parts.superseded(call):
             return verdict.executed is False
         if verdict.fate is Fate.CONFIRM:
             self._confirm(granted)
         else:
             self._stop(granted, verdict)
         return False
-
-    def _is_replaced(self, granted: Connection) -> bool:
-        now = self._parts.stored(granted.client_slug)
-        return now is not None and now.generation > granted.generation
 
     def _stop(self, granted: Connection, verdict: Verdict) -> None:
         who = answerer(granted.api_base)

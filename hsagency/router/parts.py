@@ -15,7 +15,7 @@ from hsagency.pacing import Pacing
 from hsagency.portals import ClientSlug, Connection, redact
 from hsagency.settings import Workspace
 from hsagency.stopping import Stops
-from hsagency.transport import Identify, Network, Pace, Station, no_hashes
+from hsagency.transport import Call, Identify, Network, Pace, Station, no_hashes
 from hsagency.waiting import Waits
 
 
@@ -51,6 +51,12 @@ class Parts:
     def stored(self, slug: ClientSlug) -> Connection | None:
         """Return what is stored of a connection at this moment, in whatever process."""
         return self.index.read().connections.get(slug)
+
+    def superseded(self, call: Call) -> bool:
+        """Say whether another credential took the place of the one that a call was granted."""
+        granted = call.connection
+        now = self.stored(granted.client_slug) if granted else None
+        return now is not None and granted is not None and now.generation > granted.generation
 
     def note(self, connection: Connection, event: Event, message: str) -> None:
         """Record what happened to a connection, in its client's own log."""

@@ -80,7 +80,13 @@ class Prover:
             self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
         )
         channel = self._channels.open(connection).channel
-        ways = Ways(current=grants.now, pace=self._parts.pace, after=self._led, patience=PATIENCE)
+        ways = Ways(
+            current=grants.now,
+            pace=self._parts.pace,
+            after=self._led,
+            superseded=self._parts.superseded,
+            patience=PATIENCE,
+        )
         with channel.client(binding=grants.binding, ways=ways) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)

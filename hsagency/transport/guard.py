@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote
 
 import httpx
@@ -76,13 +76,13 @@ class Guard:
         for find in (_misdirected, _steering):
             _refuse_if(find(request, binding.host), binding)
         _refuse_if(_unfit(request.url), binding)
-        _refuse_if(_mislabelled(request), binding)
+        _refuse_if(_mislabelled(request) or _mistimed(request), binding)
         if not _allows_unclassified(request, call, binding):
             _refuse_if(_not_its_type(binding.connection_type, call), binding)
 
     def _record(self, call: Call, error: HsAgencyError) -> None:
         instead: dict[str, object] = {}
-        if not is_label(call.purpose):
+        if _mislabelled(call.request):
             instead["purpose"] = call.binding.purpose
         if _misdirected(call.request, call.binding.host):
             # Another host's address is not ours to write down.
@@ -94,7 +94,7 @@ class Guard:
 def _copy(request: httpx.Request) -> httpx.Request:
     """Return a request that nobody else can change once it was looked at."""
     return httpx.Request(
-        request.method,
+        "".join([request.method]),  # the letters, whatever a type of the caller's says they are
         request.url,
         headers=list(request.headers.raw),
         stream=request.stream,
@@ -133,6 +133,7 @@ _ALLOW: Final = (
     "If the call is meant: extensions={'purpose': NAME, 'allow_unclassified': True}, on a "
     "config_and_audit connection."
 )
+_LONGEST: Final = 86_400.0  # seconds that a call may wait at any one step
 _PATH: Final = "Give a path from the slash on, for example /crm/v3/objects/contacts."
 _PUT_ON: Final = "Leave it out: the host and the credential are put on for you."
 _PLAIN: Final = "Leave it out, and make the call with the method and the path that are meant."
@@ -239,6 +240,22 @@ def _mislabelled(request: httpx.Request) -> _Why | None:
             "For example: extensions={'purpose': 'weekly review'}.",
         )
     return None
+
+
+def _mistimed(request: httpx.Request) -> _Why | None:
+    """Return that a time-out could not be kept; the wire would fail half-way."""
+    limits = request.extensions.get("timeout", {})
+    if isinstance(limits, dict) and all(map(_is_a_time, limits.values())):
+        return None
+    return _Why(
+        "a time-out is a number of seconds above 0, or None",
+        "For example: client.get(path, timeout=30), or timeout=httpx.Timeout(60, connect=5).",
+    )
+
+
+def _is_a_time(seconds: object) -> bool:
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return seconds is None or (number and 0 < cast("float", seconds) <= _LONGEST)
 
 
 def _not_its_type(connection_type: ConnectionType, call: Touched) -> _Why | None:

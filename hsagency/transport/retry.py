@@ -10,7 +10,7 @@ from typing import Final, NoReturn, Protocol
 
 import httpx
 
-from hsagency.errors import Cancelled
+from hsagency.errors import Cancelled, CredentialMissing
 from hsagency.routes import OperationClass
 from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
@@ -52,11 +52,12 @@ class Retrier(httpx.BaseTransport):
         *,
         waits: Waits,
         after: After,
+        superseded: Callable[[Call], bool] = lambda _: False,
         patience: float = PATIENCE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._guard, self._stations = guard, stations
+        self._guard, self._stations, self._superseded = guard, stations, superseded
         self._waits, self._after, self._patience = waits, after, patience
         self._now, self._chance = now, chance
 
@@ -67,7 +68,12 @@ class Retrier(httpx.BaseTransport):
         for number in count(1):
             call = self._guard.admit(request, attempt=number)
             attempt = self._attempt(call, patience=patience, again=again)
-            got = self._send(call)
+            try:
+                got = self._send(call)
+            except CredentialMissing:  # another generation took its place, and it was dropped
+                if number == ATTEMPTS or not self._superseded(call):
+                    raise
+                continue
             if isinstance(got, httpx.Response) and got.is_success and got.status_code != 207:
                 return HubSpotResponse.of(got, call=call, verdict=None)
             if isinstance(got, httpx.Response):

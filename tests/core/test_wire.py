@@ -577,5 +577,5 @@ def test_a_retired_wire_ends_what_is_under_way_and_keeps_nothing_open() -> None:
     ["http://api.hubapi.com", "https://api.hubapi.com", "http://192.0.2.1:80", "https://127.0.0.1"],
 )
 def test_there_is_no_wire_without_tls_but_in_plain_words_to_this_machine(address: str) -> None:
-    with pytest.raises(UsageError, match="no way to .* without TLS"):
+    with pytest.raises(UsageError, match=r"no way to .* without TLS"):
         Wire(httpx.URL(address), tls=None)

@@ -86,18 +86,18 @@ def test_what_it_then_calls_by_itself_is_not_recorded(scene: Scene) -> None:
 def test_a_transport_put_in_place_of_the_guard_sends_no_credential(scene: Scene) -> None:
     """It leaves no record; but what it sends is nobody's, as from any other program."""
     client = scene.a
-    client._transport = httpx.HTTPTransport(trust_env=False)
+    client._path = httpx.HTTPTransport(trust_env=False)
     before = len(scene.calls(scene.slug_a))
     assert client.get(PATH).status_code == 401
     assert len(scene.calls(scene.slug_a)) == before
     assert scene.sandbox.arrivals[-1].portal_id is None
-    client._transport.close()
+    client._path.close()
 
 
 def test_the_guard_of_another_client_calls_as_that_client_and_on_its_record(scene: Scene) -> None:
     """Whoever takes B's guard calls B's portal through B's client, whatever it is wrapped in."""
     client, before = scene.a, len(scene.calls(scene.slug_b))
-    client._transport = scene.b._transport
+    client._path = scene.b._path
     assert client.get(PATH).status_code == 200
     assert scene.sandbox.arrivals[-1].portal_id == scene.portal_b.portal_id
     (call,) = scene.calls(scene.slug_b)[before:]

@@ -63,6 +63,17 @@ def guard_with_token(on: Scene) -> object:
     return httpx.Client(transport=on.a._transport, base_url=on.url, headers=headers).get(PATH)
 
 
+def transport_of_ones_own(on: Scene) -> object:
+    on.a._transport = Curious()
+    on.a._mounts = {}
+    return on.a.get(PATH)
+
+
+def guard_of_b(on: Scene) -> object:
+    on.a._transport = on.b._transport
+    return on.a.get(PATH)
+
+
 def guard_alone(on: Scene) -> object:
     request = httpx.Request("GET", f"{on.other.url}{PATH}")
     return on.a._transport.handle_request(request)
@@ -216,6 +227,8 @@ WAYS: list[Way] = [
             "verify": False,
         }.items()
     ),
+    Way("another transport in place of the guard", transport_of_ones_own, HOME),
+    Way("the guard of B in place of A's", guard_of_b, HOME),
     Way("the guard in an ordinary client", around_the_guard(), HOME),
     Way("the guard in one that follows", around_the_guard(follow_redirects=True), HOME),
     Way("the guard in one with cookies", around_the_guard(cookies={"a": "b"})),

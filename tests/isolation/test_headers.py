@@ -224,7 +224,7 @@ def broken_time(name: str, timeout: object) -> Way:
         finally:
             on.see(on.a.get(PATH))  # no place on the wire is lost
 
-    return Way(name, attack, LOST)
+    return Way(name, attack)
 
 
 def purpose_of_b(on: Scene) -> httpx.Response:
