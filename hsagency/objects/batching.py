@@ -4,8 +4,8 @@ Many records in few calls: as many at once as HubSpot takes, and what became of 
 Every helper returns a frame with a line for each input, in the order of the inputs: `input`
 (counted from 0), `id`, `outcome` (done, failed, unknown or skipped), `status` of the answer,
 `category`, `subcategory` and `correlation_id` of an error, and `new` (of an upsert). HubSpot's own
-messages are not in it: they quote what was submitted. `unknown` is a row whose answer was lost;
-it may be done, and is never sent a second time here.
+messages are not in it: they quote what was submitted. `unknown` is a row whose answer was lost,
+or did not say which row it is about: look before it is sent again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def batch_read(
         )
 
     _run(
-        rows, asked, call=call, read=_reading(rows, asked, unique=unique),
+        rows, asked, call=call, read=_reading(rows, asked, unique=unique, writes=False),
         what=f"reading {object_type}", writes=False, stop_on_error=stop_on_error, progress=progress,
     )  # fmt: skip
     first = {text: at for at, text in enumerate(asked)}
@@ -212,9 +212,13 @@ def _run(
     )  # fmt: skip
 
 
-def _reading(rows: Sequence[Row], keys: Sequence[str], *, unique: str | None) -> Reading:
+def _reading(
+    rows: Sequence[Row], keys: Sequence[str], *, unique: str | None, writes: bool = True
+) -> Reading:
     names = _names(keys)
-    return lambda chunk, answer: match(rows, chunk, answer, names=names, unique=unique)
+    return lambda chunk, answer: match(
+        rows, chunk, answer, names=names, unique=unique, writes=writes
+    )
 
 
 def _names(keys: Sequence[str]) -> Mapping[str, int]:

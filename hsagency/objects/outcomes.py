@@ -2,8 +2,8 @@
 What became of each input of a batch.
 
 A batch is done in chunks, and a chunk may be done in part. A row is `done`, `failed` (HubSpot
-refused it), `unknown` (the answer was lost, so that it may be done) or `skipped` (never sent,
-because what came before it stopped the batch).
+refused it), `unknown` (it may be done: the answer was lost, or does not say) or `skipped` (never
+sent, because what came before it stopped the batch).
 """
 
 from __future__ import annotations
@@ -131,31 +131,38 @@ def match(
     *,
     names: Mapping[str, int],
     unique: str | None,
+    writes: bool = True,
 ) -> None:
     """
     Say of each row of a chunk what the answer says of it.
 
     An answer names an input by the trace that went with it, by its id or by its unique
-    property (`names`, in small letters); HubSpot promises no order.
+    property (`names`, in small letters); HubSpot promises no order. It may name a record
+    otherwise than it was asked for, by the id it was merged into: where one input and one
+    result are left over, they belong together.
     """
+    strays = []
     for one in objects_in(answer, "results"):
         place = _place_of(one, chunk, names=names, unique=unique)
         if place is not None and place in chunk:
-            new = one.get("new")
-            rows[place].tell(
-                Outcome.DONE,
-                id=_text(one.get("id")),
-                status=answer.status,
-                new=new if isinstance(new, bool) else None,
-                record=one,
-            )
+            _tell_done(rows[place], answer, one)
+        else:
+            strays.append(one)
     errors = objects_in(answer, "errors")
     nameless = [one for one in errors if not _tell_failed(rows, chunk, answer, one, names=names)]
-    tell_rest(rows, chunk, answer, nameless=nameless)
+    left = [rows[place] for place in chunk if not rows[place].told]
+    if len(left) == len(strays) == 1 and not nameless:
+        _tell_done(left[0], answer, strays[0])
+    tell_rest(rows, chunk, answer, nameless=nameless, writes=writes)
 
 
 def tell_rest(
-    rows: Sequence[Row], chunk: range, answer: Answer, *, nameless: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row],
+    chunk: range,
+    answer: Answer,
+    *,
+    nameless: Sequence[Mapping[str, Any]],
+    writes: bool = True,
 ) -> None:
     """Say of the rows that an answer does not name what follows from the errors that name none."""
     left = [rows[place] for place in chunk if not rows[place].told]
@@ -166,8 +173,10 @@ def tell_rest(
     else:
         said = {"status": answer.status, "correlation_id": answer.correlation_id}
         whole = len(objects_in(answer, "results")) == len(chunk)
-        # all is done, where as much came back as was sent, and HubSpot only did not say which
-        outcome = Outcome.DONE if whole and not objects_in(answer, "errors") else Outcome.UNKNOWN
+        # All is written, where as much came back as was sent, and HubSpot only did not say which;
+        # but who reads wants to know which.
+        done = writes and whole and not objects_in(answer, "errors")
+        outcome = Outcome.DONE if done else Outcome.UNKNOWN
     for row in left:
         row.tell(outcome, **said)
 
@@ -175,6 +184,17 @@ def tell_rest(
 def objects_in(answer: Answer, name: str) -> list[JsonObject]:
     """Return a list of JSON objects in an answer, which may be left out."""
     return [one for one in _listed(answer.content.get(name)) if isinstance(one, dict)]
+
+
+def _tell_done(row: Row, answer: Answer, result: JsonObject) -> None:
+    new = result.get("new")
+    row.tell(
+        Outcome.DONE,
+        id=_text(result.get("id")),
+        status=answer.status,
+        new=new if isinstance(new, bool) else None,
+        record=result,
+    )
 
 
 def _tell_failed(
@@ -191,7 +211,7 @@ def _tell_failed(
     places = [_traced(one, chunk) for one in _listed(context.get(TRACE))]
     for name in ("ids", "id"):
         places += [names.get(str(one).lower()) for one in _listed(context.get(name))]
-    named = [place for place in places if place is not None and not rows[place].told]
+    named = [place for place in places if place in chunk and not rows[place].told]
     for place in named:
         rows[place].tell(Outcome.FAILED, **_said(error, answer))
     return bool(named)
