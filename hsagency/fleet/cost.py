@@ -18,7 +18,7 @@ import polars as pl
 from hsagency.data import table
 from hsagency.errors import HsAgencyError, UsageError
 from hsagency.pacing import Source, Standing
-from hsagency.pacing.budgets import DAY_SHARE, LENGTHS, Budget, held, share
+from hsagency.pacing.budgets import LENGTHS, Budget, held, room, share
 from hsagency.portals import Connection
 from hsagency.settings import Priority
 
@@ -169,8 +169,9 @@ def room_of(standing: Standing, priority: Priority, *, now: datetime) -> int | N
         return 0
     if standing.limit is None or standing.remaining is None:
         return None
-    kept = standing.limit - standing.limit * DAY_SHARE[priority] // 100
-    return max(0, standing.remaining - max(kept, standing.reserve or 0))
+    return room(
+        standing.limit, standing.remaining, reserve=standing.reserve or 0, priority=priority
+    )
 
 
 def _fits(calls: int | None, room: int | None, standing: Standing) -> bool | None:

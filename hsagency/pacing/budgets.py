@@ -128,3 +128,16 @@ def share(limit: int, priority: Priority, *, slowed: bool) -> int:
     if slowed and priority in _YIELDING:
         percent = percent * SLOWED // 100
     return max(1, -(-limit * percent // 100))
+
+
+def room(limit: int, left: int, *, reserve: int, priority: Priority) -> int:
+    """
+    Return how many calls of a priority a day has room for, of those that are left.
+
+    >>> room(1_000, 500, reserve=0, priority=Priority.LOW)
+    300
+    >>> room(1_000, 500, reserve=450, priority=Priority.LOW)
+    50
+    """
+    kept = limit - limit * DAY_SHARE[priority] // 100
+    return max(0, left - max(kept, reserve))

@@ -15,7 +15,7 @@ from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import WorkspaceError
 from hsagency.pacing import account
 from hsagency.pacing.account import AHEAD, SECOND, USAGE, Word, moment, nanoseconds
-from hsagency.pacing.budgets import ALWAYS, CHECKS, DAY_SHARE, Budget, budget_of, share
+from hsagency.pacing.budgets import ALWAYS, CHECKS, Budget, budget_of, room, share
 from hsagency.pacing.learning import Ticket, crossing, is_no_news, learn
 from hsagency.pacing.ring import Ring
 from hsagency.pacing.standing import Standing, standing_of
@@ -238,7 +238,7 @@ class Pacer:
     ) -> None:
         left = limit - account.ours(ring) if left is None else left
         reserve = self._terms.marks(limit).reserve
-        if limit - left < limit * DAY_SHARE[priority] // 100 and left > reserve:
+        if room(limit, left, reserve=reserve, priority=priority):
             return
         raise spent(
             self._terms,
