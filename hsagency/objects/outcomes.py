@@ -211,7 +211,7 @@ def _tell_failed(
     places = [_traced(one, chunk) for one in _listed(context.get(TRACE))]
     for name in ("ids", "id"):
         places += [names.get(str(one).lower()) for one in _listed(context.get(name))]
-    named = [place for place in places if place in chunk and not rows[place].told]
+    named = [one for one in places if one is not None and one in chunk and not rows[one].told]
     for place in named:
         rows[place].tell(Outcome.FAILED, **_said(error, answer))
     return bool(named)
