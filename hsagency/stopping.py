@@ -110,10 +110,10 @@ class Stops:
                     hint="What is stopped: hsagency status.",
                 )
             said = f"Calls to {stored.portal} may go on ({redact(reason.strip())}); they had been "
-            said += f"stopped since {moment(stored.stopped.at)}: {stored.stopped.reason}"
+            said += since(stored.stopped)
             self._note(stored, Event.STOP_CLEARED, said)
             cleared.append(stored.stopped)
-            connections[slug] = _resumed(stored)
+            connections[slug] = _resumed(stored, at=self.now())
 
         self.index.write(change)
         return cleared[0]
@@ -122,7 +122,7 @@ class Stops:
         """Record that a stop ends because another credential takes the place of `before`'s."""
         if before.stopped is not None:
             said = f"Calls to {before.portal} may go on with a new credential; they had been "
-            said += f"stopped since {moment(before.stopped.at)}: {before.stopped.reason}"
+            said += since(before.stopped)
             self._note(before, Event.STOP_CLEARED, said)
 
     def failed(self, connection: Connection, error: VerificationError) -> None:
@@ -134,7 +134,10 @@ class Stops:
                 said = f"Asked while calls are stopped: {error.message}"
                 self._note(connection, Event.CONNECTION_FAILED, said)
             code, trace = error.status_code, error.correlation_id
-            self.stop(connection, error.message, status_code=code, correlation_id=trace)
+            if self.stop(connection, error.message, status_code=code, correlation_id=trace):
+                error.add(f"Calls to {connection.portal} are stopped until a person resumes them.")
+                stored = self.index.read().connections.get(connection.client_slug, connection)
+                error.hint = advice(stored) or error.hint
 
     def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
         """Halt every call of every process, because one connection reached another's portal."""
@@ -213,18 +216,43 @@ def refuse_if_stopped(connection: Connection) -> None:
     stop = connection.stopped
     if stop is not None:
         raise PortalStopped(
-            f"Calls to {connection.portal} are stopped since {moment(stop.at)}: {stop.reason} "
-            "Nothing was sent.",
-            hint=f"Find out why: hsagency verify {connection.client_slug}. Then: "
-            f"{resume(connection)}",
+            f"Calls to {connection.portal} are {since(stop)} Nothing was sent.",
+            hint=advice(connection),
         )
+
+
+def since(stop: Stop) -> str:
+    """Return since when and why a portal is stopped: "stopped since ...: HubSpot ..."."""
+    end = "" if stop.reason.endswith((".", "!", "?")) else "."
+    return f"stopped since {moment(stop.at)}: {stop.reason}{end}"
 
 
 def next_step(connection: Connection) -> str:
     """Return the command that a person who sees a stopped portal runs next."""
-    stop = connection.stopped
-    if stop is not None and stop.status_code in _NEW_CREDENTIAL:
-        return replace_credential(connection)
+    if _works_again(connection):
+        return resume(connection)
+    return replace_credential(connection) if _needs_a_key(connection) else verify(connection)
+
+
+def advice(connection: Connection) -> str:
+    """Return, with the same command, what a person who sees a stopped portal does next."""
+    if connection.stopped is None:
+        return ""
+    if _works_again(connection):
+        return f"It works again; to let calls go on: {resume(connection)}"
+    if _needs_a_key(connection):
+        return (
+            "Ask the client for a new service key (HubSpot > Development > Keys > Service keys), "
+            f"then: {replace_credential(connection)}"
+        )
+    return (
+        "Ask the client. Whether it works again, says "
+        f"{verify(connection)}; once it does: {resume(connection)}"
+    )
+
+
+def verify(connection: Connection) -> str:
+    """Return the command that asks whether a portal works again."""
     return f"hsagency verify {connection.client_slug}"
 
 
@@ -254,13 +282,24 @@ def _stopped(stored: Connection, stop: Stop) -> Connection:
     return replace(stored, stopped=stop, status=status, status_evidence=said, proof=None)
 
 
-def _resumed(stored: Connection) -> Connection:
+def _resumed(stored: Connection, *, at: datetime) -> Connection:
     """Return a connection that may be called: it works if that was shown while it was stopped."""
-    proof, stop = stored.proof, stored.stopped
     resumed = replace(stored, stopped=None, proof=None)
-    if proof is None or stop is None or proof.at <= stop.at:
-        return resumed  # whether it works, its next proof says
-    return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="")
+    if _works_again(stored):
+        return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="")
+    said = f"{stored.status_evidence}; resumed at {moment(at)} and not asked since"
+    return replace(resumed, status_evidence=said)  # whether it works, its next proof says
+
+
+def _works_again(connection: Connection) -> bool:
+    """Say whether a portal was shown to work since it was stopped."""
+    proof, stop = connection.proof, connection.stopped
+    return proof is not None and stop is not None and proof.at > stop.at
+
+
+def _needs_a_key(connection: Connection) -> bool:
+    stop = connection.stopped
+    return stop is not None and stop.status_code in _NEW_CREDENTIAL
 
 
 def _evidence(stop: Stop) -> dict[str, object]:

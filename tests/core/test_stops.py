@@ -15,14 +15,12 @@ from hsagency.errors import (
     CredentialRejected,
     PortalForbidden,
     PortalStopped,
-    UnknownClient,
-    UsageError,
 )
 from hsagency.portals import ClientSlug, ConnectionStatus, Stop
 from hsagency.sandbox import Fault
 from hsagency.stopping import STOPPED, Stops, next_step
 from tests.core.conftest import Child
-from tests.support import Connected, assert_no_tokens, client_list, records, tokens_of
+from tests.support import Connected, assert_no_tokens, client_list, records
 
 PATH = "/crm/objects/2026-09/contacts"
 SUSPENDED = Fault("status", status=403, category="PORTAL_SUSPENDED")
@@ -60,7 +58,7 @@ def test_a_401_stops_the_portal_and_no_call_follows(fleet: Connected, slug: Clie
         with pytest.raises(PortalStopped) as caught:
             client.request(method, PATH)
     assert "Nothing was sent." in caught.value.message
-    assert f"hsagency resume {slug} --reason TEXT" in caught.value.hint
+    assert f"hsagency onboard --client {slug} " in caught.value.hint
     assert sent(fleet, slug) == before
     last = records(fleet.agency.workspace.root, slug)[-1]
     assert (last["event"], last["outcome"], last["reason"]) == (
@@ -148,103 +146,6 @@ def test_a_stop_counts_in_every_process_and_survives_them(
     first, said, last = done.stdout.splitlines()
     assert (first, last) == (f"['{slug}']", "200")
     assert "are stopped since" in said
-
-
-def test_a_person_resumes_with_a_reason_and_the_next_call_proves_anew(
-    fleet: Connected, slug: ClientSlug
-) -> None:
-    client = fleet.agency.client(slug)
-    unauthorised = Fault("status", status=401, category="INVALID_AUTHENTICATION", times=1)
-    fleet.sandbox.faults.add(unauthorised)
-    assert client.get(PATH).status_code == 401
-    with pytest.raises(PortalStopped):
-        client.get(PATH)
-    token = fleet.sandbox.portal(slug).token
-    stop = fleet.agency.connection(slug).stopped
-    assert stop is not None
-    assert fleet.agency.resume(slug, reason=f"not {token}, says Jo") == stop.reason
-    (note,) = [
-        one for one in records(fleet.agency.workspace.root, slug) if one["event"] == "stop.cleared"
-    ]
-    assert "not pat-…, says Jo" in note["message"]
-    assert stop.reason in note["message"]
-    assert note["user"]
-    assert_no_tokens([fleet.agency.workspace.audit], tokens_of(fleet.sandbox))
-    assert fleet.agency.connection(slug).proof is None
-    before = sent(fleet, slug)
-    assert client.get(PATH).status_code == 200
-    assert sent(fleet, slug) == before + 2
-    assert fleet.agency.connection(slug).status is ConnectionStatus.CONNECTED
-
-
-def test_what_was_resumed_too_early_is_stopped_again(fleet: Connected, slug: ClientSlug) -> None:
-    client = fleet.agency.client(slug)
-    rejected(fleet, slug)
-    fleet.agency.resume(slug, reason="it may work again")
-    with pytest.raises(CredentialRejected):
-        client.get(PATH)
-    with pytest.raises(PortalStopped):
-        client.get(PATH)
-    assert events(fleet, slug).count("stop.set") == 2
-
-
-@pytest.mark.parametrize("reason", ["", "  ", "\n"])
-def test_resuming_needs_a_reason(fleet: Connected, slug: ClientSlug, reason: str) -> None:
-    rejected(fleet, slug)
-    with pytest.raises(UsageError, match="needs a reason; nothing was changed"):
-        fleet.agency.resume(slug, reason=reason)
-    assert fleet.agency.connection(slug).stopped is not None
-
-
-def test_what_is_not_stopped_or_not_known_cannot_be_resumed(
-    fleet: Connected, slug: ClientSlug
-) -> None:
-    before = events(fleet, slug)
-    with pytest.raises(UsageError, match=f"{slug} is not stopped; nothing was changed"):
-        fleet.agency.resume(slug, reason="because")
-    with pytest.raises(UnknownClient):
-        fleet.agency.resume("nobody", reason="because")
-    assert events(fleet, slug) == before
-
-
-def test_the_halt_and_the_stop_of_one_are_cleared_each_by_itself(
-    fleet: Connected, slug: ClientSlug
-) -> None:
-    rejected(fleet, slug)
-    fleet.agency.halt.set("two were mixed up.", at=datetime.now(UTC))
-    assert fleet.agency.stopped()["client_slug"].to_list() == [None, slug]
-    fleet.agency.resume(reason="found out")
-    assert fleet.agency.stopped()["client_slug"].to_list() == [slug]
-    with pytest.raises(PortalStopped):
-        fleet.agency.client(slug)
-    fleet.agency.halt.set("again.", at=datetime.now(UTC))
-    fleet.agency.resume(slug, reason="found out")
-    assert fleet.agency.stopped()["client_slug"].to_list() == [None]
-
-
-def test_verifying_while_stopped_finds_out_and_resumes_nothing(
-    fleet: Connected, slug: ClientSlug
-) -> None:
-    unauthorised = Fault("status", status=401, path="/account-info", times=2)
-    fleet.sandbox.faults.add(unauthorised)
-    for _ in range(2):
-        with pytest.raises(CredentialRejected):
-            fleet.agency.verify(slug)
-    assert events(fleet, slug).count("stop.set") == 1, "the first reason stays"
-    assert "connection.failed" in events(fleet, slug)
-    assert fleet.agency.verify(slug).portal_id == fleet.agency.connection(slug).portal_id
-    stored = fleet.agency.connection(slug)
-    assert stored.stopped is not None
-    assert stored.status is ConnectionStatus.NEEDS_RECONNECTION
-    said = records(fleet.agency.workspace.root, slug)[-1]
-    assert said["event"] == "connection.verified"
-    assert "stay stopped until a person resumes them" in said["message"]
-    with pytest.raises(PortalStopped):
-        fleet.agency.client(slug)
-    fleet.agency.resume(slug, reason="verified: it works again")
-    resumed = fleet.agency.connection(slug)
-    assert (resumed.status, resumed.proof) == (ConnectionStatus.CONNECTED, None)
-    assert fleet.agency.client(slug).get(PATH).status_code == 200
 
 
 def replace_credential(fleet: Connected, slug: str) -> None:
@@ -371,3 +272,56 @@ def test_a_stop_that_appears_while_a_client_runs_counts_at_its_next_call(
     fleet.agency.index.update(slug, generation=1, stopped=by_hand)
     with pytest.raises(PortalStopped, match="by hand"):
         client.get(PATH)
+
+
+@pytest.mark.parametrize(
+    ("status_code", "step"),
+    [
+        (401, "hsagency onboard --client acme-corp --portal {portal} --replace --api {url}"),
+        (488, "hsagency onboard --client acme-corp --portal {portal} --replace --api {url}"),
+        (403, "hsagency verify acme-corp"),
+    ],
+)
+def test_one_next_step_is_told_wherever_a_stop_shows(
+    fleet: Connected, slug: ClientSlug, status_code: int, step: str
+) -> None:
+    connection = fleet.agency.connection(slug)
+    assert stops_of(fleet).stop(connection, "It does not answer", status_code=status_code)
+    step = step.format(portal=connection.portal_id, url=fleet.server.url)
+    with pytest.raises(PortalStopped) as caught:
+        fleet.agency.client(slug)
+    (job,) = fleet.agency.map(lambda portal: portal.get(PATH), clients=slug).to_dicts()
+    for hint in (caught.value.hint, job["hint"]):
+        assert step in hint
+        assert ("hsagency resume" in hint) is step.startswith("hsagency verify")
+    assert fleet.agency.stopped()["next_step"].to_list() == [step]
+    assert "stopped since 20" in caught.value.message
+    assert "It does not answer. Nothing was sent." in caught.value.message
+    assert "It does not answer. Nothing was sent." in job["message"]
+
+
+def test_once_a_stopped_portal_was_verified_the_next_step_is_to_resume_it(
+    fleet: Connected, slug: ClientSlug
+) -> None:
+    stops_of(fleet).stop(fleet.agency.connection(slug), "It was suspended.", status_code=403)
+    fleet.agency.verify(slug)
+    resume = f"hsagency resume {slug} --reason TEXT"
+    assert fleet.agency.stopped()["next_step"].to_list() == [resume]
+    with pytest.raises(PortalStopped) as caught:
+        fleet.agency.client(slug)
+    assert caught.value.hint == f"It works again; to let calls go on: {resume}"
+
+
+def test_the_error_of_a_failed_proof_says_that_calls_stop_and_what_to_do(
+    fleet: Connected, slug: ClientSlug
+) -> None:
+    connection = fleet.agency.connection(slug)
+    fleet.sandbox.revoke(connection.portal_id)
+    with pytest.raises(CredentialRejected) as caught:
+        fleet.agency.verify(slug)
+    stops = f"Calls to {connection.portal} are stopped until a person resumes them."
+    assert stops in caught.value.message
+    assert f"--portal {connection.portal_id} --replace" in caught.value.hint
+    stored = fleet.agency.connection(slug).stopped
+    assert stored is not None
+    assert "Calls to" not in stored.reason

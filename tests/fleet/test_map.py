@@ -14,7 +14,7 @@ from hsagency.client import PortalClient
 from hsagency.errors import Halted, UnknownClient, UsageError
 from hsagency.fleet import RESULTS
 from hsagency.pacing import Budget
-from hsagency.portals import ClientSlug, Connection, ConnectionStatus, ConnectionType, Stop
+from hsagency.portals import ClientSlug, Connection, ConnectionType, Stop
 from hsagency.sandbox import Fault
 from tests.support import TOKEN, Connected, needles
 
@@ -343,13 +343,11 @@ def test_every_reason_to_leave_a_portal_alone_is_told(fleet: Connected) -> None:
         fleet,
         slug,
         stopped=Stop(reason="It answered 401.", at=datetime.now(UTC), status_code=401),
-        status=ConnectionStatus.NEEDS_RECONNECTION,
-        status_evidence="401 at 2026-11-03",
         connection_type=ConnectionType.CONFIG_ONLY,
     )
     left = row(fleet.agency.map(ids, clients=slug, audit=True), slug)
     assert left["outcome"] == "excluded"
-    assert left["reasons"] == ["stopped", "needs reconnection", "connection type"]
+    assert left["reasons"] == ["stopped", "connection type"]
     assert left["status_code"] == 401
     assert left["calls"] is left["started_at"] is left["error"] is None
     assert str(left["message"]).endswith("Nothing was sent.")
@@ -411,7 +409,8 @@ def test_what_is_in_flight_when_a_job_is_cancelled_ends_and_the_rest_is_not_begu
 def test_the_bar_counts_every_portal_that_takes_part(fleet: Connected) -> None:
     watch, dead = Watch(), fleet.slugs[0]
     fleet.sandbox.faults.add(Fault(kind="status", status=404, portal=dead, path="/crm"))
-    change(fleet, fleet.slugs[1], status=ConnectionStatus.DISCONNECTED)
+    stop = Stop(reason="It answered 401.", at=datetime.now(UTC), status_code=401)
+    change(fleet, fleet.slugs[1], stopped=stop)
     fleet.agency.map(ids, progress=watch)
     assert watch.bars == [("portals", 5)]
     assert watch.done == 5
