@@ -7,16 +7,17 @@ Everything here is a value without a secret in it. A fact says where it comes fr
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType, TypeVar
 
-from hsagency.errors import BadPortalId, BadSlug, BadToken, UsageError
+from hsagency.errors import BadPortalId, BadSlug, BadToken, UnknownClient, UsageError
 from hsagency.secret import Secret
 
 ClientSlug = NewType("ClientSlug", str)
@@ -226,3 +227,23 @@ def redact(text: str) -> str:
     'no file pat-…'
     """
     return _TOKENISH.sub("pat-…", text)
+
+
+def unknown_client(slugs: Collection[str], known: Collection[str]) -> UnknownClient:
+    """
+    Return what to raise for slugs that are nobody's, with near matches among those that are.
+
+    >>> unknown_client(["acme-crop"], ["acme-corp", "globex"]).message
+    "There is no client 'acme-crop'. Nothing was sent."
+    """
+    # Near matches only: the list of all clients is not for a client's notebook.
+    near = dict.fromkeys(
+        match for one in slugs for match in difflib.get_close_matches(one, known, n=3)
+    )
+    shown = ", ".join(redact(repr(one if len(one) <= 63 else one[:60] + "...")) for one in slugs)
+    what = "is no client" if len(slugs) == 1 else "are no clients"
+    return UnknownClient(
+        f"There {what} {shown}. Nothing was sent.",
+        hint=(f"Did you mean {' or '.join(near)}? " if near else "")
+        + "All clients: hsagency portals, or agency.slugs().",
+    )

@@ -14,14 +14,13 @@ it is stored for.
 
 from __future__ import annotations
 
-import difflib
 import os
 import threading
 from functools import partial
 
 from hsagency.client import PortalClient, Ways
-from hsagency.errors import ClientClosed, UnknownClient, UsageError
-from hsagency.portals import ClientSlug, Connection, redact
+from hsagency.errors import ClientClosed, UsageError
+from hsagency.portals import ClientSlug, Connection, unknown_client
 from hsagency.router.channels import Channels
 from hsagency.router.consequences import Consequences
 from hsagency.router.granting import Grants
@@ -56,16 +55,9 @@ class Router:
         """Return what is stored of one connection; raises `UnknownClient` with near matches."""
         connections = self._parts.index.read().connections
         connection = connections.get(ClientSlug(slug))
-        if connection is not None:
-            return connection
-        # Near matches only: the list of all clients is not for a client's notebook.
-        near = difflib.get_close_matches(slug, connections, n=3)
-        shown = redact(slug if len(slug) <= 63 else slug[:60] + "...")
-        raise UnknownClient(
-            f"There is no client {shown!r}. Nothing was sent.",
-            hint=(f"Did you mean {' or '.join(near)}? " if near else "")
-            + "All clients: hsagency portals, or agency.slugs().",
-        )
+        if connection is None:
+            raise unknown_client([slug], connections)
+        return connection
 
     def client(
         self,
