@@ -4,6 +4,10 @@ The index of connections: `connections.json`, one file, no secrets.
 Written by compare-and-swap under a lock, so that of two writers one wins and the other is
 told; a file that cannot be read is an error, never an empty index. One portal, one
 fingerprint and one slug belong together: a second is refused by the name of the first.
+
+Schema 2 knows of stops and of data centres that calls are led to; an older version would call
+a stopped portal, so it must refuse the file. One of schema 1 is read as it is, and kept beside
+the new one when that is first written.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from hsagency.durable import locked, write_private
 from hsagency.errors import Conflict, CorruptFile, NewerSchema, UsageError, WorkspaceError
 from hsagency.portals import ClientSlug, Connection, parse_portal_id, parse_slug
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _CONNECTION: Final = TypeAdapter(Connection)
 _TICK: Final = 100_000_000  # nanoseconds; file systems tell times apart in steps of up to 10 ms
 
@@ -39,6 +43,7 @@ class Snapshot:
     version: int
     connections: Mapping[ClientSlug, Connection]
     tombstones: Mapping[str, Any]
+    schema: int = SCHEMA
 
     def check(self) -> None:
         """Raise `Conflict` if one portal or one credential stands under two slugs."""
@@ -124,6 +129,7 @@ class Index:
                 return before
             after = Snapshot(before.version + 1, connections, before.tombstones)
             after.check()
+            self._keep(before)
             self._write(after)
             return self._read_anew()
 
@@ -154,6 +160,12 @@ class Index:
                 hint="See to the disk and to who owns the folder, then try again.",
             ) from error
 
+    def _keep(self, before: Snapshot) -> None:
+        """Keep a file of an older schema as it was, before a new one takes its place."""
+        if before.schema < SCHEMA:
+            name = f"{self._path.stem}.schema-{before.schema}.version-{before.version}.json"
+            write_private(self._path.with_name(name), self._path.read_bytes())
+
     def _write(self, snapshot: Snapshot) -> None:
         content = {
             "schema": SCHEMA,
@@ -171,7 +183,7 @@ def _parse(content: bytes, path: Path) -> Snapshot:
     try:
         data = json.loads(content, object_pairs_hook=_once)
         schema = int(data["schema"])
-        snapshot = _snapshot(data) if schema <= SCHEMA else None
+        snapshot = _snapshot(data, schema) if schema <= SCHEMA else None
     except (
         ValueError,
         LookupError,
@@ -199,11 +211,14 @@ def _parse(content: bytes, path: Path) -> Snapshot:
     return snapshot
 
 
-def _snapshot(data: dict[str, Any]) -> Snapshot:
+def _snapshot(data: dict[str, Any], schema: int) -> Snapshot:
+    if schema < 1:
+        raise ValueError("there was never such a schema")
     connections = {
         parse_slug(slug): _connection(slug, one) for slug, one in data["connections"].items()
     }
-    return Snapshot(int(data["version"]), MappingProxyType(connections), dict(data["tombstones"]))
+    version, tombstones = int(data["version"]), dict(data["tombstones"])
+    return Snapshot(version, MappingProxyType(connections), tombstones, schema)
 
 
 def _connection(slug: str, content: Any) -> Connection:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from hsagency.errors import Conflict, CorruptFile, NewerSchema, WorkspaceError
+from hsagency.errors import Conflict, CorruptFile, WorkspaceError
 from hsagency.index import Index, as_json
 from hsagency.portals import (
     ClientSlug,
@@ -302,15 +302,6 @@ def test_an_edited_index_with_one_portal_twice_names_both(index: Index, path: Pa
     edit(path, lambda content: content["connections"]["beta-inc"].update(portalId=1))
     with pytest.raises(CorruptFile, match=r"Portal 1 stands .* as acme-corp and as beta-inc"):
         index.read()
-
-
-def test_a_later_schema_is_refused_with_the_sentence(index: Index, path: Path) -> None:
-    edit(path, lambda content: content.update(schema=2, connections="in a form of its own"))
-    with pytest.raises(NewerSchema, match="has schema 2; this hsagency reads up to 1") as caught:
-        index.read()
-    assert "later hsagency" in caught.value.hint
-    with pytest.raises(NewerSchema):
-        index.write(adding(connection("acme-corp", 1)))
 
 
 def test_a_change_that_fails_leaves_the_old_index(index: Index, path: Path) -> None:
