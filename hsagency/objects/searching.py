@@ -40,23 +40,19 @@ def search(
     any_of: Iterable[Iterable[Filter]] = (),
     query: str = "",
     properties: Sequence[str] = (),
-    window: int | None = None,
     progress: Progress = silent,
 ) -> Results:
     """
     Find the records that fit every one of `filters` and, of the groups in `any_of`, all of one.
 
     Results come in the order of ids, each once, past 10,000 too, in as many calls as there are
-    pages of `window` records (200, HubSpot's most). `query` is free text. Raises `UsageError`,
-    before anything is sent, where HubSpot's limits leave no room: 5 groups of at most 5 filters
-    here, 18 in all with one more for each group, and 3,000 characters of `query`. A search is
-    not sorted otherwise: sort the frame. Where an error ended it, the same search goes on with
-    the filter ("hs_object_id", "GT", results.after).
+    pages of 200 records. `query` is free text. Raises `UsageError`, before anything is sent, for
+    an operator that HubSpot does not have, and where its limits leave no room: 5 groups of at
+    most 5 filters here, 18 in all with one more for each group, and 3,000 characters of `query`.
+    A search is not sorted otherwise: sort the frame. Where an error ended it, the same search
+    goes on with the filter ("hs_object_id", "GT", results.after).
     """
     limits = table("objects")["search"]
-    size = limits["page"] if window is None else window
-    if not 1 <= size <= limits["page"]:
-        raise UsageError(f"A page of a search holds 1 to {limits['page']} records, not {size}.")
     groups = _groups(filters, any_of, limits=limits)
     if len(query) > limits["query"]:
         raise UsageError(
@@ -65,7 +61,7 @@ def search(
         )
     place, properties = Place.of(sender, object_type), listed(properties)
     body: JsonObject = {
-        "limit": size,
+        "limit": limits["page"],
         "properties": properties,
         "sorts": [{"propertyName": _ID, "direction": "ASCENDING"}],
     }
@@ -146,6 +142,7 @@ def _listed(group: Iterable[Filter] | Mapping[str, Any]) -> Iterable[Filter]:
 def _spelled(one: Filter) -> JsonObject:
     """Return one filter as HubSpot spells it."""
     if isinstance(one, Mapping):
+        _demand_known(one.get("operator"))
         return dict(one)
     if isinstance(one, str) or not 2 <= len(one) <= 4 or not all(map(_is_word, one[:2])):
         raise UsageError(
@@ -153,6 +150,7 @@ def _spelled(one: Filter) -> JsonObject:
             hint='For example ("lifecyclestage", "EQ", "lead") or ("email", "HAS_PROPERTY").',
         )
     name, operator, *values = one
+    _demand_known(operator)
     made: JsonObject = {"propertyName": name, "operator": operator}
     if operator in _LISTS:
         if len(values) != 1 or isinstance(values[0], str) or not isinstance(values[0], Iterable):
@@ -162,6 +160,17 @@ def _spelled(one: Filter) -> JsonObject:
         key: text_of(value, name)
         for key, value in zip(("value", "highValue"), values, strict=False)
     }
+
+
+def _demand_known(operator: object) -> None:
+    """Refuse an operator that HubSpot would refuse, with those that there are."""
+    known = table("objects")["search"]["operators"]
+    if operator not in known:
+        shown = f" {operator!r}" if isinstance(operator, str) and len(operator) <= 30 else ""
+        raise UsageError(
+            f"A filter names no operator that HubSpot has{shown and ':'}{shown}. Nothing was sent.",
+            hint=f"There are {', '.join(known)}.",
+        )
 
 
 def _is_word(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -21,17 +22,32 @@ DATED = "/crm/objects/2026-09/contacts"
 
 
 class Ticking(httpx.BaseTransport):
-    """Lets two seconds pass before each call, so that no limit is met; then does what it is told."""
+    """
+    Lets two seconds pass before each call, so that no limit is met; then does what it is told.
+
+    `most` is how many records at most the portal gives on a page of a search.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox, self._inner = sandbox, sandbox.transport()
         self.before: list[Callable[[], object]] = []
+        self.most: int | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._sandbox.clock.advance(2)
         for one in self.before:
             one()
+        if self.most is not None and request.url.path.endswith("/search"):
+            request = _with_fewer(request, self.most)
         return self._inner.handle_request(request)
+
+
+def _with_fewer(request: httpx.Request, most: int) -> httpx.Request:
+    """Return a search that asks for fewer records on a page."""
+    body = json.loads(request.read())
+    kept = {name: value for name, value in request.headers.items() if name != "content-length"}
+    less = body | {"limit": min(most, body["limit"])}
+    return httpx.Request(request.method, request.url, headers=kept, json=less)
 
 
 class Passing(Waits):

@@ -58,7 +58,8 @@ def test_ten_thousand_results_are_no_limit(opened: Open, contacts: int) -> None:
 
 def test_a_record_that_is_archived_meanwhile_moves_no_other_out_of_sight(portal: Portal) -> None:
     ids = portal.ids()
-    found = iter(search(portal.client, "contacts", window=50))
+    portal.wire.most = 50
+    found = iter(search(portal.client, "contacts"))
     came = [next(found)["id"] for _ in range(50)]
     for id_ in ids[:30]:
         portal.client.delete(f"{V3}/{id_}")
@@ -68,7 +69,8 @@ def test_a_record_that_is_archived_meanwhile_moves_no_other_out_of_sight(portal:
 
 def test_a_record_that_is_made_meanwhile_comes_once(portal: Portal) -> None:
     ids = portal.ids()
-    found = iter(search(portal.client, "contacts", window=100))
+    portal.wire.most = 100
+    found = iter(search(portal.client, "contacts"))
     came = [next(found)["id"]]
     body = {"properties": {"email": "late@example.com"}}
     new = portal.client.post(V3, json=body).json()["id"]
@@ -80,14 +82,15 @@ def test_what_the_index_shows_late_never_comes_twice(portal: Portal) -> None:
     portal.sandbox.faults.add(Fault(kind="lag", seconds=5, path=SEARCH))
     body = {"properties": {"email": "late@example.com"}}
     new = portal.client.post(V3, json=body).json()["id"]
-    came = [one["id"] for one in search(portal.client, "contacts", window=50)]
+    portal.wire.most = 50
+    came = [one["id"] for one in search(portal.client, "contacts")]
     assert len(came) == len(set(came))
     assert set(ids) <= set(came) <= {*ids, new}
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[int, list[tuple[int, str, int]]]:
-    """Draw a size of window, and what happens before which call."""
+    """Draw how many come on a page, and what happens before which call."""
     events = st.tuples(st.integers(1, 12), st.sampled_from(["archive", "make"]), st.integers(0, 39))
     return draw(st.integers(1, 60)), draw(st.lists(events, max_size=20))
 
@@ -97,7 +100,7 @@ def histories(draw: st.DrawFn) -> tuple[int, list[tuple[int, str, int]]]:
 def test_whoever_fits_from_beginning_to_end_comes_exactly_once(
     tmp_path_factory: pytest.TempPathFactory, history: tuple[int, list[tuple[int, str, int]]]
 ) -> None:
-    window, events = history
+    most, events = history
     sandbox = Sandbox(portals=1, contacts=40, clock=Clock(NOON))
     wire, folder = Ticking(sandbox), tmp_path_factory.mktemp("search")
     with lone_client(folder, token=sandbox.portals[0].token, wire=wire) as client:
@@ -119,11 +122,12 @@ def test_whoever_fits_from_beginning_to_end_comes_exactly_once(
             wire.before.append(happen)
 
         wire.before.append(happen)
-        found = search(client, "contacts", window=window)
+        wire.most = most
+        found = search(client, "contacts")
         came = [one["id"] for one in found]
     assert len(came) == len(set(came))
     assert set(ids) - gone <= set(came)
-    assert found.calls <= math.ceil(len(came) / window) + 1
+    assert found.calls <= math.ceil(len(came) / most) + 1
 
 
 def test_filters_are_written_as_people_write_them(portal: Portal) -> None:
@@ -142,7 +146,6 @@ def test_filters_are_written_as_people_write_them(portal: Portal) -> None:
             "contacts",
             filters=[("email", "HAS_PROPERTY")],
             any_of=[[("email", "EQ", one)], {"filters": [("email", "EQ", two)]}],
-            window=1,
         )
         .frame()["id"]
         .to_list()
@@ -171,8 +174,15 @@ FULL = [("email", "HAS_PROPERTY")] * 5
         ({"any_of": [[FULL[0]]] * 6}, "at most 5 groups"),
         ({"any_of": [FULL, FULL, FULL, FULL[:1]]}, r"have 16 filters, .* takes 18"),
         ({"query": "x" * 3_001}, "3,001 characters"),
-        ({"window": 201}, "1 to 200"),
-        ({"window": 0}, "1 to 200"),
+        ({"filters": [("email", "EQUALS", "x")]}, "has: 'EQUALS'. .* EQ, NEQ, LT"),
+        (
+            {"filters": [{"propertyName": "email", "operator": "eq", "value": "x"}]},
+            "has: 'eq'",
+        ),
+        (
+            {"filters": [{"propertyName": "email", "value": "x"}]},
+            r"names no operator that HubSpot has\.",
+        ),
         ({"filters": ["email"]}, "A filter is"),
         ({"filters": [("email",)]}, "A filter is"),
         ({"filters": [("email", "IN", "a@example.com")]}, "one list of values"),
@@ -189,8 +199,9 @@ def test_what_hubspot_has_no_room_for_is_refused_before_anything_is_sent(
 
 
 def test_what_just_has_room_is_sent(portal: Portal) -> None:
+    portal.wire.most = 100
     for groups in ([FULL, FULL, FULL[:2], FULL[:1], FULL[:0]], [FULL, FULL, FULL]):
-        found = search(portal.client, "contacts", any_of=groups, window=100)
+        found = search(portal.client, "contacts", any_of=groups)
         assert len(list(found)) == 250
 
 
@@ -223,7 +234,8 @@ def test_a_search_that_could_miss_something_is_an_error(
 
 def test_a_search_that_broke_goes_on_behind_its_last_id(portal: Portal) -> None:
     portal.sandbox.faults.add(Fault(kind="status", status=401, after=2))
-    found = search(portal.client, "contacts", window=60)
+    portal.wire.most = 60
+    found = search(portal.client, "contacts")
     with pytest.raises(TokenRejected, match=r"120 came before that, in order\."):
         found.frame()
     portal.sandbox.faults.clear()
