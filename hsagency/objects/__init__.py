@@ -1,9 +1,9 @@
 """
 Reads and writes many objects of one portal: pages, searches, batches, creating once.
 
-These are plain functions over whatever can send a request. A read either gives every record
-once or raises; a write says of every input what became of it. Nothing is sent twice because
-its answer was lost.
+These are plain functions over whatever can send a request. Pages and searches give every record
+once or raise; a batch says of every input what became of it. What creates is never sent twice
+because its answer was lost; what may be done twice without harm (a read, an archive) is.
 """
 
 from __future__ import annotations

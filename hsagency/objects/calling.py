@@ -82,19 +82,22 @@ class ObjectCalls:
         properties: Sequence[str] = (),
         unique: str | None = None,
         dates: Collection[str] = (),
+        stop_on_error: bool = False,
     ) -> pl.DataFrame:
         """
         Read records by id, or by the property `unique`, 100 in a call.
 
-        Returns a line for each id, in their order: `input`, `id`, `outcome` (done, failed),
-        `status`, `category`, `subcategory`, `correlation_id`, `new`, and the properties as
-        text, those in `dates` as moments in UTC.
+        Returns a line for each id, in their order: `input`, `id`, `outcome`, `status`,
+        `category`, `subcategory`, `correlation_id`, `new`, and the properties as text, those in
+        `dates` as moments in UTC. An outcome is done, failed, unknown (the answer does not say
+        which of its records it is: read it alone) or skipped (never sent). `id` is that of the
+        record that came, also where the one asked for was merged into it.
         """
         from hsagency import objects
 
         return objects.batch_read(
             self, object_type, ids, properties=properties, unique=unique, dates=dates,
-            progress=self._waits.progress,
+            stop_on_error=stop_on_error, progress=self._waits.progress,
         )  # fmt: skip
 
     def batch_create(
@@ -155,11 +158,11 @@ class ObjectCalls:
         object_type: str,
         properties: Mapping[str, Any],
         *,
-        unique: str = "email",
+        unique: str | None = None,
         associations: Sequence[Mapping[str, Any]] = (),
     ) -> Made:
         """
-        Return the record with this value of `unique`; create it where there is none.
+        Return the record with this value of `unique` (of contacts: email); else create it.
 
         The result says how: found, created, or created though the answer was lost. Raises
         `OutcomeUnknown` where that cannot be told. Nothing is created twice.

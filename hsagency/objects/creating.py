@@ -22,9 +22,9 @@ from hsagency.objects.values import text_of
 from hsagency.transport.answer import OutcomeUnknown
 from hsagency.waiting import Waits
 
-# A read sees what was written seconds later (facts 4.3 know up to 70 of definitions).
-LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds before each look for a record whose creation was not answered."""
+# Seconds before each look: a read sees what was written seconds later (facts 4.3 know up to 70
+# of definitions).
+_LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 class How(StrEnum):
@@ -57,19 +57,20 @@ def create_once(
     object_type: str,
     properties: Mapping[str, Any],
     *,
-    unique: str = "email",
+    unique: str | None = None,
     associations: Sequence[Mapping[str, Any]] = (),
-    looks: Sequence[float] = LOOKS,
     waits: Waits | None = None,
 ) -> Made:
     """
     Return the record that has this value of `unique`; create it where there is none.
 
-    `unique` is a property that HubSpot keeps unique, so that 409 means found; its value goes in
-    the body of a read by batch, and so into no address. Where the answer to the creation is
-    lost, the record is looked for after each of `looks` seconds. Raises `OutcomeUnknown` where it
-    is not seen then, and the error that HubSpot's answer is otherwise.
+    `unique` is a property that HubSpot keeps unique, so that 409 means found; of contacts it is
+    the email unless another is named. Its value goes in the body of a read by batch, and so into
+    no address. Where the answer to the creation is lost, the record is looked for during half a
+    minute. Raises `OutcomeUnknown` where it is not seen then, and the error that HubSpot's answer
+    is otherwise.
     """
+    unique = unique or _unique_of(object_type)
     written = {
         name: text_of(value, name) for name, value in properties.items() if value is not None
     }
@@ -95,7 +96,6 @@ def create_once(
             raise
         found = _look_again(
             lambda: _look(place, value, unique=unique, shown=shown),
-            looks=looks,
             waits=waits,
             why=f"looking for a new record among {object_type}",
         )
@@ -103,7 +103,17 @@ def create_once(
             return Made(str(found["id"]), how, found)
         if how is How.FOUND:
             raise  # it is another property that is taken
-        raise _still_unknown(object_type, place, sum(looks), error) from error
+        raise _still_unknown(object_type, place, sum(_LOOKS), error) from error
+
+
+def _unique_of(object_type: str) -> str:
+    if object_type in ("contacts", "0-1"):
+        return "email"
+    raise UsageError(
+        f"By which property a record of {object_type} would be looked for is not said; nothing was "
+        "sent.",
+        hint=f"Name a unique property of {object_type}: unique=...",
+    )
 
 
 def _still_unknown(
@@ -122,10 +132,10 @@ def _still_unknown(
 
 
 def _look_again(
-    look: Callable[[], JsonObject | None], *, looks: Sequence[float], waits: Waits, why: str
+    look: Callable[[], JsonObject | None], *, waits: Waits, why: str
 ) -> JsonObject | None:
     """Return the record as soon as it is seen; a look that fails is one that saw nothing."""
-    for seconds in looks:
+    for seconds in _LOOKS:
         try:
             waits.wait(seconds, why=why)
             if (found := look()) is not None:

@@ -20,8 +20,8 @@ from hsagency.sandbox import Fault
 from tests.support import Connected, connected, records
 
 METHODS = [name for name in vars(ObjectCalls) if not name.startswith("_")]
-# How a function is driven, which the client knows by itself or which only tests have a use for.
-DRIVEN = {"sender", "progress", "waits", "window", "looks"}
+# How a function is driven, which the client knows by itself.
+DRIVEN = {"sender", "progress", "waits"}
 
 
 @pytest.fixture
@@ -44,8 +44,7 @@ def test_every_function_is_a_method() -> None:
 def test_a_method_takes_what_its_function_takes(name: str) -> None:
     given = inspect.signature(getattr(PortalClient, name)).parameters
     taken = inspect.signature(getattr(objects, name)).parameters
-    left = {"stop_on_error"} if name == "batch_read" else set[str]()
-    assert set(given) - {"self"} == set(taken) - DRIVEN - left
+    assert set(given) - {"self"} == set(taken) - DRIVEN
     for one in set(given) - {"self"}:
         assert given[one].default == taken[one].default
         assert given[one].kind == taken[one].kind

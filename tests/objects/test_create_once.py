@@ -175,6 +175,14 @@ def test_without_anything_to_look_for_nothing_is_sent(portal: Portal, given: Any
     assert portal.calls() == []
 
 
+def test_of_what_is_no_contact_the_unique_property_is_named(portal: Portal) -> None:
+    with pytest.raises(UsageError, match="Name a unique property of deals: unique="):
+        create_once(portal.client, "deals", {"dealname": "One"})
+    assert portal.calls() == []
+    made = create_once(portal.client, "0-1", ADA, waits=portal.waits)
+    assert create_once(portal.client, "contacts", ADA, unique="email").id == made.id
+
+
 def test_version_3_is_used_where_a_portal_lacks_the_dated_one(portal: Portal) -> None:
     portal.sandbox.faults.add(Fault(kind="status", status=404, path="/crm/objects/2026-09"))
     assert create_once(portal.client, "contacts", ADA, waits=portal.waits).how is How.CREATED
