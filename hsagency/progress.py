@@ -34,13 +34,13 @@ def silent(what: str, total: int) -> Iterator[Step]:
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Step]:
-    """Show a bar on stderr, or a widget in a notebook; it goes when the work is done."""
+    """Show a bar of what is counted on stderr, or in a notebook; it goes when the work is done."""
     import sys
 
     from tqdm.auto import tqdm
 
     shown = tqdm(
-        total=total, desc=what, leave=False, file=sys.stderr, disable=None, delay=_PATIENCE
+        total=total, desc=what, leave=False, file=sys.stderr, disable=None, delay=_PATIENCE, unit=""
     )
     try:
         yield _Drawn(shown)

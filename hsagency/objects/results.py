@@ -64,7 +64,7 @@ class Results:
             while True:
                 page = self._next()
                 if step is None and page.after is not None:
-                    step = shown.enter_context(self._progress(self._what, page.total or 0))
+                    step = shown.enter_context(self._progress(self._counted, page.total or 0))
                 yield from page.results
                 if step is not None:
                     step(len(page.results))
@@ -125,6 +125,10 @@ class Results:
                 f"end. {self._came_before()}"
             )
         self.after = after
+
+    @property
+    def _counted(self) -> str:
+        return f"{'records' if self._records else 'results'} of {self._what}"
 
     def _came_before(self) -> str:
         # a cursor may hold what it stands for, and is for no message

@@ -315,7 +315,7 @@ def test_a_bar_shows_the_pages_after_the_first(portal: Portal) -> None:
 
     @contextmanager
     def shown(what: str, total: int) -> Any:
-        assert what == DATED
+        assert what == f"records of {DATED}"
         assert total == 0
         yield steps.append
 
