@@ -7,10 +7,6 @@ nothing else: no secret, no network, no journal.
 
 from __future__ import annotations
 
-import os
-import pwd
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -20,11 +16,10 @@ from typing import Final, Self
 
 import polars as pl
 
-from hsagency import __version__
-from hsagency.audit.journal.writer import AuditWriter, utc_now
+from hsagency.audit.journal.writer import AuditWriter, this_run, utc_now
 from hsagency.audit.log import AuditLog
 from hsagency.audit.privacy.identifiers import Identifiers
-from hsagency.audit.record import Author, When
+from hsagency.audit.record import When
 from hsagency.audit.register.signing import SigningKey
 from hsagency.audit.standalone.verdict import Verdict
 from hsagency.client import PortalClient
@@ -86,7 +81,7 @@ class Agency:
             tell=lambda message: self.writer.tell(message),
         )
         self.writer = AuditWriter(
-            workspace.audit, author=_author(), signer=signing.signer, copy=workspace.heads
+            workspace.audit, author=this_run(), signer=signing.signer, copy=workspace.heads
         )
         self.pacing = Pacing(
             workspace.state / "pacing", settings=workspace.settings, writer=self.writer
@@ -259,7 +254,8 @@ class Agency:
         Let calls to one portal go on, or lift the fleet-wide halt; return what it was for.
 
         The reason is recorded, and the next call proves the credential anew. Raises
-        `UnknownClient`, or `UsageError` where nothing is stopped or the reason is blank.
+        `UnknownClient`, `NotStopped`, `Conflict` where another alarm came meanwhile, or
+        `UsageError` where the reason is blank.
         """
         if slug is None:
             return self.stops.resume_fleet(reason=reason, recorded=self.audit.recorded())
@@ -363,19 +359,6 @@ class Agency:
 
     def __repr__(self) -> str:
         return f"<Agency {self.workspace.root}>"
-
-
-def _author() -> Author:
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name  # what the environment says is not evidence
-    except KeyError:
-        user = str(os.getuid())
-    return Author(
-        actor=f"hsagency/{__version__}",
-        user=user,
-        host=socket.gethostname(),
-        run_id=secrets.token_hex(8),
-    )
 
 
 def _portal_row(connection: Connection) -> dict[str, object]:

@@ -10,6 +10,7 @@ Everything that hsagency raises on purpose.
         CorruptFile                not readable as what it should be
         Conflict                   somebody else wrote first; nothing was lost
       UnknownClient                no connection under this slug
+      NotStopped                   resuming what is not stopped
       CredentialError              the store of secrets
         NoStore                    nowhere to keep a secret, or only an unsafe place
         StoreUnreadable            locked, damaged or forbidden: never taken for empty
@@ -29,6 +30,7 @@ Everything that hsagency raises on purpose.
         ClientClosed               this handle is closed, or belongs to another process
         PortalStopped              this portal is stopped until a person resumes it
         QuotaSpent                 its limit allows no more until a time that is named
+        PortalAway                 it is moving to another data centre until a time that is named
         Cancelled                  whoever waited for it cancelled it
       HubSpotError                 HubSpot answered with an error (these are in hubspot_errors)
         InvalidRequest             it makes no sense to HubSpot (400, 414, 437 and their like)
@@ -66,6 +68,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 
 class HsAgencyError(Exception):
@@ -157,6 +160,12 @@ class UnknownClient(HsAgencyError):
     """No connection is stored under this slug."""
 
 
+class NotStopped(HsAgencyError):
+    """What is to be resumed is not stopped, or not halted; nothing was changed."""
+
+    hint = "What is stopped: hsagency status."
+
+
 class CredentialError(HsAgencyError):
     """Something about the store of secrets."""
 
@@ -216,10 +225,16 @@ class PortalMismatch(VerificationError):
             self.hint = self.swapped
 
 
+_CAUSE: Final = (
+    "Find the cause first (hsagency audit activity, hsagency portals); then: "
+    "hsagency resume --fleet --reason TEXT"
+)
+
+
 class ForeignAnswer(PortalMismatch):
     """An answer to a call of a live connection names another portal; the call was sent."""
 
-    hint = swapped = "Find the cause first; then: hsagency resume --fleet --reason TEXT."
+    hint = swapped = _CAUSE
     said = "MISMATCH: the answer names portal {got}, expected {expected}. The fleet is halted."
     under_way = True
 
@@ -264,7 +279,7 @@ class CallRefused(HsAgencyError):
 class Halted(CallRefused):
     """The whole fleet is halted until an operator resumes it."""
 
-    hint = "Find the cause first; then: hsagency resume --fleet --reason TEXT."
+    hint = _CAUSE
 
 
 class ClientClosed(CallRefused):
@@ -285,6 +300,14 @@ class QuotaSpent(CallRefused):
         self.until = until
 
 
+class PortalAway(CallRefused):
+    """HubSpot is moving a portal to another data centre; `until` says when to call again."""
+
+    def __init__(self, message: str, *, until: datetime | None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.until = until
+
+
 class Cancelled(CallRefused):
     """The call was still waiting for its turn when whoever asked for it cancelled it."""
 
@@ -293,6 +316,8 @@ class UnusableAnswer(HsAgencyError):
     """An answer that is no error, and from which a read cannot go on without losing something."""
 
     hint = "Try again; if it stays so, read it with client.get(...) and look at the answer."
+    client_slug: str | None = None
+    portal_id: int | None = None
 
 
 class AuditError(HsAgencyError):

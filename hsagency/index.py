@@ -27,7 +27,7 @@ from typing import Any, Final
 import orjson
 from pydantic import TypeAdapter
 
-from hsagency.durable import locked, write_private
+from hsagency.durable import locked, read_regular, write_private
 from hsagency.errors import Conflict, CorruptFile, NewerSchema, UsageError, WorkspaceError
 from hsagency.portals import ClientSlug, Connection, parse_portal_id, parse_slug
 
@@ -96,7 +96,7 @@ class Index:
                     return self._cached[1]
                 # Taken first: a write within the same tick of the clock leaves no other stamp.
                 settled = time.time_ns() - seen.st_mtime_ns > _TICK
-                found = _parse(self._path.read_bytes(), self._path)
+                found = _parse(read_regular(self._path), self._path)
                 self._cached = (stamp, found) if settled else None
             except OSError as error:
                 raise CorruptFile(
@@ -164,7 +164,7 @@ class Index:
         """Keep a file of an older schema as it was, before a new one takes its place."""
         if before.schema < SCHEMA:
             name = f"{self._path.stem}.schema-{before.schema}.version-{before.version}.json"
-            write_private(self._path.with_name(name), self._path.read_bytes())
+            write_private(self._path.with_name(name), read_regular(self._path))
 
     def _write(self, snapshot: Snapshot) -> None:
         content = {

@@ -9,7 +9,7 @@ stops a newer one, and a new credential is not stopped. Both are on record befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -19,8 +19,10 @@ import polars as pl
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event
 from hsagency.errors import (
+    Conflict,
     CredentialRejected,
     ForeignAnswer,
+    NotStopped,
     PortalForbidden,
     PortalMismatch,
     PortalStopped,
@@ -28,7 +30,7 @@ from hsagency.errors import (
     VerificationError,
     WorkspaceError,
 )
-from hsagency.halt import Halt
+from hsagency.halt import RESUME, Halt
 from hsagency.index import Index
 from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionStatus, Stop, redact
 
@@ -44,7 +46,6 @@ STOPPED: Final[Mapping[str, pl.DataType]] = {
 }
 """Columns and types of the frame of what is stopped; the whole fleet's row names no client."""
 
-RESUME_FLEET: Final = "hsagency resume --fleet --reason TEXT"
 _NEW_CREDENTIAL: Final = frozenset({401, 488})  # what another credential mends, and nothing else
 
 
@@ -95,8 +96,8 @@ class Stops:
         """
         Let calls to one portal go on, for a reason that is recorded; return what stopped them.
 
-        The credential is proven anew before the next call. Raises `UsageError` where the
-        reason is blank or the portal is not stopped.
+        The credential is proven anew before the next call. Raises `NotStopped`, or `UsageError`
+        where the reason is blank.
         """
         if not reason.strip():
             raise UsageError("Resuming needs a reason; nothing was changed.")
@@ -105,10 +106,7 @@ class Stops:
         def change(connections: dict[ClientSlug, Connection]) -> None:
             stored = connections.get(slug)
             if stored is None or stored.stopped is None:
-                raise UsageError(
-                    f"{slug} is not stopped; nothing was changed.",
-                    hint="What is stopped: hsagency status.",
-                )
+                raise NotStopped(f"{slug} is not stopped; nothing was changed.")
             said = f"Calls to {stored.portal} may go on ({redact(reason.strip())}); they had been "
             said += since(stored.stopped)
             self._note(stored, Event.STOP_CLEARED, said)
@@ -142,39 +140,59 @@ class Stops:
     def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
         """Halt every call of every process, because one connection reached another's portal."""
         error.name({**self._owners(), error.expected: connection.client_slug})
-        whose = f" ({error.owner})" if error.owner else ""
-        reached = f"the credential of {connection.client_slug} reached portal {error.got}"
-        instead = f" instead of {error.expected}."
+        whose = f"portal {error.got}" + (f" ({error.owner})" if error.owner else "")
+        did = f"the credential of {connection.client_slug} reached"
         if isinstance(error, ForeignAnswer):
-            reached = f"an answer to {connection.client_slug} named portal {error.got}"
+            did = f"an answer to {connection.client_slug} named"
+        instead = f"instead of {error.expected}."
         try:
             self.halt.set(
-                f"{reached}{whose}{instead}",
+                f"{did} {whose} {instead}",
                 at=self.now(),
                 slug=connection.client_slug,
                 correlation_id=error.correlation_id,
             )
         finally:  # neither a full disk nor a broken log keeps the other from being done
+            if isinstance(error, ForeignAnswer):
+                error.hint = self.halt.advice()
             try:
-                # A client's own log, which the client may read, names no other client.
-                self._note(connection, Event.HALT_SET, f"The fleet was halted: {reached}{instead}")
+                # A client's own log, which the client may read, tells nothing of another one.
+                said = f"The fleet was halted: {did} another portal {instead}"
+                self._note(connection, Event.HALT_SET, said)
             finally:  # it is every client's halt: the agency's log has it beside its end
-                said = redact(f"The fleet was halted: {reached}{whose}{instead}")
+                said = redact(f"The fleet was halted: {did} {whose} {instead}")
                 self.writer.append(AGENCY, {"event": Event.HALT_SET, "message": said})
         self.index.update(connection.client_slug, generation=connection.generation, proof=None)
 
     def resume_fleet(self, *, reason: str, recorded: Collection[str]) -> str:
-        """Lift the halt, for a reason that is recorded; return what it was for."""
-        halted_for = self.halt.reason()
-        if halted_for is not None and reason.strip():
-            for slug in {*self.halt.logs()}.intersection(recorded):
-                # a client's own log: the reason may name other clients
-                fields = {"event": Event.HALT_CLEARED, "message": "The fleet was resumed."}
-                self.writer.append(slug, fields)
-            why = redact(reason.strip())
-            message = f"The fleet was resumed ({why}); it was halted: {halted_for}"
-            self.writer.append(AGENCY, {"event": Event.HALT_CLEARED, "message": message})
-        return self.halt.clear(reason=reason)
+        """
+        Lift the halt, for a reason that is recorded; return what it was for.
+
+        Raises as `Halt.clear` does.
+        """
+        seen, halted_for = self.halt.content(), self.halt.reason()
+        if halted_for is None or not reason.strip():
+            return self.halt.clear(reason=reason)
+        logs = sorted({*self.halt.logs()}.intersection(recorded))
+        why = redact(reason.strip())
+        self._tell(
+            logs,
+            Event.HALT_CLEARED,
+            "The fleet was resumed.",
+            f"The fleet was resumed ({why}); it was halted: {halted_for}",
+        )
+        try:
+            return self.halt.clear(reason=reason, expect=seen)
+        except Conflict:
+            said = "The fleet stays halted: there was another alarm as it was resumed."
+            self._tell(logs, Event.HALT_SET, said, said)
+            raise
+
+    def _tell(self, logs: Iterable[str], event: Event, said: str, all_of_it: str) -> None:
+        """Put on record what concerns the fleet; the agency's log alone may name clients."""
+        for slug in logs:
+            self.writer.append(slug, {"event": event, "message": said})
+        self.writer.append(AGENCY, {"event": event, "message": all_of_it})
 
     def frame(self) -> pl.DataFrame:
         """Return one row for each portal that is stopped, after one for the fleet's halt."""
@@ -183,7 +201,7 @@ class Stops:
         if reason is not None:
             since, trace = self.halt.since(), self.halt.correlation_id()
             rows.append({"reason": reason, "since": since, "correlation_id": trace})
-            rows[0] |= {"next_step": RESUME_FLEET}
+            rows[0] |= {"next_step": RESUME}
         for slug, one in sorted(self.index.read().connections.items()):
             if one.stopped is not None:
                 stop = one.stopped

@@ -9,7 +9,7 @@ import click
 
 from hsagency.cli.common import Shared, as_json, emit, program, shared
 from hsagency.cli.tables import plain
-from hsagency.errors import UsageError
+from hsagency.errors import NotStopped, UsageError
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
@@ -63,10 +63,7 @@ def _clients(agency: Agency, slugs: tuple[str, ...], reason: str) -> list[dict[s
     chosen = [agency.connection(slug) for slug in dict.fromkeys(slugs)]
     going = [one.client_slug for one in chosen if one.stopped is None]
     if going:
-        raise UsageError(
-            f"Not stopped: {', '.join(going)}. Nothing was changed.",
-            hint=f"What is stopped: {program()} status.",
-        )
+        raise NotStopped(f"Not stopped: {', '.join(going)}. Nothing was changed.")
     return [
         {
             "clientSlug": one.client_slug,

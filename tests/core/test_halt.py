@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from hsagency.errors import Halted, UsageError
+from hsagency.errors import Conflict, Halted, NotStopped, UsageError
 from hsagency.halt import Halt
 from tests.core.conftest import Child
 
@@ -56,10 +58,55 @@ def test_a_time_that_cannot_be_read_is_none(path: Path, since: object) -> None:
     assert Halt(path).reason() == "x"
 
 
-def test_the_first_reason_stays(path: Path) -> None:
+def test_every_alarm_stays_and_the_same_one_counts_once(path: Path) -> None:
+    for reason in ("first.", "second.", "first.", "second.", "third."):
+        Halt(path).set(reason, at=AT)
+    assert Halt(path).reason() == "first. And then: second. And then: third."
+
+
+def test_an_alarm_that_comes_while_the_halt_is_lifted_is_not_lifted_with_it(path: Path) -> None:
     Halt(path).set("first.", at=AT)
+    seen = Halt(path).content()
     Halt(path).set("second.", at=AT)
+    with pytest.raises(Conflict, match="another alarm meanwhile; the fleet stays halted: first"):
+        Halt(path).clear(reason="the first is mended", expect=seen)
+    with pytest.raises(Halted, match="second"):
+        Halt(path).check()
+    assert Halt(path).clear(reason="so is the second", expect=Halt(path).content())
+    Halt(path).check()
+
+
+def test_alarms_of_several_threads_at_once_are_all_kept(path: Path) -> None:
+    reasons = [f"reason {number}." for number in range(24)]
+    with ThreadPoolExecutor(12) as pool:
+        for reason in reasons:
+            pool.submit(Halt(path).set, reason, at=AT, slug=f"client-{reasons.index(reason)}")
+    assert sorted(str(Halt(path).reason()).split(" And then: ")) == sorted(reasons)
+    assert len(Halt(path).logs()) == len(reasons)
+
+
+def test_it_halts_although_no_lock_is_to_be_had(path: Path) -> None:
+    path.with_suffix(".lock").mkdir()
+    Halt(path).set("first.", at=AT)
     assert Halt(path).reason() == "first."
+
+
+def test_what_is_no_file_counts_as_set_and_keeps_nobody_waiting(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(Halted, match="could not be read"):
+        Halt(path).check()
+    Halt(path).set("another.", at=AT)
+    assert (Halt(path).since(), Halt(path).logs()) == (None, [])
+    assert Halt(path).clear(reason="looked at it", expect=b"") == "the reason could not be read."
+    Halt(path).check()
+
+
+def test_it_says_where_the_cause_is_to_be_found(path: Path) -> None:
+    Halt(path).set("first.", at=AT, slug="acme-corp")
+    with pytest.raises(Halted) as caught:
+        Halt(path).check()
+    for command in ("audit tail acme-corp", "audit activity", "portals", "resume --fleet --reason"):
+        assert f"hsagency {command}" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -108,11 +155,12 @@ def test_a_halt_is_set_although_its_folder_is_gone(path: Path) -> None:
     assert Halt(path).reason() == "first."
 
 
-def test_it_knows_whose_logs_have_it_and_the_first_reason_stays(path: Path) -> None:
+def test_it_knows_whose_logs_have_it(path: Path) -> None:
     for slug in ("acme-corp", "", "beta-inc", "acme-corp"):
         Halt(path).set(f"the reason of {slug}.", at=AT, slug=slug)
     assert Halt(path).logs() == ["acme-corp", "beta-inc"]
-    assert Halt(path).reason() == "the reason of acme-corp."
+    reasons = [f"the reason of {slug}." for slug in ("acme-corp", "", "beta-inc")]
+    assert Halt(path).reason() == " And then: ".join(reasons)
     path.write_bytes(b'{"reason": "put there", "logs": "acme-corp"}')
     assert Halt(path).logs() == []
     Halt(path).clear(reason="looked at it")
@@ -129,5 +177,5 @@ def test_lifting_it_needs_a_reason(path: Path, reason: str) -> None:
 
 
 def test_lifting_what_is_not_halted_is_a_mistake(path: Path) -> None:
-    with pytest.raises(UsageError, match="not halted"):
+    with pytest.raises(NotStopped, match="not halted"):
         Halt(path).clear(reason="because")

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
+from hsagency.audit.journal.writer import AuditWriter
 from hsagency.client import PortalClient
-from hsagency.errors import CredentialRejected, PortalStopped, UnknownClient, UsageError
+from hsagency.errors import (
+    Conflict,
+    CredentialRejected,
+    ForeignAnswer,
+    NotStopped,
+    PortalStopped,
+    UnknownClient,
+    UsageError,
+)
 from hsagency.portals import ClientSlug, ConnectionStatus
 from hsagency.sandbox import Fault
 from tests.core.test_stops import PATH, events, rejected, sent
@@ -69,7 +81,7 @@ def test_what_is_not_stopped_or_not_known_cannot_be_resumed(
     fleet: Connected, slug: ClientSlug
 ) -> None:
     before = events(fleet, slug)
-    with pytest.raises(UsageError, match=f"{slug} is not stopped; nothing was changed"):
+    with pytest.raises(NotStopped, match=f"{slug} is not stopped; nothing was changed"):
         fleet.agency.resume(slug, reason="because")
     with pytest.raises(UnknownClient):
         fleet.agency.resume("nobody", reason="because")
@@ -146,3 +158,39 @@ def test_a_portal_resumed_with_a_dead_key_fails_its_job_and_is_stopped_again(
     portal = fleet.agency.connection(slug).portal
     assert f"Calls to {portal} are stopped until a person resumes them." in row["message"]
     assert fleet.agency.connection(slug).stopped is not None
+
+
+class Interrupting:
+    """Writes what it is given, and lets something happen once the end is on record."""
+
+    def __init__(self, fleet: Connected, meanwhile: Callable[[], object]) -> None:
+        self._writer, self._meanwhile = fleet.agency.writer, [meanwhile]
+
+    def append(self, slug: ClientSlug, fields: Mapping[str, Any]) -> None:
+        self._writer.append(slug, fields)
+        if (slug, fields["event"]) == ("_agency", "halt.cleared") and self._meanwhile:
+            self._meanwhile.pop()()
+
+
+def test_an_alarm_that_comes_while_the_fleet_is_resumed_keeps_it_halted(
+    fleet: Connected, slug: ClientSlug
+) -> None:
+    stops, other = fleet.agency.stops, ClientSlug(fleet.slugs[1])
+
+    def alarm(of: ClientSlug, got: int) -> None:
+        one = fleet.agency.connection(of)
+        stops.halt_fleet(one, ForeignAnswer(expected=one.portal_id, got=got))
+
+    alarm(slug, 111)
+    writer = cast("AuditWriter", Interrupting(fleet, lambda: alarm(other, 222)))
+    with pytest.raises(Conflict, match="stays halted"):
+        replace(stops, writer=writer).resume_fleet(
+            reason="mended", recorded=fleet.agency.audit.recorded()
+        )
+    assert "named portal 222" in str(fleet.agency.halt.reason())
+    agencys = records(fleet.agency.workspace.root, "_agency")
+    said = [one["event"] for one in agencys if str(one["event"]).startswith("halt.")]
+    assert said == ["halt.set", "halt.cleared", "halt.set", "halt.set"]
+    assert events(fleet, slug)[-1] == "halt.set", "its log does not end with a halt that is over"
+    fleet.agency.resume(reason="both are mended")
+    assert events(fleet, other)[-1] == events(fleet, slug)[-1] == "halt.cleared"

@@ -78,6 +78,8 @@ def test_the_alarm_is_on_record_for_its_client_and_the_agency(fleet: Connected, 
     assert [one["event"] for one in said[-2:]] == ["call.finished", "halt.set"]
     assert said[-2]["outcome"] == "ok"
     assert fleet.slugs[1] not in str(said), "a client's log names no other client"
+    assert str(theirs) not in str(said), "nor its portal"
+    assert "named another portal" in said[-1]["message"]
     assert fleet.slugs[1] in records(fleet.agency.workspace.root, "_agency")[-1]["message"]
     assert [events(fleet, one).count("halt.set") for one in fleet.slugs] == [1, 0, 0]
     fleet.sandbox.faults.clear()

@@ -22,7 +22,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pwd
+import secrets
 import shutil
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -30,6 +33,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
+from hsagency import __version__
 from hsagency.audit.journal import Journal, Now, Tell
 from hsagency.audit.journal.segment import REOPEN, STRANGE, Sync
 from hsagency.audit.record import Author, timestamp
@@ -49,6 +53,20 @@ _NOT_SENT: Final = " Nothing was sent."
 def utc_now() -> datetime:
     """Return the time by this machine's clock."""
     return datetime.now(UTC)
+
+
+def this_run() -> Author:
+    """Return who writes records in this process; each call is a run of its own."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name  # what the environment says is not evidence
+    except KeyError:
+        user = str(os.getuid())
+    return Author(
+        actor=f"hsagency/{__version__}",
+        user=user,
+        host=socket.gethostname(),
+        run_id=secrets.token_hex(8),
+    )
 
 
 def warn(message: str) -> None:
