@@ -14,21 +14,18 @@ from typing import Any, Final, Protocol
 import httpx
 import orjson
 
-from hsagency.errors import UnusableAnswer, UsageError
-from hsagency.objects.results import JsonObject
-from hsagency.portals import plain_word
+from hsagency.errors import HsAgencyError, UnusableAnswer, UsageError
+from hsagency.portals import Portal, plain_word
+from hsagency.routes import touched
+from hsagency.transport.leaving import never_left
+from hsagency.verdicts import is_repeatable
 from hsagency.verifier import API_VERSION, FALLBACK_VERSION
 
+JsonObject = dict[str, Any]
+
 _KIND: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
-# Failures before HubSpot can have read anything.
-_NOT_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.LocalProtocolError,
-    httpx.UnsupportedProtocol,
-)
+_READINGS: Final = 3  # of an answer whose body breaks off: who repeats calls sees its head alone
+_BROKEN_OFF: Final = (httpx.RemoteProtocolError, httpx.ReadError, UnusableAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +46,35 @@ class Sender(Protocol):
 
 def ask(sender: Sender, method: str, target: str, *, json: object = None) -> Answer:
     """
-    Return an answer that is no error.
+    Return an answer that is no error; asks again for a damaged one, where that does no harm.
 
     Raises the error that it is: of a portal client one of `hubspot_errors`, which httpx knows
     as an `httpx.HTTPStatusError` as well. `UnusableAnswer` is an answer that came damaged.
     """
-    response = sender.request(method, target, json=json)
-    response.raise_for_status()
-    return Answer(
-        response.status_code,
-        _content(response),
-        plain_word(response.headers.get("X-HubSpot-Correlation-Id")),
-    )
+    path, _, query = target.partition("?")
+    more = _READINGS if is_repeatable(method, touched(method, path, query)) else 1
+    while True:
+        more -= 1
+        try:
+            response = sender.request(method, target, json=json)
+            response.raise_for_status()
+            content = _content(response)
+        except _BROKEN_OFF as error:
+            if more:
+                continue
+            if isinstance(error, UnusableAnswer):
+                name_portal(error, sender)
+            raise
+        correlation_id = plain_word(response.headers.get("X-HubSpot-Correlation-Id"))
+        return Answer(response.status_code, content, correlation_id)
+
+
+def name_portal(error: UnusableAnswer, sender: object) -> None:
+    """Put in front of what is said of an answer whose it was, where that is known."""
+    portal = getattr(sender, "portal", None)
+    if isinstance(portal, Portal) and error.client_slug is None:
+        error.client_slug, error.portal_id = portal.client_slug, portal.portal_id
+        error.message = f"{portal}: {error.message}"
 
 
 def may_be_done(error: Exception) -> bool:
@@ -69,9 +83,9 @@ def may_be_done(error: Exception) -> bool:
         verdict = getattr(error.response, "verdict", None)
         refused = verdict is not None and verdict.executed is False
         return not refused and (status_of(error) or 0) in {408, *range(500, 600)} - {530}
-    if isinstance(error, httpx.RequestError):
-        return not isinstance(error, _NOT_SENT)
-    return isinstance(error, UnusableAnswer) or bool(getattr(error, "under_way", False))
+    if isinstance(error, HsAgencyError | httpx.RequestError):
+        return isinstance(error, UnusableAnswer) or not never_left(error)
+    return False
 
 
 def status_of(error: Exception) -> int | None:

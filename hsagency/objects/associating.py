@@ -14,10 +14,9 @@ import polars as pl
 
 from hsagency.data import table
 from hsagency.errors import UnusableAnswer, UsageError
-from hsagency.objects.asking import Answer, Place, Sender
+from hsagency.objects.asking import Answer, JsonObject, Place, Sender, name_portal
 from hsagency.objects.inputs import chunks, identified
 from hsagency.objects.outcomes import Outcome, Row, frame_of, objects_in, run, tell_rest
-from hsagency.objects.results import JsonObject
 from hsagency.portals import plain_word
 from hsagency.progress import Progress, silent
 
@@ -56,10 +55,14 @@ def batch_associated(
             inputs: list[JsonObject] = [{"id": asked[at]} for at in chunk]
             while inputs:
                 answer = place.ask("POST", "/batch/read", json={"inputs": inputs})
-                _demand_read(answer)
                 results = objects_in(answer, "results")
+                try:
+                    _demand_read(answer)
+                    inputs = _behind(inputs, results)
+                except UnusableAnswer as error:
+                    name_portal(error, sender)
+                    raise
                 lines += [line for one in results for line in _lines(one)]
-                inputs = _behind(inputs, results)
             step(len(chunk))
     return pl.DataFrame(lines, schema=_LINKS)
 

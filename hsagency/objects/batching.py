@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import polars as pl
 
 from hsagency.data import table
-from hsagency.objects.asking import Answer, Place, Sender
+from hsagency.objects.asking import Answer, JsonObject, Place, Sender
 from hsagency.objects.frames import property_columns
 from hsagency.objects.inputs import (
     TRACE,
@@ -28,7 +28,6 @@ from hsagency.objects.inputs import (
     upserted,
 )
 from hsagency.objects.outcomes import COLUMNS, Outcome, Row, frame_of, match, run
-from hsagency.objects.results import JsonObject
 from hsagency.objects.values import listed
 from hsagency.progress import Progress, silent
 

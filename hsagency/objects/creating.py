@@ -16,8 +16,7 @@ from typing import Any, Final
 import httpx
 
 from hsagency.errors import HsAgencyError, UsageError
-from hsagency.objects.asking import Answer, Place, Sender, may_be_done, status_of
-from hsagency.objects.results import JsonObject
+from hsagency.objects.asking import Answer, JsonObject, Place, Sender, may_be_done, status_of
 from hsagency.objects.values import text_of
 from hsagency.transport.answer import OutcomeUnknown
 from hsagency.waiting import Waits

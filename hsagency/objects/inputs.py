@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from hsagency.errors import UsageError
-from hsagency.objects.results import JsonObject
+from hsagency.objects.asking import JsonObject
 from hsagency.objects.values import text_of
 
 Rows = pl.DataFrame | Iterable[Mapping[str, Any]]

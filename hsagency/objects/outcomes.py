@@ -18,9 +18,8 @@ import polars as pl
 
 from hsagency.errors import HsAgencyError, UnusableAnswer
 from hsagency.hubspot_errors import DailyLimitReached
-from hsagency.objects.asking import Answer, failed_with, may_be_done, status_of
+from hsagency.objects.asking import Answer, JsonObject, failed_with, may_be_done, status_of
 from hsagency.objects.inputs import TRACE
-from hsagency.objects.results import JsonObject
 from hsagency.progress import Progress
 
 # Statuses that would be those of every later chunk too.
@@ -113,7 +112,7 @@ def _ends(rows: Sequence[Row], error: Exception, *, writes: bool, is_first: bool
     """Say in the rows of a chunk what its error means, and whether it is the end."""
     answered = isinstance(error, httpx.HTTPError | UnusableAnswer)
     of_all = status_of(error) in _OF_ALL or isinstance(error, DailyLimitReached)
-    if writes and may_be_done(error):
+    if may_be_done(error) and (writes or not (is_first or answered)):
         outcome = Outcome.UNKNOWN
     elif is_first and (of_all or not answered):
         raise error

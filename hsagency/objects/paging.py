@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from hsagency.data import table
 from hsagency.errors import UsageError
-from hsagency.objects.asking import Place, Sender, ask
-from hsagency.objects.results import JsonObject, Page, Results, page_of
+from hsagency.objects.asking import JsonObject, Place, Sender, ask
+from hsagency.objects.results import Page, Results, page_of
 from hsagency.objects.values import listed
 from hsagency.progress import Progress, silent
 from hsagency.routes import touched
@@ -71,6 +71,7 @@ def pages(
 
     return Results(
         page,
+        sender=sender,
         what=what,
         records=is_records,
         properties=question.properties or None,

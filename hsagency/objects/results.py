@@ -16,10 +16,9 @@ import httpx
 import polars as pl
 
 from hsagency.errors import HsAgencyError, UnusableAnswer
+from hsagency.objects.asking import JsonObject, Sender, name_portal
 from hsagency.objects.frames import plain_frame, records_frame
 from hsagency.progress import Progress, Step, silent
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,14 @@ class Results:
         self,
         page: Callable[[str | None], Page],
         *,
+        sender: Sender,
         what: str,
         records: bool,
         properties: Sequence[str] | None = None,
         start: str | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._page, self._what, self._records = page, what, records
+        self._page, self._sender, self._what, self._records = page, sender, what, records
         self._properties, self._start, self._progress = properties, start, progress
         self._held: list[JsonObject] = []
         self._begin()
@@ -58,7 +58,6 @@ class Results:
     def __iter__(self) -> Iterator[JsonObject]:
         """Yield each result; an error says how many came before it."""
         self._begin()
-        seen: set[str] = set()
         with ExitStack() as shown:
             step: Step | None = None
             while True:
@@ -70,7 +69,7 @@ class Results:
                     step(len(page.results))
                 if page.after is None:
                     return
-                self._demand_new(page.after, seen)
+                self._go_on(page.after)
 
     def frame(
         self, *, columns: Sequence[str] | None = None, dates: Collection[str] = ()
@@ -102,37 +101,44 @@ class Results:
         self.came = self.calls = 0
         self.total: int | None = None
         self.after = self._start
+        self._seen: set[str] = set()
 
     def _next(self) -> Page:
         self.calls += 1
         try:
             page = self._page(self.after)
-        except HsAgencyError as error:
-            error.message = f"{error.message} {self._came_before()}"
-            raise
-        except httpx.HTTPError as error:
-            error.add_note(self._came_before())
+        except (HsAgencyError, httpx.HTTPError) as error:
+            self._explain(error)
             raise
         self.came += len(page.results)
         self.total = page.total if self.calls == 1 else self.total
         return page
 
-    def _demand_new(self, after: str, seen: set[str]) -> None:
-        seen.add(self.after or "")
-        if after in seen:
-            raise UnusableAnswer(
-                f"HubSpot gave the same cursor a second time, so that {self._what} would never "
-                f"end. {self._came_before()}"
+    def _go_on(self, after: str) -> None:
+        self._seen.add(self.after or "")
+        if after in self._seen:
+            error = UnusableAnswer(
+                f"HubSpot gave the same cursor a second time, so that {self._what} would never end."
             )
+            self._explain(error)
+            raise error
         self.after = after
+
+    def _explain(self, error: HsAgencyError | httpx.HTTPError) -> None:
+        """Add to an error whose it is, and how far this came before it."""
+        if isinstance(error, UnusableAnswer):
+            name_portal(error, self._sender)
+        # a cursor may hold what it stands for, and is for no message
+        before = f"; {self.came:,} came before that, in order" if self.came else ""
+        where = f"This was page {self.calls:,} of {self._what}{before}."
+        if isinstance(error, HsAgencyError):
+            error.message = f"{error.message} {where}"
+        else:
+            error.add_note(where)
 
     @property
     def _counted(self) -> str:
         return f"{'records' if self._records else 'results'} of {self._what}"
-
-    def _came_before(self) -> str:
-        # a cursor may hold what it stands for, and is for no message
-        return f"{self.came:,} came before that, in order."
 
     def __repr__(self) -> str:
         return f"<Results of {self._what}>"

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from hsagency.data import table
 from hsagency.errors import UnusableAnswer, UsageError
-from hsagency.objects.asking import Place, Sender
-from hsagency.objects.results import JsonObject, Page, Results, page_of
+from hsagency.objects.asking import JsonObject, Place, Sender
+from hsagency.objects.results import Page, Results, page_of
 from hsagency.objects.values import listed, text_of
 from hsagency.progress import Progress, silent
 
@@ -73,7 +73,14 @@ def search(
         asked = body | {"filterGroups": _behind(groups, last)}
         return _page(place.ask("POST", "/search", json=asked).content, last=last, what=what)
 
-    return Results(page, what=what, records=True, properties=properties or None, progress=progress)
+    return Results(
+        page,
+        sender=sender,
+        what=what,
+        records=True,
+        properties=properties or None,
+        progress=progress,
+    )
 
 
 def _page(content: JsonObject, *, last: str | None, what: str) -> Page:

@@ -189,7 +189,8 @@ def test_what_is_lost_on_the_way_says_how_many_came_before(portal: Portal) -> No
     portal.sandbox.faults.add(Fault(kind="drop_before", after=1))
     with pytest.raises(httpx.RemoteProtocolError) as raised:
         list(pages(Once(portal.client), DATED))
-    assert raised.value.__notes__ == ["100 came before that, in order."]
+    (note,) = raised.value.__notes__
+    assert note == f"This was page 2 of {DATED}; 100 came before that, in order."
 
 
 def test_a_frame_that_breaks_keeps_what_came(portal: Portal) -> None:
