@@ -12,20 +12,39 @@ import httpx
 MOST: Final = 1 << 16
 """Bytes looked at, packed and unpacked; an error of HubSpot's is smaller."""
 _PATIENCE: Final = 1.0  # seconds; such a body comes with its headers
-_PACKINGS: Final = ("", "identity", "gzip", "deflate")
+_UNPACKED: Final = ("gzip", "deflate")
 _DIGITS: Final = 15  # more than any limit, and no number that JSON readers round
 
 
 def may_be_an_error(headers: httpx.Headers) -> bool:
     """Say whether a body can be a small JSON object, as an error of HubSpot's is."""
-    return is_small(headers) and "json" in headers.get("content-type", "")
+    return is_small(headers) and may_be_json(headers)
+
+
+def may_be_json(headers: httpx.Headers) -> bool:
+    """Say whether a body can be JSON; what does not say what it is can be anything."""
+    said = headers.get("content-type", "").lower()
+    return not said or "json" in said
 
 
 def is_small(headers: httpx.Headers) -> bool:
     """Say whether a body can be looked at as a whole, as far as its headers go."""
     length = whole_number(headers.get("content-length"))
-    packing = headers.get("content-encoding", "").strip().lower()
-    return (length is None or length <= MOST) and packing in _PACKINGS
+    return (length is None or length <= MOST) and packing(headers) is not None
+
+
+def packing(headers: httpx.Headers) -> str | None:
+    """
+    Return how a body is packed, nothing much where it is not, and None where not as we know.
+
+    >>> packing(httpx.Headers({"content-encoding": "GZip, identity"})), packing(httpx.Headers())
+    ('gzip', '')
+    """
+    names = [one.strip() for one in headers.get("content-encoding", "").lower().split(",")]
+    steps = [one for one in names if one not in ("", "identity")]
+    if not steps:
+        return ""
+    return steps[0] if len(steps) == 1 and steps[0] in _UNPACKED else None
 
 
 def peek(response: httpx.Response) -> bytes:
@@ -37,7 +56,7 @@ def peek(response: httpx.Response) -> bytes:
     if not isinstance(response.stream, _Peeked):
         response.stream = _Peeked(cast("httpx.SyncByteStream", response.stream))
     raw = response.stream.beginning()
-    return unpacked(raw) if response.headers.get("content-encoding") else raw
+    return unpacked(raw) if packing(response.headers) else raw
 
 
 def whole_number(header: str | None) -> int | None:
@@ -89,7 +108,9 @@ class _Peeked(httpx.SyncByteStream):
 
 def unpacked(raw: bytes) -> bytes:
     """Unpack no more than is looked at, whatever a few bytes claim to hold."""
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, MOST + 1)
-    except zlib.error:
-        return b""  # the caller will be told when reading it
+    for form in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # some send deflate without its head
+        try:
+            return zlib.decompressobj(form).decompress(raw, MOST + 1)
+        except zlib.error:
+            continue  # the caller will be told when reading it
+    return b""

@@ -6,11 +6,12 @@ for before a call: answers about CRM records carry no portal id at all. It sees 
 portal as its own: a whole number `portalId` or `hubId` at the top level of a JSON object, the
 portal in a 488 or 477 ("Hub 123 is unknown to this Hublet"), and that of the limit in a 429
 (`groupName`). It does not see what begins after the first 64 KiB, what is packed other than by
-gzip or deflate, and what a caller never reads.
+gzip or deflate, what says that it is no JSON, and what a caller never reads. It looks for what
+HubSpot sends when answers are mixed up, not for what somebody who forges them could hide.
 
 What is asked about another portal names that one, and is no alarm: what is nested (properties,
 lists of portals, of forms), records of partner clients, the owner of a token, the installs of
-an app, a file of a theme. While a credential is being judged there is no portal to compare with.
+an app, a file of a theme, and a portal whose id stands in the path or query of the call. While a credential is being judged there is no portal to compare with.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from hsagency.errors import ForeignAnswer
 from hsagency.portals import Connection, plain_word
 from hsagency.routes import Touched
 from hsagency.transport.call import Call
-from hsagency.transport.peeking import MOST, may_be_an_error, peek, unpacked, whole_number
+from hsagency.transport.peeking import (
+    MOST,
+    may_be_an_error,
+    may_be_json,
+    packing,
+    peek,
+    unpacked,
+    whole_number,
+)
 
 Alarm = Callable[[Connection, ForeignAnswer], None]
 """Halts the fleet, and puts on record why."""
@@ -40,11 +49,11 @@ def observe(response: httpx.Response, call: Call, *, alarm: Alarm) -> None:
     """
     if call.connection is None or _tells_of_others(call.touched):
         return
-    wire = _Tripwire(response, call.connection, alarm)
+    wire = _Tripwire(response, call, call.connection, alarm)
     if response.status_code >= 400:
         if may_be_an_error(response.headers):
             wire.look(peek(response))
-    elif "json" in response.headers.get("content-type", ""):
+    elif may_be_json(response.headers):
         response.stream = _Watched(response, wire)
 
 
@@ -56,6 +65,8 @@ def named(body: bytes) -> list[int]:
     [2]
     """
     if b'"portalId"' not in body and b'"hubId"' not in body:  # nearly always
+        return []
+    if not body.lstrip().startswith(b"{"):
         return []
     try:
         answer = orjson.loads(body)
@@ -105,8 +116,6 @@ _IN_ERRORS: Final = {
 }
 """By status, which text names a portal, and how; nobody has written down any other."""
 
-_PACKINGS: Final = ("", "identity", "gzip", "deflate")
-
 
 def _scanned(body: bytes) -> list[int]:
     """Return what the beginning of a body names at its top level, as far as it goes."""
@@ -129,19 +138,27 @@ def _tells_of_others(touched: Touched) -> bool:
     return touched.template.startswith("/oauth/") or "/source-code/" in touched.template
 
 
+def _names(asked: bytes, portal: int) -> bool:
+    """Say whether a path or query asks about a portal by its id."""
+    return re.search(rb"(?<![0-9])%d(?![0-9])" % portal, asked) is not None
+
+
 class _Tripwire:
     """What one answer may name, and what happens if it names anything else."""
 
-    def __init__(self, response: httpx.Response, connection: Connection, alarm: Alarm) -> None:
+    def __init__(
+        self, response: httpx.Response, call: Call, connection: Connection, alarm: Alarm
+    ) -> None:
         self._connection, self._alarm = connection, alarm
         self._status, self._headers = response.status_code, response.headers
+        self._asked = call.request.url.raw_path
 
     def look(self, body: bytes) -> None:
         """Raise the alarm if the beginning of a body names another portal."""
         found = named(body) if self._status < 400 else named_in_error(body, status=self._status)
         expected = self._connection.portal_id
         for got in found:
-            if got != expected:
+            if got != expected and not _names(self._asked, got):
                 error = ForeignAnswer(expected=expected, got=got)
                 error.status_code = self._status
                 error.correlation_id = plain_word(self._headers.get("x-hubspot-correlation-id"))
@@ -154,12 +171,12 @@ class _Watched(httpx.SyncByteStream):
 
     def __init__(self, response: httpx.Response, wire: _Tripwire) -> None:
         self._stream, self._wire = cast("httpx.SyncByteStream", response.stream), wire
-        self._packing = response.headers.get("content-encoding", "").strip().lower()
+        self._packing = packing(response.headers)
         length = whole_number(response.headers.get("content-length"))
         self._enough = MOST if length is None else min(length, MOST)
         self._kept: list[bytes] = []
         self._size = 0
-        self._looked = self._packing not in _PACKINGS
+        self._looked = self._packing is None
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self._stream:
@@ -182,5 +199,5 @@ class _Watched(httpx.SyncByteStream):
         if not self._looked:
             self._looked = True
             body = b"".join(self._kept)[: MOST + 1]
-            self._wire.look(unpacked(body) if self._packing in ("gzip", "deflate") else body)
+            self._wire.look(unpacked(body) if self._packing else body)
             self._kept.clear()

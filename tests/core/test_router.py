@@ -23,6 +23,7 @@ from hsagency.errors import (
     CredentialMissing,
     CredentialRejected,
     Halted,
+    NotStopped,
     PortalMismatch,
     PortalStopped,
     PortalUnreachable,
@@ -512,7 +513,7 @@ def test_a_person_resumes_with_a_reason_that_is_recorded(fleet: Connected, slug:
     }
     assert halts.pop(slug) == ["halt.set", "halt.cleared"], "a halt that ends, for its client"
     assert [*halts.values()] == [[], []]
-    with pytest.raises(UsageError, match="not halted"):
+    with pytest.raises(NotStopped, match="not halted"):
         fleet.agency.resume(reason="again")
     before = asked(fleet, slug)
     assert client.get(PATH).status_code == 200

@@ -193,6 +193,11 @@ def foreign(**more: object) -> bytes:
         (b'{"portalId":999,"results":[' + b'{"a":"' + b"x" * 70_000, {}),
         (gzip.compress(foreign()), {"content_encoding": "gzip"}),
         (zlib.compress(foreign()), {"content_encoding": "deflate"}),
+        (zlib.compress(foreign(), wbits=-15), {"content_encoding": "deflate"}),
+        (gzip.compress(foreign()), {"content_encoding": "GZIP, identity"}),
+        (foreign(), {"content_encoding": "identity"}),
+        (foreign(), {"content_type": "Application/JSON"}),
+        (b"\n " + foreign(), {"content_type": ""}),
         (Parts(b'{"por', b'talId"', b": 99", b"9}"), {}),
         (Parts(b'{"portalId": 999}', b""), {"content_length": "17"}),
     ],
@@ -234,11 +239,14 @@ def test_what_is_about_something_else_is_no_alarm(connection: Connection, said: 
         "GET /crm/v3/objects/0-145/5",
         "POST /oauth/v2/private-apps/get/access-token-info",
         "GET /cms/v3/source-code/published/content/data/portal.json",
+        f"GET /feature-flags/v3/apps-of/portals/{THEIRS}",
+        f"GET /account-info/2026-09/details?portalId={THEIRS}",
     ],
 )
 def test_what_is_asked_about_another_portal_is_no_alarm(connection: Connection, route: str) -> None:
     assert answered(connection, foreign(), route=route) == []
     assert answered(connection, foreign(), route=f"GET {DETAILS}") == [THEIRS]
+    assert answered(connection, foreign(), route=f"GET {PATH}/{THEIRS}0") == [THEIRS]
 
 
 def test_our_own_portal_is_no_alarm(connection: Connection) -> None:
@@ -248,11 +256,14 @@ def test_our_own_portal_is_no_alarm(connection: Connection) -> None:
     assert answered(connection, error, status=488) == []
 
 
-@pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream", ""])
+@pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream"])
 def test_what_is_no_json_is_not_looked_at(connection: Connection, content_type: str) -> None:
     assert answered(connection, foreign(), content_type=content_type) == []
     assert answered(connection, foreign(), content_encoding="br") == []
+    assert answered(connection, foreign(), content_encoding="gzip, br") == []
     assert answered(connection, b"\x00" + foreign(), content_encoding="gzip") == []
+    page = b"<script>" + foreign() + b"</script>"
+    assert answered(connection, page, content_type="") == []
 
 
 GROUP = "publicapi:private_app-api-calls-ten-secondly"
