@@ -18,7 +18,7 @@ from typing import Final
 import httpx
 import polars as pl
 
-from hsagency.errors import Cancelled, Halted, HsAgencyError, PortalStopped, QuotaSpent
+from hsagency.errors import Cancelled, Halted, HsAgencyError, PortalAway, PortalStopped, QuotaSpent
 from hsagency.fleet.values import column
 from hsagency.portals import Connection, plain_word, redact
 
@@ -122,6 +122,7 @@ _REASONS: Final = (
     (Halted, "halted"),
     (PortalStopped, "stopped"),
     (QuotaSpent, "no room"),
+    (PortalAway, "moving"),
     (Cancelled, "cancelled"),
 )
 

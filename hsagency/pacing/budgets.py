@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from hsagency.data import table
 from hsagency.portals import Connection, CredentialKind
-from hsagency.routes import Touched
+from hsagency.routes import OperationClass, Touched
 from hsagency.settings import Priority
 
 
@@ -110,11 +111,27 @@ CHECKS: Final = frozenset(table("limits")["checks"]["purposes"])
 ALWAYS: Final = frozenset(table("limits")["checks"]["always"])
 """Those of them that leave whatever is used up or closed."""
 
+_ASKED: Final = re.compile(table("limits")["checks"]["asked"], re.ASCII)
+
 SLOWED: Final[int] = table("limits")["pace"]["slowed"]
 _YIELDING: Final = (Priority.NORMAL, Priority.LOW)
 _LONGER: Final[int] = table("limits")["pace"]["longer"]
 LENGTHS: Final = tuple(table("limits")["window"][one.name.lower()] * 1_000_000 for one in Budget)
 """Nanoseconds over which HubSpot counts, by budget."""
+
+
+def is_check(touched: Touched, purpose: str) -> bool:
+    """
+    Say whether a call is one of our own proofs and probes, by what it asks and by its purpose.
+
+    >>> from hsagency.routes import touched
+    >>> is_check(touched("GET", "/account-info/v3/details"), "verification")
+    True
+    >>> is_check(touched("GET", "/crm/v3/objects/contacts"), "verification")
+    False
+    """
+    asks = touched.operation_class is OperationClass.READ and _ASKED.fullmatch(touched.template)
+    return bool(asks) and purpose in CHECKS
 
 
 def held(length: int) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hsagency.pacing import account
-from hsagency.pacing.account import HEADER, LATE, SECOND, Word
+from hsagency.pacing import tally
 from hsagency.pacing.budgets import LENGTHS, Budget
+from hsagency.pacing.layout import HEADER, LONGEST_WINDOW, SECOND, Word
 from hsagency.pacing.ring import Ring
+from hsagency.pacing.tally import LATE
 from hsagency.pacing.terms import Terms
 from hsagency.pacing.told import Told
 from hsagency.pacing.warning import Low
@@ -24,7 +25,7 @@ class Ticket:
     A call's turn: in `wait` seconds it may leave, or, where it is not `granted`, ask again.
 
     `number` is the call's of its portal's day, which began at `day`, in seconds; `at` is when
-    it leaves, in nanoseconds.
+    it leaves, in nanoseconds. `is_check` is of our own proofs and probes.
     """
 
     budget: Budget
@@ -33,6 +34,7 @@ class Ticket:
     number: int = 0
     day: int = 0
     at: int = 0
+    is_check: bool = False
 
 
 def is_no_news(ring: Ring, terms: Terms, ticket: Ticket, told: Told) -> bool:
@@ -75,13 +77,13 @@ def _may_be_others(ring: Ring, words: Sequence[int], ticket: Ticket, counted: in
 def learn(ring: Ring, terms: Terms, ticket: Ticket, told: Told, now: int) -> Low | None:
     """Take in what an answer tells; return what to warn of, if anything."""
     if told.limit is not None:
-        account.learn_limit(ring, told.limit, now, source=HEADER)
+        tally.learn_limit(ring, told.limit, now, source=HEADER)
     if ticket.budget is Budget.BURST and told.most is not None:
         _learn_window(ring, ticket, told, told.most, now)
     if told.left is None or ticket.day != ring.words[Word.DAY_BEGINS]:
         return None  # of another day it says nothing
     limit, number = terms.limit(ring.words), ticket.number
-    if not account.learn_left(ring, told.left, number=number, limit=limit, now=now, source=HEADER):
+    if not tally.learn_left(ring, told.left, number=number, limit=limit, now=now, source=HEADER):
         return None
     _open_again(ring, ticket, told.left)
     return crossing(ring, terms)
@@ -91,15 +93,15 @@ def _learn_window(ring: Ring, ticket: Ticket, told: Told, most: int, now: int) -
     """Take in how much a window holds, and turns that other programs of the app took."""
     words, budget = ring.words, ticket.budget
     words[Word.LIMITS + budget] = most
-    if told.millis is not None and SECOND <= told.millis * _MILLION <= 60 * SECOND:
+    if told.millis is not None and SECOND <= told.millis * _MILLION <= LONGEST_WINDOW:
         words[Word.LENGTHS + budget] = told.millis * _MILLION
-    if told.room is None or now >= ticket.at + account.length_of(ring, budget):
+    if told.room is None or now >= ticket.at + tally.length_of(ring, budget):
         return
     # HubSpot may have counted, or not yet, what was under way: in doubt it was ours.
-    since = ticket.at - account.length_of(ring, budget) - LATE
-    others = most - told.room - account.used_of_window(ring, budget, since)
+    since = ticket.at - tally.length_of(ring, budget) - LATE
+    others = most - told.room - tally.used_of_window(ring, budget, since)
     if others > 0:
-        account.take(ring, budget, others, now)
+        tally.take(ring, budget, others, now)
 
 
 def _open_again(ring: Ring, ticket: Ticket, left: int) -> None:
@@ -109,9 +111,22 @@ def _open_again(ring: Ring, ticket: Ticket, left: int) -> None:
         words[Word.CLOSED_UNTIL] = words[Word.CLOSED_FOR_DAY] = 0
 
 
+def may_reopen(ring: Ring, ticket: Ticket) -> bool:
+    """Say, without waiting for anybody, whether a good answer to a check may tell something."""
+    words = ring.peek()
+    return ticket.is_check and (words is None or bool(words[Word.CLOSED_UNTIL]))
+
+
+def reopen(ring: Ring, ticket: Ticket, told: Told) -> None:
+    """Open a portal again that answered well after it was closed, unless nothing is left."""
+    words = ring.words
+    if told.left != 0 and ticket.at > words[Word.CLOSED_AT]:
+        words[Word.CLOSED_UNTIL] = words[Word.CLOSED_FOR_DAY] = 0
+
+
 def crossing(ring: Ring, terms: Terms) -> Low | None:
     """Return what to warn of, the first time that so little is left."""
-    words, left = ring.words, account.left(ring)
+    words, left = ring.words, tally.left(ring)
     limit = terms.limit(words)
     marks = terms.marks(limit)
     if limit is None or left is None or marks.warn_below is None:
@@ -122,4 +137,4 @@ def crossing(ring: Ring, terms: Terms) -> Low | None:
     if not marks.is_low(left):
         return None
     words[Word.WARNED] = 1
-    return Low(left, marks.warn_below, limit, account.midnight(ring))
+    return Low(left, marks.warn_below, limit, tally.midnight(ring))

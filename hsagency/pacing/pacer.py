@@ -13,15 +13,24 @@ import httpx
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import WorkspaceError
-from hsagency.pacing import account
-from hsagency.pacing.account import AHEAD, SECOND, USAGE, Word, moment, nanoseconds
-from hsagency.pacing.budgets import ALWAYS, CHECKS, Budget, budget_of, room, share
-from hsagency.pacing.learning import Ticket, crossing, is_no_news, learn
+from hsagency.pacing import tally
+from hsagency.pacing.budgets import ALWAYS, LENGTHS, Budget, budget_of, held, is_check, share
+from hsagency.pacing.day import DayEnd
+from hsagency.pacing.layout import SECOND, USAGE, Word
+from hsagency.pacing.learning import (
+    Ticket,
+    crossing,
+    is_no_news,
+    learn,
+    may_reopen,
+    reopen,
+)
 from hsagency.pacing.ring import Ring
 from hsagency.pacing.standing import Standing, standing_of
+from hsagency.pacing.tally import AHEAD, moment, nanoseconds
 from hsagency.pacing.terms import Terms
 from hsagency.pacing.told import NOTHING, told_by
-from hsagency.pacing.warning import Low, closed, spent, warn
+from hsagency.pacing.warning import Day, Low, closed, spent, warn
 from hsagency.portals import Connection
 from hsagency.routes import Touched
 from hsagency.settings import Priority, QuotaSettings
@@ -64,35 +73,33 @@ class Pacer:
         """
         Return when a call may leave; its turn is taken where it is near.
 
-        Raises `QuotaSpent` where the day has no room for calls of that priority.
+        Raises `QuotaSpent` where the day has no room for calls of that priority, and `PortalAway`
+        where HubSpot is moving the portal. Our own checks always have the critical one.
         """
         budget, terms, now = budget_of(touched), self._terms, self._now()
+        check = is_check(touched, purpose)
         ring = self._ring()
         ring.acquire()
         try:
             self._prepare(ring, now)
             words = ring.words
-            limit, left = terms.limit(words), account.left(ring)
-            if purpose not in ALWAYS:
+            limit, left = terms.limit(words), tally.left(ring)
+            if check and purpose in ALWAYS:
+                priority = Priority.CRITICAL
+            else:
                 self._refuse_closed(ring, now)
                 if limit is not None:
                     self._refuse_spent(ring, limit, left, priority, purpose)
             slowed = left is not None and terms.marks(limit).is_low(left)
-            most = account.limit_of(ring, budget, terms.known.windows[budget])
-            at = account.turn(ring, budget, share(most, priority, slowed=slowed), now)
+            most = tally.limit_of(ring, budget, terms.known.windows[budget])
+            at = tally.turn(ring, budget, share(most, priority, slowed=slowed), now)
             if at > now + AHEAD:
                 # Whoever comes with more priority meanwhile goes first. Not all wake at once.
                 later = at - now - int(AHEAD * random.random())  # noqa: S311
                 return Ticket(budget, later / SECOND, granted=False)
-            number = account.enter(ring, budget, at, is_check=purpose in CHECKS)
-            return Ticket(
-                budget,
-                (at - now) / SECOND,
-                True,
-                number,
-                words[Word.DAY_BEGINS],
-                at,
-            )
+            number = tally.enter(ring, budget, at, is_check=check)
+            wait = (at - now) / SECOND
+            return Ticket(budget, wait, True, number, words[Word.DAY_BEGINS], at, check)
         finally:
             ring.release()
 
@@ -102,12 +109,15 @@ class Pacer:
 
         Where that cannot be written down, a person is told: the answer is there all the same.
         """
-        told = told_by(response.headers)
-        if told is NOTHING or is_no_news(self._ring(), self._terms, ticket, told):
+        told, ring = told_by(response.headers), self._ring()
+        reopens = response.is_success and may_reopen(ring, ticket)
+        if not reopens and (told is NOTHING or is_no_news(ring, self._terms, ticket, told)):
             return
         try:
             with self._held() as (ring, now):
                 low = learn(ring, self._terms, ticket, told, now)
+                if reopens:
+                    reopen(ring, ticket, told)
                 ring.save()
             self._warn(low)
         except WorkspaceError as error:
@@ -118,24 +128,22 @@ class Pacer:
         """Count a call no more that certainly never left."""
         with self._held() as (ring, _):
             if ticket.granted and ticket.day == ring.words[Word.DAY_BEGINS]:
-                account.give_back(ring, ticket.number)
+                tally.give_back(ring, ticket.number)
                 ring.save()
 
     def checked(self, calls: int) -> None:
         """Count calls that were made to find out whose portal it is, before that was known."""
         with self._held() as (ring, now):
             for _ in range(calls):
-                limit = account.limit_of(
-                    ring, Budget.BURST, self._terms.known.windows[Budget.BURST]
-                )
-                at = account.turn(ring, Budget.BURST, limit, now)
-                account.enter(ring, Budget.BURST, at, is_check=True)
+                limit = tally.limit_of(ring, Budget.BURST, self._terms.known.windows[Budget.BURST])
+                at = tally.turn(ring, Budget.BURST, limit, now)
+                tally.enter(ring, Budget.BURST, at, is_check=True)
             ring.save()
 
     def back_off(self, budget: Budget, seconds: float) -> None:
         """Let nobody on this machine go for so long, at most ten minutes: HubSpot said so."""
         with self._held() as (ring, now):
-            until = now + min(int(max(0.0, seconds) * SECOND), account.LONGEST_HOLD)
+            until = now + min(int(max(0.0, seconds) * SECOND), tally.LONGEST_HOLD)
             ring.words[Word.HOLDS + budget] = max(ring.words[Word.HOLDS + budget], until)
             ring.save()
 
@@ -144,44 +152,36 @@ class Pacer:
         Refuse every call of this machine until then, but for those that find out more.
 
         No `until` is the portal's next midnight, because the day is used up; an answer that tells
-        of calls left opens it again. At most a day and an hour. `reason` follows "because".
+        of calls left opens it again, and so does, whatever the reason, a good one to a check. At
+        most a day and an hour. `reason` follows "because".
         """
         with self._held() as (ring, now):
             words = ring.words
             end = words[Word.DAY_ENDS] * SECOND if until is None else nanoseconds(until)
-            words[Word.CLOSED_UNTIL] = min(end, now + account.LONGEST_CLOSE)
+            words[Word.CLOSED_UNTIL] = min(end, now + tally.LONGEST_CLOSE)
             words[Word.CLOSED_AT], words[Word.CLOSED_FOR_DAY] = now, until is None
             ring.text = reason
             ring.save()
 
-    def open(self) -> bool:
-        """Take back a `close`; say whether there was one."""
-        with self._held() as (ring, now):
-            was_closed = account.is_closed(ring, now)
-            ring.words[Word.CLOSED_UNTIL] = ring.words[Word.CLOSED_FOR_DAY] = 0
-            ring.save()
-            return was_closed
+    def day_end(self) -> DayEnd:
+        """Return when the portal's day ends, as far as that is known."""
+        with self._held() as (ring, _):
+            at = tally.midnight(ring)
+        return DayEnd(at, self._terms.zone.shown(at))
 
-    def usage(
-        self,
-        limit: int,
-        used: int,
-        *,
-        resets_at: datetime | None = None,
-        fetch_status: str = "SUCCESS",
-    ) -> None:
+    def usage(self, limit: int, used: int, *, resets_at: datetime | None = None) -> None:
         """
-        Learn from the usage endpoint, unless it says itself that it does not know.
+        Learn from the usage endpoint.
 
         It counts legacy private apps only, so that a header of today is believed before it.
         """
-        if fetch_status not in ("SUCCESS", "CACHED") or limit <= 0 or used < 0:
+        if limit <= 0 or used < 0:
             return
         with self._held() as (ring, now):
-            account.learn_midnight(ring, resets_at, now)
-            account.learn_limit(ring, limit, now, source=USAGE)
+            tally.learn_midnight(ring, resets_at, now)
+            tally.learn_limit(ring, limit, now, source=USAGE)
             number, left = ring.words[Word.NUMBER], max(0, limit - used)
-            account.learn_left(ring, left, number=number, limit=limit, now=now, source=USAGE)
+            tally.learn_left(ring, left, number=number, limit=limit, now=now, source=USAGE)
             low = crossing(ring, self._terms)
             ring.save()
         self._warn(low)
@@ -207,7 +207,7 @@ class Pacer:
 
     @contextmanager
     def _held(self) -> Iterator[tuple[Ring, int]]:
-        """Hold the account, as it is now, and the time."""
+        """Hold the tally, as it is now, and the time."""
         ring = self._ring()
         ring.acquire()
         try:
@@ -221,34 +221,32 @@ class Pacer:
         """Bring what was read up to date."""
         words = ring.words
         is_today = words[Word.DAY_BEGINS] * SECOND <= now < words[Word.DAY_ENDS] * SECOND
-        if is_today and not self._moved and not ring.begun_anew:
+        if is_today and not (self._moved or ring.begun_anew or ring.is_new):
             return
-        if ring.begun_anew:
-            account.hold_all(ring, now)
-        account.roll(ring, self._terms.zone, now, moved=self._moved)
+        if ring.begun_anew or (ring.is_new and self._was_there(now)):
+            tally.hold_all(ring, now)
+        tally.roll(ring, self._terms.zone, now, moved=self._moved)
         ring.save()
-        ring.begun_anew = self._moved = False
+        ring.begun_anew = ring.is_new = self._moved = False
+
+    def _was_there(self, now: int) -> bool:
+        """Say whether the portal may have been called before: then its file was lost."""
+        since = now - nanoseconds(self.connection.added_at)
+        return not 0 <= since <= held(LENGTHS[Budget.BURST])
 
     def _refuse_closed(self, ring: Ring, now: int) -> None:
-        if account.is_closed(ring, now):
-            raise closed(self._terms, moment(ring.words[Word.CLOSED_UNTIL]), ring.text)
+        if tally.is_closed(ring, now):
+            words = ring.words
+            until, for_day = moment(words[Word.CLOSED_UNTIL]), bool(words[Word.CLOSED_FOR_DAY])
+            raise closed(self._terms, until, ring.text, for_day=for_day)
 
     def _refuse_spent(
         self, ring: Ring, limit: int, left: int | None, priority: Priority, purpose: str
     ) -> None:
-        left = limit - account.ours(ring) if left is None else left
-        reserve = self._terms.marks(limit).reserve
-        if room(limit, left, reserve=reserve, priority=priority):
-            return
-        raise spent(
-            self._terms,
-            limit=limit,
-            left=max(0, left),
-            reserve=reserve,
-            priority=priority,
-            purpose=purpose,
-            until=account.midnight(ring),
-        )
+        left = limit - tally.ours(ring) if left is None else left
+        day = Day(limit, left, self._terms.marks(limit).reserve, tally.midnight(ring))
+        if day.is_reserved or day.stops(priority):
+            raise spent(self._terms, day, priority, purpose)
 
     def _warn(self, low: Low | None) -> None:
         if low is None or warn(self._writer, self._terms, low):

@@ -1,18 +1,20 @@
 """
-The file in which all processes of this machine keep one portal's account.
+The file in which all processes of this machine keep one portal's tally.
 
 It has a fixed size: a few numbers, and for each window a ring of the times at which calls leave. A
 lock on the file keeps processes apart, another keeps threads apart. Times are the wall clock's,
 so that they outlive a reboot; a time that lies too far ahead was written before the clock was set
-back. The numbers are written in one piece and a ring's entry after them: a process that is
-killed in between leaves a turn that nobody took, and never one too many.
+back. An entry of a ring is written where the next one goes, and after it the numbers, in one
+piece: a process that is killed in between leaves nothing that counts.
 
 The file is read and written, not mapped: one that somebody cuts short, or a disk that is full,
-is then an error with a name rather than the end of the process. What is damaged is begun anew.
+is then an error with a name rather than the end of the process. What is damaged, by its
+checksums or by numbers that make no sense, is begun anew; what a later version wrote is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -24,11 +26,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from hsagency.durable import cure, make_private_dir, open_regular
-from hsagency.errors import WorkspaceError
+from hsagency.durable import cure, open_regular, sync_dir
+from hsagency.errors import NewerSchema, WorkspaceError
+from hsagency.pacing.layout import WORDS, Word, make_sense
 
-MAGIC: Final = int.from_bytes(b"hsapace1", "little")
-WORDS: Final = 64  # numbers of eight bytes, before the text
+_NAME, _VERSION = b"hsapace", 1
+MAGIC: Final = int.from_bytes(b"%s%d" % (_NAME, _VERSION), "little")
 TEXT: Final = 256
 SLOTS: Final = (512, 512, 64)
 """How many times each ring holds, by budget: more than any limit that is known."""
@@ -54,7 +57,7 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 class Ring:
-    """One portal's file, open in one process; `words` and `ring` are as last read."""
+    """One portal's file, open in one process; `words` and `rings` are as last read."""
 
     def __init__(self, path: Path, *, now: Callable[[], int], tell: Callable[[str], None]) -> None:
         self._path, self._now, self._tell = path, now, tell
@@ -66,11 +69,18 @@ class Ring:
         self._text = self._buffer[_HEAD : _HEAD + TEXT]
         whole = self._buffer.cast("q")
         self.words = whole[:WORDS]
+        self._slots = tuple(
+            self._buffer[_STARTS[i] * 8 : _STARTS[i + 1] * 8] for i in range(len(SLOTS))
+        )
         self.rings = tuple(whole[_STARTS[i] : _STARTS[i + 1]] for i in range(len(SLOTS)))
         self._descriptor = -1
         self._looked = 0
+        self._seen = False  # whether it ever was whole
+        self._sensible = -1  # the checksum of numbers that are known to make sense
         self.begun_anew = False
         """Whether what was known is lost, until somebody has seen to it."""
+        self.is_new = False
+        """Whether nothing was ever known here, until somebody has seen to it."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -120,7 +130,8 @@ class Ring:
         self._give_back()
 
     def save(self) -> None:
-        """Write the numbers and the text, in one piece."""
+        """Write the numbers, in one piece."""
+        self.words[Word.RINGS] = self._sum()
         self.words[_CHECK] = zlib.crc32(self._checked)
         self._write(self._head, 0)
 
@@ -137,8 +148,9 @@ class Ring:
 
     @property
     def text(self) -> str:
-        """A few words that belong to the numbers."""
-        return bytes(self._text).rstrip(b"\0").decode("utf-8", "replace")
+        """A few words that belong to the numbers, fit to be shown."""
+        text = bytes(self._text).rstrip(b"\0").decode("utf-8", "replace")
+        return "".join(one for one in text if one.isprintable())
 
     @text.setter
     def text(self, text: str) -> None:
@@ -169,7 +181,7 @@ class Ring:
                 return
             self._drop()
             self.begun_anew = True
-        make_private_dir(self._path.parent)
+        self._make_folder()
         self._descriptor = open_regular(self._path, os.O_RDWR | os.O_CREAT)
         _open[self._descriptor] = os.getpid()
         if os.fstat(self._descriptor).st_mode & 0o077:
@@ -189,22 +201,57 @@ class Ring:
             self._descriptor = -1
 
     def _is_whole(self) -> bool:
-        return self.words[0] == MAGIC and self.words[_CHECK] == zlib.crc32(self._checked)
+        whole = (
+            self.words[0] == MAGIC
+            and self.words[_CHECK] == zlib.crc32(self._checked)
+            and self.words[Word.RINGS] == self._sum()
+            and (self.words[_CHECK] == self._sensible or make_sense(self.words))
+        )
+        if whole:
+            self._seen, self._sensible = True, self.words[_CHECK]
+        return whole
+
+    def _sum(self) -> int:
+        """Return the checksum of the rings, but for the places where the next entries go."""
+        found = 0
+        for budget, ring in enumerate(self._slots):
+            at = self.words[Word.HEADS + budget] % SLOTS[budget] * 8
+            found = zlib.crc32(ring[at + 8 :], zlib.crc32(ring[:at], found))
+        return found
 
     def _begin_anew(self) -> None:
         """Make the file what it is at first; it is whole only once all of it is written."""
         found = os.pread(self._descriptor, SIZE, 0)
-        if any(found):
+        self._refuse_later(found)
+        emptied = self._seen and not self.begun_anew
+        if emptied or any(found) or len(found) >= SIZE:  # else it was never whole
             self.begun_anew = True
             self._tell(
                 f"What was known of a portal's limits was damaged and is begun anew ({self._path}). "
                 "Calls to that portal wait until any that were made before count no longer."
             )
+        self.is_new = not self.begun_anew
         self._buffer[:] = bytes(SIZE)
         self._write(self._buffer, 0)
         os.ftruncate(self._descriptor, SIZE)
         self.words[0] = MAGIC
         self.save()
+
+    def _refuse_later(self, found: bytes) -> None:
+        """Raise for a file that a later version wrote: what it knows must not be lost."""
+        version = found[len(_NAME) : 8]
+        if found.startswith(_NAME) and version.isdigit() and int(version) > _VERSION:
+            raise NewerSchema(
+                f"Which calls this machine makes to a portal is kept in {self._path}, which a "
+                "later hsagency wrote. Nothing was sent.",
+                hint="Use that hsagency.",
+            )
+
+    def _make_folder(self) -> None:
+        """Make the last folder alone: a workspace whose state is gone is not made whole here."""
+        with contextlib.suppress(FileExistsError):
+            self._path.parent.mkdir(mode=0o700)
+            sync_dir(self._path.parent.parent)
 
     def _write(self, data: bytes | memoryview, at: int) -> None:
         try:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from hsagency.pacing import account
-from hsagency.pacing.account import HEADER, USAGE, Word, moment
+from hsagency.pacing import tally
 from hsagency.pacing.budgets import Budget, Source
+from hsagency.pacing.layout import HEADER, USAGE, Word
 from hsagency.pacing.ring import Ring
+from hsagency.pacing.tally import moment
 from hsagency.pacing.terms import Terms
 
 
@@ -19,7 +20,7 @@ class Standing:
     A portal's limits at one moment; what nobody told is None, never zero.
 
     `used` and `remaining` are of everybody who calls the portal, as HubSpot told last
-    (`source`, `as_of`), less what this machine has sent since; both are unknown from the portal's
+    (`source`, `as_of`), and what this machine has sent since is used too; both are unknown from the portal's
     midnight until told again. `ours` and `checks` are this machine's calls of today, and how many
     of them were our own proofs and probes.
     """
@@ -54,10 +55,10 @@ _SOURCES: Final = {HEADER: Source.HEADER, USAGE: Source.USAGE}
 def standing_of(ring: Ring, terms: Terms, now: int) -> Standing:
     """Return how a portal stands, by what was just read."""
     words, known = ring.words, terms.known
-    limit, left = terms.limit(words), account.left(ring)
+    limit, left = terms.limit(words), tally.left(ring)
     marks = terms.marks(limit)
     is_told = bool(words[Word.LIMIT]) and limit is not None
-    is_closed = account.is_closed(ring, now)
+    is_closed = tally.is_closed(ring, now)
     return Standing(
         client_slug=terms.connection.client_slug,
         portal_id=terms.connection.portal_id,
@@ -68,15 +69,15 @@ def standing_of(ring: Ring, terms: Terms, now: int) -> Standing:
         remaining=left,
         source=None if left is None else _SOURCES[words[Word.LEFT_SOURCE]],
         as_of=None if left is None else moment(words[Word.LEFT_AT]),
-        ours=account.ours(ring),
+        ours=tally.ours(ring),
         checks=words[Word.CHECKS],
-        resets_at=account.midnight(ring),
+        resets_at=tally.midnight(ring),
         time_zone=terms.zone.name,
         zone_is_known=terms.zone.is_known,
         threshold=marks.warn_below,
         reserve=None if limit is None else marks.reserve,
         is_low=left is not None and marks.is_low(left),
-        burst_limit=account.limit_of(ring, Budget.BURST, known.windows[Budget.BURST]),
+        burst_limit=tally.limit_of(ring, Budget.BURST, known.windows[Budget.BURST]),
         burst_source=Source.HEADER if words[Word.LIMITS] else known.windows_source,
         closed_until=moment(words[Word.CLOSED_UNTIL]) if is_closed else None,
         closed_because=ring.text if is_closed else "",

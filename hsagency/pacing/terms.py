@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hsagency.pacing.account import Word
 from hsagency.pacing.budgets import Known, known_of
 from hsagency.pacing.day import Zone, zone_of
+from hsagency.pacing.layout import Word
 from hsagency.portals import Connection
 from hsagency.settings import Amount, QuotaSettings
 

@@ -7,21 +7,15 @@ from typing import Final
 import httpx
 
 from hsagency.audit.journal.writer import AuditWriter
-from hsagency.errors import AuditError, HsAgencyError
+from hsagency.errors import HsAgencyError
 from hsagency.pacing import Budget, Pacer, Pacing, Ticket
 from hsagency.portals import Connection
 from hsagency.settings import Priority, Settings
 from hsagency.transport.call import Call, Station
+from hsagency.transport.leaving import never_left
 from hsagency.transport.refusing import record_refusal
 from hsagency.waiting import Waits
 
-# Nothing was sent before there was a connection to send it over.
-_NEVER_LEFT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-)
 _LIMITS: Final = {
     Budget.BURST: "burst limit",
     Budget.ASSOCIATIONS: "limit of associations",
@@ -33,7 +27,7 @@ class Pace:
     """
     Lets each call leave when its portal's limits, and what other processes do, have room for it.
 
-    Raises `QuotaSpent` where the day has none, `Cancelled` where `waits` is cancelled; the
+    Raises `QuotaSpent` where the day has none, `PortalAway` where the portal is moving, `Cancelled` where `waits` is cancelled; the
     refusal is a record of its own. A call that judges a credential has no portal yet, and passes.
     """
 
@@ -47,9 +41,7 @@ class Pace:
         writer: AuditWriter,
     ) -> None:
         self._inner, self._pacing, self._waits = inner, pacing, waits
-        self._writer = writer
-        # Asking whose portal it is comes before all else.
-        self._priorities = {"verification": Priority.CRITICAL, **settings.purposes}
+        self._writer, self._priorities = writer, settings.purposes
 
     def send(self, call: Call) -> httpx.Response:
         """Send a call in its turn."""
@@ -65,7 +57,7 @@ class Pace:
         try:
             response = self._inner.send(call)
         except BaseException as error:
-            if _never_left(error):
+            if never_left(error):
                 pacer.returned(ticket)
             raise
         pacer.told(ticket, response)
@@ -88,10 +80,3 @@ class Pace:
         except BaseException:
             pacer.returned(ticket)
             raise
-
-
-def _never_left(error: BaseException) -> bool:
-    """Say whether a call that ended so certainly was not sent."""
-    if isinstance(error, HsAgencyError):  # a record may be missing of what was sent
-        return not error.under_way and not isinstance(error, AuditError)
-    return isinstance(error, _NEVER_LEFT)

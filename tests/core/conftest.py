@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hsagency.audit.journal.writer import AuditWriter
+from tests.core.desks import AUTHOR, Desk
 from tests.support import Connected, connected
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +22,16 @@ Child = Callable[..., "subprocess.CompletedProcess[str]"]
 def fleet(tmp_path: Path) -> Iterator[Connected]:
     with connected(tmp_path / "agency", portals=3) as made:
         yield made
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A pacing of its own, with a clock that stands."""
+    said: list[str] = []
+    with AuditWriter(tmp_path / "audit", author=AUTHOR, tell=said.append) as writer:
+        made = Desk(tmp_path, writer, said)
+        yield made
+        made.pacing.close()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from hsagency.settings import Priority, Settings
 AUTHOR = Author(actor="tests/0", user="tester", host="here", run_id="r1")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CALL = touched("GET", "/crm/v3/objects/contacts/1")
+ASK = touched("GET", "/account-info/v3/details")
 SEARCH = touched("POST", "/crm/v3/objects/contacts/search")
 LINKS = touched("GET", "/crm/v4/objects/contacts/1/associations/deals")
 NORMAL, CRITICAL, LOW = Priority.NORMAL, Priority.CRITICAL, Priority.LOW
@@ -44,7 +45,7 @@ def connection(**facts: Any) -> Connection:
         kind=kind,
         generation=1,
         fingerprint="f",
-        added_at=NOON,
+        added_at=facts.pop("added_at", NOON),
         last_rotated_at=NOON,
         api_base=facts.pop("api_base", ""),
         facts={name: Fact(value, Provenance.FETCHED, NOON) for name, value in facts.items()},
@@ -89,7 +90,8 @@ class Desk:
         self.clock[0] += timedelta(seconds=seconds)
 
     def of(self, **facts: Any) -> Pacer:
-        return self.pacing.of(connection(**facts))
+        """Return the limits of a portal that was connected just now, where nothing else is said."""
+        return self.pacing.of(connection(**{"added_at": self.clock[0], **facts}))
 
     def other(self, **settings: Any) -> Desk:
         """Return another process's view: nothing shared but the folder."""

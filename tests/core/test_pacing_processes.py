@@ -40,7 +40,9 @@ with AuditWriter(folder / sys.argv[2], author=AUTHOR, tell=said.append) as write
         done = None
         if do == "reserve":
             try:
-                ticket = pacer.reserve(CALL, Priority(given[1]), purpose=given[2])
+                ticket = pacer.reserve(
+                    ASK if given[2] == "verification" else CALL, Priority(given[1]), purpose=given[2]
+                )
             except QuotaSpent as error:
                 done = {"refused": error.until.timestamp()}
             else:
@@ -326,7 +328,7 @@ from tests.core.desks import *
 folder, times = Path(sys.argv[1]), []
 with AuditWriter(folder / sys.argv[2], author=AUTHOR) as writer:
     pacing = Pacing(folder / "pacing", settings=Settings(schema=1, workspace="w", store="x"), writer=writer)
-    pacer = pacing.of(connection(daily_limit=10_000_000))
+    pacer = pacing.of(connection(daily_limit=10_000_000, added_at=datetime.now(UTC)))
     pacer.told(pacer.reserve(CALL, CRITICAL), answer(most=400, room=400, millis=1000))
     until = time.monotonic() + 2.5
     def work():

@@ -17,10 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsagency.agency import Agency
-from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.standalone.packs import open_pack
 from hsagency.audit.standalone.verify import check_pack
-from hsagency.errors import AuditError, AuditWarning, Cancelled, ClientClosed, QuotaSpent
+from hsagency.errors import (
+    AuditError,
+    AuditWarning,
+    Cancelled,
+    ClientClosed,
+    HsAgencyError,
+    QuotaSpent,
+)
 from hsagency.pacing import Budget, Source
 from hsagency.pacing.terms import marks
 from hsagency.periods import Period
@@ -30,26 +36,15 @@ from hsagency.settings import Amount, ClientQuotaSettings, QuotaSettings
 from hsagency.transport import Binding, Call, Grant
 from hsagency.transport.pace import Pace
 from hsagency.waiting import Waits
-from tests.core.desks import AUTHOR, CALL, CRITICAL, NORMAL, Desk, answer, connection
+from tests.core.desks import ASK, CALL, CRITICAL, NORMAL, Desk, answer, connection
 from tests.support import connected, records
 
 CONTACTS = "/crm/v3/objects/contacts"
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    said: list[str] = []
-    with AuditWriter(tmp_path / "audit", author=AUTHOR, tell=said.append) as writer:
-        made = Desk(tmp_path, writer, said)
-        yield made
-        made.pacing.close()
-
-
 def hear(pacer: Any, left: int, limit: int = 250_000) -> None:
     """Make a call that HubSpot answers with what is left."""
-    pacer.told(
-        pacer.reserve(CALL, CRITICAL, purpose="verification"), answer(daily=limit, left=left)
-    )
+    pacer.told(pacer.reserve(ASK, CRITICAL, purpose="verification"), answer(daily=limit, left=left))
 
 
 def test_a_crossing_is_told_in_one_sentence_and_on_record(desk: Desk, tmp_path: Path) -> None:
@@ -60,7 +55,9 @@ def test_a_crossing_is_told_in_one_sentence_and_on_record(desk: Desk, tmp_path: 
     assert desk.said == [
         "Acme Corp (acme-corp, portal 12345678): 24,999 of 250,000 calls are left today, fewer "
         "than the threshold of 25,000; the count begins anew at 2026-11-21 00:00 Europe/Berlin "
-        "(2026-11-20 23:00 UTC)."
+        "(2026-11-20 23:00 UTC). Calls of priority low and normal (the default) are refused until "
+        "then; high at 95 % and critical at 99 %. What must go on needs a higher one in "
+        'hsagency.toml, under [purposes]: "PURPOSE" = "high"'
     ]
     (record,) = records(tmp_path, "acme-corp")
     assert record["event"] == "rate_limit_warning"
@@ -197,13 +194,19 @@ def test_a_call_that_judges_a_credential_has_no_portal_and_passes(desk: Desk) ->
     assert not (desk.folder / "pacing").exists()
 
 
+def under_way(error: HsAgencyError) -> HsAgencyError:
+    error.under_way = True
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "ours"),
     [
         (ClientClosed("closed"), 0),
         (httpx.ConnectError("no"), 0),
         (httpx.ReadTimeout("late"), 1),
-        (AuditError("the outcome could not be recorded"), 1),
+        (AuditError("the intent could not be recorded"), 0),
+        (under_way(AuditError("the outcome could not be recorded")), 1),
         (KeyboardInterrupt(), 1),
     ],
 )

@@ -1,5 +1,5 @@
 """
-The arithmetic of one portal's account: whose turn it is, and what is left of the day.
+The arithmetic of one portal's tally: whose turn it is, and what is left of the day.
 
 It works on the numbers that a `Ring` has read and knows nothing of files, locks or sleep.
 
@@ -19,9 +19,9 @@ from typing import Final
 
 from hsagency.pacing.budgets import LENGTHS, Budget, held
 from hsagency.pacing.day import Zone
+from hsagency.pacing.layout import HEADER, SECOND, USAGE, Word
 from hsagency.pacing.ring import SLOTS, Ring
 
-SECOND: Final = 1_000_000_000
 AHEAD: Final = SECOND // 2
 """Nanoseconds ahead for which a turn may be reserved; for a later one, ask again."""
 
@@ -45,35 +45,6 @@ def moment(at: int) -> datetime:
 def nanoseconds(at: datetime) -> int:
     """Return a time as it is kept."""
     return (at - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-class Word:
-    """Where each number of a portal's account is."""
-
-    ZONE_KNOWN: Final = 2
-    DAY_BEGINS: Final = 3  # seconds
-    DAY_ENDS: Final = 4
-    NUMBER: Final = 5  # of the last call today
-    UNSENT: Final = 6  # calls of today that certainly never left
-    LEFT: Final = 7  # told by HubSpot + the number of the call it was told about
-    LEFT_NUMBER: Final = 8
-    LEFT_AT: Final = 9  # 0 while nothing was told today
-    LEFT_SOURCE: Final = 10
-    LIMIT: Final = 11  # 0 while none was ever told
-    LIMIT_AT: Final = 12
-    LIMIT_SOURCE: Final = 13
-    WARNED: Final = 14
-    CHECKS: Final = 15
-    CLOSED_UNTIL: Final = 16
-    CLOSED_AT: Final = 17
-    CLOSED_FOR_DAY: Final = 18  # because the day is used up, which an answer may disprove
-    HEADS: Final = 24  # how many entries each ring ever had, by budget
-    LIMITS: Final = 27  # of each window, where told
-    LENGTHS: Final = 30  # nanoseconds over which HubSpot counts, where told
-    HOLDS: Final = 33  # until when nobody may go, by budget
-
-
-HEADER, USAGE = 1, 2  # sources
 
 
 def roll(ring: Ring, zone: Zone, now: int, *, moved: bool = False) -> None:
@@ -137,6 +108,7 @@ def set_clock_back(ring: Ring, budget: int, now: int) -> None:
         if at > now:
             times[place] = now
     ring.put_all(budget)
+    ring.save()
 
 
 def used_of_window(ring: Ring, budget: int, since: int) -> int:
