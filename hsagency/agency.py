@@ -193,14 +193,22 @@ class Agency:
         clients: Clients = None,
         purpose: str = PURPOSE,
         searches: Amounts = 0,
+        associations: Amounts = 0,
     ) -> pl.DataFrame:
         """
         Estimate what calls would take of each portal's quota (columns: `fleet.COST`).
 
-        `calls` is a number, one by slug, or a function of the `Connection`; `searches` says how
-        many of them are searches. Nothing is asked: what no answer told is null.
+        `calls` is a number, one by slug, or a function of the `Connection`; `searches` and
+        `associations` say how many of them are such, which have limits of their own. Nothing is
+        asked: what no answer told is null.
         """
-        return estimate(calls, self._fleet(purpose), clients=clients, searching=searches)
+        return estimate(
+            calls,
+            self._fleet(purpose),
+            clients=clients,
+            searches=searches,
+            associations=associations,
+        )
 
     def _fleet(self, purpose: str) -> Fleet:
         return Fleet(

@@ -13,18 +13,22 @@ portal never stops the others, and one that waits never delays them.
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from types import TracebackType
 from typing import Final
 
 import polars as pl
 
 from hsagency.client import PortalClient
-from hsagency.errors import UsageError
+from hsagency.errors import Halted, UsageError
 from hsagency.fleet import cost as costs
 from hsagency.fleet.choosing import Clients, chosen, excluded
 from hsagency.fleet.cost import COST, Amounts, batches, pages, searches
@@ -35,6 +39,7 @@ from hsagency.pacing import Standing
 from hsagency.portals import ClientSlug, Connection
 from hsagency.progress import Progress, bar
 from hsagency.settings import Priority
+from hsagency.stopping import moment
 from hsagency.transport import is_label
 from hsagency.waiting import Waits
 
@@ -62,9 +67,10 @@ class FleetInterrupted(KeyboardInterrupt):
 
     def __init__(self, results: pl.DataFrame) -> None:
         self.results = results
-        ended = results.filter(pl.col("outcome") != Outcome.CANCELLED).height
+        begun = results.filter(pl.col("outcome") != Outcome.EXCLUDED)
+        ended = begun.filter(pl.col("outcome") != Outcome.CANCELLED).height
         super().__init__(
-            f"Interrupted: {ended} of {results.height} portals had ended, the others were "
+            f"Interrupted: {ended} of {begun.height} portals had ended, the others were "
             "cancelled. This error has the frame: error.results, or sys.last_value.results."
         )
 
@@ -122,8 +128,21 @@ def map_portals(
         interrupted = _run(running, todo)
     rows = [_row_of(one, alone, running.rows) for one in meant]
     if interrupted:
+        sys.excepthook = partial(_end_interrupted, sys.excepthook)
         raise FleetInterrupted(frame(rows)) from None
     return frame(rows)
+
+
+def _end_interrupted(
+    hook: Callable[..., object],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """End a script that nobody caught it in as an interrupt ends one: Python asks for the very class."""
+    hook(kind, error, trace)
+    if isinstance(error, FleetInterrupted):
+        raise SystemExit(128 + signal.SIGINT)
 
 
 def estimate(
@@ -131,28 +150,32 @@ def estimate(
     fleet: Fleet,
     *,
     clients: Clients = None,
-    searching: Amounts = 0,
+    searches: Amounts = 0,
+    associations: Amounts = 0,
 ) -> pl.DataFrame:
     """Return what a job would cost each portal, sorted by slug (columns: `COST`)."""
-    now = fleet.now()
-    found = _estimates(fleet, chosen(fleet.connections, clients), calls, searching, now)
-    return costs.frame(found, now=now)
+    now, halted = fleet.now(), None
+    try:
+        fleet.check()
+    except Halted as error:
+        halted = error.message
+    job = costs.Job(
+        calls=calls,
+        searches=searches,
+        associations=associations,
+        priority=fleet.priority,
+        halted=halted,
+    )
+    return costs.frame(_estimates(fleet, chosen(fleet.connections, clients), job, now), now=now)
 
 
 def _estimates(
-    fleet: Fleet, meant: Iterable[Connection], calls: Amounts, searching: Amounts, now: datetime
+    fleet: Fleet, meant: Iterable[Connection], job: costs.Job, now: datetime
 ) -> list[costs.Estimate]:
-    for given in (calls, searching):
+    for given in (job.calls, job.searches, job.associations):
         if isinstance(given, Mapping):
             chosen(fleet.connections, given)  # raises for a slug that is nobody's
-    return costs.estimates(
-        meant,
-        calls,
-        searching=searching,
-        priority=fleet.priority,
-        standing=fleet.standing,
-        now=now,
-    )
+    return costs.estimates(meant, job, standing=fleet.standing, now=now)
 
 
 def _run(running: Running, todo: list[Connection]) -> bool:
@@ -191,18 +214,16 @@ def _one(
 def _without_room(fleet: Fleet, meant: list[Connection], cost: Amounts) -> dict[ClientSlug, Row]:
     """Return the rows of portals whose quota has no room for a job."""
     now, rows = fleet.now(), {}
-    for one in _estimates(fleet, meant, cost, 0, now):
+    for one in _estimates(fleet, meant, costs.Job(calls=cost, priority=fleet.priority), now):
         if one.fits is False and one.standing is not None:
-            stands = one.standing
-            because = f" It is closed: {stands.closed_because}." if stands.closed_because else ""
-            until = costs.resets_at(stands, now)
+            closed = costs.is_closed(one.standing, now)
+            said = "The portal is " if closed else f"There is no room for {one.calls:,} calls: "
             rows[one.connection.client_slug] = Row(
                 connection=one.connection,
                 outcome=Outcome.EXCLUDED,
-                message=f"No room: of the day's quota {one.room:,} calls are left for this job, which "
-                f"takes {one.calls:,}.{because} Nothing was sent.",
-                hint=f"There is room again from {until:%Y-%m-%d %H:%M} UTC.",
-                reasons=("no room",),
+                message=f"{said}{one.because}. Nothing was sent.",
+                hint=f"Run it again from {moment(costs.resets_at(one.standing, now))} on.",
+                reasons=("closed" if closed else "no room",),
             )
     return rows
 

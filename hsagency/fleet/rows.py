@@ -24,20 +24,20 @@ from hsagency.portals import Connection, plain_word, redact
 
 RESULTS: Final[Mapping[str, pl.DataType]] = {
     "client_slug": pl.String(),
-    "account_name": pl.String(),
-    "portal_id": pl.Int64(),
     "outcome": pl.String(),
     "value": pl.Null(),
-    "error": pl.String(),
     "message": pl.String(),
     "hint": pl.String(),
+    "error": pl.String(),
     "reasons": pl.List(pl.String()),
     "status_code": pl.Int64(),
     "correlation_id": pl.String(),
-    "started_at": pl.Datetime("us", "UTC"),
-    "duration_ms": pl.Int64(),
-    "waited_ms": pl.Int64(),
+    "account_name": pl.String(),
+    "portal_id": pl.Int64(),
     "calls": pl.Int64(),
+    "waited_ms": pl.Int64(),
+    "duration_ms": pl.Int64(),
+    "started_at": pl.Datetime("us", "UTC"),
 }
 """
 Columns and types of the results of a fleet job; `value` has the type of what was returned.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hsagency.errors import UnknownClient, UsageError
 from hsagency.fleet import COST, batches, pages, searches
-from hsagency.fleet.cost import estimates, frame, room_of
+from hsagency.fleet.cost import Job, estimates, frame, room_of
 from hsagency.pacing import Source, Standing
 from hsagency.portals import (
     ClientSlug,
@@ -69,14 +69,8 @@ def standing(**changes: Any) -> Standing:
 
 
 def costs(calls: object, stands: Standing, **options: Any) -> dict[str, object]:
-    found = estimates(
-        [connection()],
-        calls,  # type: ignore[arg-type]
-        priority=options.pop("priority", Priority.NORMAL),
-        standing=lambda _: stands,
-        now=NOW,
-        **options,
-    )
+    job: dict[str, Any] = {"calls": calls, "priority": Priority.NORMAL, **options}
+    found = estimates([connection()], Job(**job), standing=lambda _: stands, now=NOW)
     return frame(found, now=NOW).row(0, named=True)
 
 
@@ -145,7 +139,7 @@ def test_a_closed_portal_has_no_room_until_it_opens() -> None:
 def test_it_takes_at_least_as_long_as_the_full_windows_before_the_last(
     calls: int, searched: int, seconds: float
 ) -> None:
-    assert costs(calls, standing(), searching=searched)["seconds"] == pytest.approx(seconds)
+    assert costs(calls, standing(), searches=searched)["seconds"] == pytest.approx(seconds)
 
 
 def test_below_its_threshold_a_portal_takes_longer() -> None:
@@ -162,8 +156,8 @@ def test_what_is_no_number_of_calls_is_refused(calls: object) -> None:
 
 
 def test_more_searches_than_calls_are_refused() -> None:
-    with pytest.raises(UsageError, match="more searches than calls"):
-        costs(1, standing(), searching=2)
+    with pytest.raises(UsageError, match="more searches and associations than calls"):
+        costs(1, standing(), searches=2)
 
 
 def test_an_estimate_asks_nothing_and_knows_what_answers_told(fleet: Connected) -> None:
