@@ -23,7 +23,7 @@ from hsagency.portals import (
     PortalId,
 )
 from hsagency.settings import Priority
-from tests.fleet.test_map import CONTACTS, ids, received, row
+from tests.fleet.jobs import CONTACTS, ids, received, row
 from tests.support import Connected
 
 NOW = datetime(2026, 11, 3, 9, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jupyter_client import KernelManager
 
-from tests.fleet.test_map import received
+from tests.fleet.jobs import received
 from tests.support import Connected
 
 ROOT = Path(__file__).resolve().parents[2]

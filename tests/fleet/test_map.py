@@ -3,67 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import polars as pl
-import pytest
 
 from hsagency.client import PortalClient
-from hsagency.errors import Halted, UnknownClient, UsageError
 from hsagency.fleet import RESULTS
 from hsagency.pacing import Budget
-from hsagency.portals import ClientSlug, Connection, ConnectionType, Stop
+from hsagency.portals import ConnectionType, Stop
 from hsagency.sandbox import Fault
-from tests.support import TOKEN, Connected, needles
-
-CONTACTS = "/crm/v3/objects/contacts"
-
-
-def ids(portal: PortalClient) -> list[str]:
-    return [one["id"] for one in portal.get(CONTACTS).json()["results"]]
-
-
-def row(results: pl.DataFrame, slug: str) -> dict[str, object]:
-    return results.row(by_predicate=pl.col("client_slug") == slug, named=True)
-
-
-def outcomes(results: pl.DataFrame) -> dict[str, str]:
-    return dict(results.select("client_slug", "outcome").iter_rows())
-
-
-def change(fleet: Connected, slug: str, **fields: object) -> None:
-    fleet.agency.index.update(ClientSlug(slug), generation=1, **fields)
-
-
-def received(fleet: Connected, slug: str) -> list[str]:
-    """Return the paths that a portal was asked for, but for who it is."""
-    (portal,) = (one for one in fleet.sandbox.portals if one.client_slug == slug)
-    asked = [one.path for one in fleet.sandbox.ledger(portal.portal_id)]
-    return [path for path in asked if path.startswith("/crm")]
-
-
-class Watch:
-    """Shows nothing, and remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.bars: list[tuple[str, int]] = []
-        self.done, self.notes = 0, list[str]()
-
-    def __call__(self, what: str, total: int) -> Watch:
-        self.bars.append((what, total))
-        return self
-
-    def __enter__(self) -> Callable[..., None]:
-        return self.step
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def step(self, done: int, /, note: str = "") -> None:
-        self.done += done
-        self.notes.append(note)
+from tests.fleet.jobs import CONTACTS, Watch, change, ids, outcomes, received, row
+from tests.support import Connected
 
 
 def test_every_portal_answers_for_itself(fleet: Connected) -> None:
@@ -233,177 +184,6 @@ def test_all_portals_are_at_work_at_once_unless_told_otherwise(fleet: Connected)
     everyone = threading.Barrier(6)
     results = fleet.agency.map(lambda _: everyone.wait(timeout=60))
     assert sorted(results["value"]) == list(range(6))
-
-
-def raising(error: BaseException) -> Callable[[PortalClient], object]:
-    def job(_: PortalClient) -> object:
-        raise error
-
-    return job
-
-
-@pytest.mark.parametrize(
-    "error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), Exception()]
-)
-def test_whatever_a_function_raises_is_the_row_of_that_portal_alone(
-    fleet: Connected, error: BaseException
-) -> None:
-    dead = fleet.slugs[2]
-
-    def job(portal: PortalClient) -> int:
-        if portal.portal.client_slug == dead:
-            raise error
-        return 1
-
-    results = fleet.agency.map(job)
-    assert row(results, dead)["error"] == type(error).__name__
-    assert row(results, dead)["message"] == (str(error) or None)
-    assert results["outcome"].to_list().count("done") == 5
-
-
-def test_no_secret_and_no_address_shows_in_the_message_of_a_function(fleet: Connected) -> None:
-    (portal,) = (one for one in fleet.sandbox.portals if one.client_slug == fleet.slugs[0])
-    told = (
-        f"failed with {portal.token} and {TOKEN.removeprefix('pat-na1-')}\n"
-        "for jane.doe@example.com (or jane%40example.com, +49 170 1234567) "
-        "at https://api.hubapi.com/crm?q=doe"
-    )
-    said = fleet.agency.map(raising(RuntimeError(told)))["message"][0]
-    for token in (portal.token, TOKEN):
-        assert not any(needle.decode() in said for needle in needles(token))
-    assert said == "failed with … and … for … (or …, …) at …"
-
-
-def test_an_error_that_cannot_be_told_is_a_row_all_the_same(fleet: Connected) -> None:
-    class Mute(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError
-
-    results = fleet.agency.map(raising(Mute()))
-    assert set(results["error"]) == {"Mute"}
-    assert results["message"].to_list() == [None] * 6
-
-
-def test_the_status_of_an_answer_stands_in_the_row_of_its_error(fleet: Connected) -> None:
-    def job(portal: PortalClient) -> None:
-        answer = httpx.Response(
-            404,
-            headers={"X-HubSpot-Correlation-Id": "abc-1"},
-            request=httpx.Request("GET", "https://api.hubapi.com/jane@example.com"),
-        )
-        answer.raise_for_status()
-        portal.get(CONTACTS)
-
-    results = fleet.agency.map(job)
-    assert set(results["status_code"]) == {404}
-    assert set(results["correlation_id"]) == {"abc-1"}
-    assert "jane" not in "".join(results["message"])
-
-
-def test_some_clients_are_named_by_slug_or_by_a_question(fleet: Connected) -> None:
-    two = fleet.slugs[:2]
-    named = fleet.agency.map(lambda _: 1, clients=[*two, two[0]])
-    assert named["client_slug"].to_list() == sorted(two)
-    assert fleet.agency.map(lambda _: 1, clients=two[0])["client_slug"].to_list() == [two[0]]
-
-    def asked(connection: Connection) -> bool:
-        return connection.client_slug in two
-
-    assert fleet.agency.map(lambda _: 1, clients=asked).height == 2
-
-
-def test_nobody_is_a_frame_without_rows(fleet: Connected) -> None:
-    results = fleet.agency.map(lambda _: 1, clients=[])
-    assert results.height == 0
-    assert results.schema == {**RESULTS}
-
-
-def test_an_unknown_client_is_named_before_anything_is_sent(fleet: Connected) -> None:
-    one = fleet.slugs[0]
-    with pytest.raises(UnknownClient) as refused:
-        fleet.agency.map(ids, clients=[one, f"{one}x", TOKEN])
-    assert one in refused.value.hint
-    assert f"{one}x" in refused.value.message
-    assert TOKEN not in str(refused.value)
-    assert received(fleet, one) == []
-
-
-@pytest.mark.parametrize(("options"), [{"workers": 0}, {"purpose": "é" * 65}])
-def test_a_job_that_makes_no_sense_is_refused_before_anything_is_sent(
-    fleet: Connected, options: dict[str, object]
-) -> None:
-    with pytest.raises(UsageError, match="Nothing was sent"):
-        fleet.agency.map(ids, **options)
-    assert received(fleet, fleet.slugs[0]) == []
-
-
-def test_every_reason_to_leave_a_portal_alone_is_told(fleet: Connected) -> None:
-    slug = fleet.slugs[0]
-    change(
-        fleet,
-        slug,
-        stopped=Stop(reason="It answered 401.", at=datetime.now(UTC), status_code=401),
-        connection_type=ConnectionType.CONFIG_ONLY,
-    )
-    left = row(fleet.agency.map(ids, clients=slug, audit=True), slug)
-    assert left["outcome"] == "excluded"
-    assert left["reasons"] == ["stopped", "connection type"]
-    assert left["status_code"] == 401
-    assert left["calls"] is left["started_at"] is left["error"] is None
-    assert str(left["message"]).endswith("Nothing was sent.")
-    assert slug in str(left["hint"])
-    assert received(fleet, slug) == []
-
-
-def test_a_config_only_portal_takes_part_in_what_is_no_audit(fleet: Connected) -> None:
-    slug = fleet.slugs[0]
-    change(fleet, slug, connection_type=ConnectionType.CONFIG_ONLY)
-    results = fleet.agency.map(lambda portal: portal.get("/crm/v3/properties/contacts").status_code)
-    assert set(results["value"]) == {200}
-
-
-def test_a_halted_fleet_is_not_called(fleet: Connected) -> None:
-    fleet.agency.halt.set("a test.", at=datetime.now(UTC))
-    with pytest.raises(Halted):
-        fleet.agency.map(ids)
-    assert received(fleet, fleet.slugs[0]) == []
-
-
-def test_a_halt_ends_what_is_left_of_a_job(fleet: Connected) -> None:
-    def job(portal: PortalClient) -> int:
-        found = len(ids(portal))
-        fleet.agency.halt.set("a test.", at=datetime.now(UTC))
-        return found
-
-    results = fleet.agency.map(job, workers=1)
-    first, *others = results.iter_rows(named=True)
-    assert first["outcome"] == "done"
-    assert {one["error"] for one in others} == {"Halted"}
-    assert {tuple(one["reasons"]) for one in others} == {("halted",)}
-    assert all("a test." in one["message"] for one in others)
-
-
-def test_what_is_cancelled_before_it_begins_is_never_begun(fleet: Connected) -> None:
-    cancel = threading.Event()
-    cancel.set()
-    results = fleet.agency.map(ids, cancel=cancel)
-    assert set(results["outcome"]) == {"cancelled"}
-    assert results["calls"].to_list() == [None] * 6
-    assert received(fleet, fleet.slugs[0]) == []
-
-
-def test_what_is_in_flight_when_a_job_is_cancelled_ends_and_the_rest_is_not_begun(
-    fleet: Connected,
-) -> None:
-    cancel = threading.Event()
-
-    def job(portal: PortalClient) -> int:
-        cancel.set()
-        return len(ids(portal))
-
-    results = fleet.agency.map(job, workers=1, cancel=cancel)
-    assert results["outcome"].to_list() == ["done", *["cancelled"] * 5]
-    assert not any(received(fleet, slug) for slug in results["client_slug"][1:])
 
 
 def test_the_bar_counts_every_portal_that_takes_part(fleet: Connected) -> None:
