@@ -118,7 +118,20 @@ class PortalClient(ObjectCalls, httpx.Client):
         """Build a request; a plain path is put behind the host as it is, and read once."""
         if self.base_url is self._base and isinstance(url, str) and _PLAIN_PATH.fullmatch(url):
             url = self._origin + url
+        else:
+            url = self._spelt_out(url)
         return super().build_request(method, url, **kwargs)
+
+    def _spelt_out(self, url: httpx.URL | str) -> httpx.URL | str:
+        """Return an address with the host that it names: of //host/path httpx drops it."""
+        if isinstance(url, str) and url.startswith("///"):
+            return self._origin + url
+        if isinstance(url, str) and not url.startswith("//"):
+            return url
+        parts = httpx.URL(url)
+        if parts.is_absolute_url or not parts.host:
+            return url
+        return parts.copy_with(scheme=self._base.scheme)
 
     def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         """Send a request; refuses after `close()` and in a forked child."""

@@ -72,9 +72,8 @@ class Router:
 
         `purpose` says why its calls are made, in up to 64 plain characters. With `waits` or
         `raising` the client is the caller's own: it waits in that way, and raises answers that
-        are errors. Raises
-        `UnknownClient`, `Halted`, `PortalStopped`, or what `verify` and the credential store
-        raise.
+        are errors. Raises `UnknownClient`, `Halted`, `PortalStopped`, or what `verify` and the
+        credential store raise.
         """
         if self._closed or os.getpid() != self._pid:
             raise ClientClosed("This agency is closed or belongs to another process.")

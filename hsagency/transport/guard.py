@@ -61,15 +61,26 @@ class Guard:
             grant = self._grant
             self._refuse_unfit(copy, touched, grant.binding)
             if self._prove is not None:
-                grant = self._prove(grant, touched.operation_class)
-        except AuditError:  # there is nowhere to record it
+                grant = self._proven(grant, copy, touched)
+        except AuditError as error:  # there is nowhere to record it
+            error.under_way = False  # what was sent was a proof, and not this call
             raise
         except HsAgencyError as error:
+            error.under_way = False
             self._record(
                 Call(request=copy, touched=touched, grant=self._grant, attempt=attempt), error
             )
             raise
         return Call(request=copy, touched=touched, grant=grant, attempt=attempt)
+
+    def _proven(self, grant: Grant, request: httpx.Request, call: Touched) -> Grant:
+        """Return the grant that counts once the credential is proven, if it allows the call."""
+        assert self._prove is not None  # noqa: S101
+        proven = self._prove(grant, call.operation_class)
+        if proven is not grant:  # HubSpot was asked, and the connection may be another since
+            self._grant = proven
+            self._refuse_unfit(request, call, proven.binding)
+        return proven
 
     def _refuse_unfit(self, request: httpx.Request, call: Touched, binding: Binding) -> None:
         """Raise `CallRefused` for the first thing that is wrong with a request."""

@@ -137,8 +137,10 @@ def _cause(body: bytes) -> dict[str, str]:
 
 
 def _outcome_lost(error: AuditError) -> NoReturn:
-    raise AuditError(
+    lost = AuditError(
         "The call was sent, but its outcome could not be recorded; the log says 'unknown'. "
         + error.message,
         hint=error.hint,
-    ) from error
+    )
+    lost.under_way = True
+    raise lost from error

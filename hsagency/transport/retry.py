@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final, NoReturn, Protocol
@@ -12,14 +13,16 @@ import httpx
 
 from hsagency.errors import Cancelled, CredentialMissing
 from hsagency.routes import OperationClass
+from hsagency.said import Seen
+from hsagency.stopping import replace_credential
 from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
+from hsagency.transport.leaving import never_left
 from hsagency.transport.peeking import MOST, is_small, peek
-from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Fate, Seen, Verdict, judge, judge_loss
+from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Fate, Verdict, judge, judge_loss
 from hsagency.verifier import on_the_way
 from hsagency.waiting import Waits
 
-_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _OURS: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.ProxyError)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -39,9 +42,9 @@ class Retrier(httpx.BaseTransport):
     """
     Makes a call until it has an answer that stands, and returns it with its verdict.
 
-    At most five attempts, and `patience` seconds of waiting in all; a wait that is longer than what is left of
-    it is not begun. `extensions={"retry": False}` makes one attempt alone, and so does a body
-    that can be read only once. Raises `OutcomeUnknown` where a call that is no read may have
+    At most five attempts, and `patience` seconds of waiting in all; a wait that is longer than
+    what is left of it is not begun. `extensions={"retry": False}` makes one attempt alone, and
+    so does a body that can be read only once. Raises `OutcomeUnknown` where a call that is no read may have
     taken effect and no answer came; what a lost read raises is httpx's own.
     """
 
@@ -100,7 +103,6 @@ class Retrier(httpx.BaseTransport):
             patience=patience,
             again=again,
             chance=self._chance(),
-            zone=_zone_of(call),
         )
 
     def _send(self, call: Call) -> httpx.Response | httpx.TransportError:
@@ -114,7 +116,8 @@ class Retrier(httpx.BaseTransport):
             body = peek(response) if is_small(response.headers) else b""
             seen = Seen(response.status_code, response.headers, body[: MOST + 1])
             method = call.request.method
-            verdict = judge(seen, method=method, touched=call.touched, attempt=attempt)
+            known = _known(attempt, call, response)
+            verdict = judge(seen, method=method, touched=call.touched, attempt=known)
         except BaseException:
             response.close()
             raise
@@ -159,15 +162,19 @@ def _may_be_sent_twice(request: httpx.Request) -> bool:
     return wanted and isinstance(request.stream, httpx.ByteStream)
 
 
-def _zone_of(call: Call) -> str | None:
-    fact = call.connection.facts.get("time_zone") if call.connection else None
-    return str(fact.value) if fact else None
+def _known(attempt: Attempt, call: Call, response: httpx.Response) -> Attempt:
+    """Return the circumstances of an answer, with what is known of its portal."""
+    end, connection = response.extensions.get("day_end"), call.connection
+    if connection is None:
+        return attempt
+    command = replace_credential(connection)
+    return replace(attempt, day_end=end, kind=connection.kind, replace=command)
 
 
 def _judged_lost(error: httpx.TransportError, call: Call, attempt: Attempt) -> Verdict:
     if isinstance(error, _OURS) or on_the_way(error) is not None:
         raise error
-    sent = not isinstance(error, _UNSENT)
+    sent = not never_left(error)
     method = call.request.method
     return judge_loss(sent=sent, method=method, touched=call.touched, attempt=attempt)
 

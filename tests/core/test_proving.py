@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,14 @@ from hsagency.errors import (
     PortalStopped,
     VerificationError,
 )
-from hsagency.portals import ClientSlug, Connection, ConnectionStatus, Fact, Provenance
+from hsagency.portals import (
+    ClientSlug,
+    Connection,
+    ConnectionStatus,
+    ConnectionType,
+    Fact,
+    Provenance,
+)
 from hsagency.sandbox import Fault, Sandbox
 from hsagency.sandbox.wire import Reply, Request
 from hsagency.verdicts import ATTEMPTS
@@ -32,12 +39,19 @@ THEN = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Fickle(Sandbox):
-    """Knows no path that begins with `lacking`, and damages `spoiling` before it answers."""
+    """
+    Knows no path that begins with `lacking`, and damages `spoiling` before it answers.
+
+    While it tells whose a credential is, it does what `meanwhile` says.
+    """
 
     lacking: str | None = None
     spoiling: Path | None = None
+    meanwhile: Callable[[], object] | None = None
 
     def handle(self, request: Request) -> Reply:
+        if self.meanwhile is not None and request.path.startswith("/account-info"):
+            self.meanwhile()
         if self.spoiling is not None:
             self.spoiling.write_bytes(b"{")
         if self.lacking is not None and request.path.startswith(self.lacking):
@@ -282,3 +296,23 @@ def test_a_rejection_is_told_with_what_became_of_it(fleet: Fleet, slug: str) -> 
     fleet.sandbox.revoke(fleet.sandbox.portal(slug).portal_id)
     with pytest.raises(CredentialRejected, match=r"\(401\)\. Nothing else was sent"):
         fleet.agency.verify(slug)
+
+
+def test_a_type_that_changes_while_the_proof_is_asked_for_counts_for_the_call(
+    fleet: Fleet, slug: str
+) -> None:
+    client = fleet.agency.client(slug)
+    stored = store(fleet, slug, proof=None)
+
+    def narrow() -> None:
+        fleet.agency.index.update(
+            ClientSlug(slug),
+            generation=stored.generation,
+            connection_type=ConnectionType.AUDIT_ONLY,
+        )
+
+    fleet.sandbox.meanwhile = narrow
+    with pytest.raises(CallRefused, match="an audit_only connection reads"):
+        client.post(PATH, json={"properties": {"email": "ada@example.com"}})
+    last = records(fleet.agency.workspace.root, slug)[-1]
+    assert (last["event"], last["outcome"], last["method"]) == ("call.refused", "refused", "POST")

@@ -114,6 +114,20 @@ def test_the_refusal_of_another_host_is_on_the_record_without_its_address(stage:
     assert str(stage.other.port) not in str(said)
 
 
+@pytest.mark.parametrize("as_object", [False, True])
+def test_an_address_without_a_scheme_is_refused_as_the_other_host_that_it_names(
+    stage: Stage,
+    as_object: bool,  # noqa: FBT001
+) -> None:
+    """Of such an address httpx keeps the path alone, which would be asked of the own host."""
+    address = "//" + stage.other.url.removeprefix("http://") + PATH
+    with pytest.raises(CallRefused, match="another host") as caught:
+        stage.client.get(httpx.URL(address) if as_object else address)
+    assert "allow_unclassified" not in caught.value.hint
+    assert stage.last()["path"] == "{elsewhere}"
+    assert stage.own.seen == []
+
+
 @pytest.mark.parametrize(
     "target", ["//{other}/x", "///{other}/x", "\\\\{other}\\x", "/\\{other}/x"]
 )
