@@ -21,9 +21,10 @@ from hsagency.portals import (
     ConnectionType,
     CredentialKind,
     PortalId,
+    Stop,
 )
 from hsagency.settings import Priority
-from tests.fleet.jobs import CONTACTS, ids, received, row
+from tests.fleet.jobs import CONTACTS, change, ids, received, row
 from tests.support import Connected
 
 NOW = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -133,6 +134,45 @@ def test_a_closed_portal_has_no_room_until_it_opens() -> None:
 
 
 @pytest.mark.parametrize(
+    ("calls", "changes", "because"),
+    [
+        (400, {}, None),
+        (401, {}, "500 calls are left, and calls of normal priority stop when 90 % are used"),
+        (501, {}, "500 calls are left"),
+        (
+            3,
+            {"remaining": 9, "used": 991},
+            "9 calls are left, and calls of normal priority stop when 90 % are used, and the last "
+            "10 are reserved for the client's own apps",
+        ),
+        (
+            300,
+            {"reserve": 300},
+            "500 calls are left, and the last 300 are reserved for the client's own apps",
+        ),
+        (
+            1,
+            {"remaining": 0, "closed_until": MIDNIGHT, "closed_because": "HubSpot is moving it"},
+            "closed until 2026-11-04 00:00 UTC, because HubSpot is moving it",
+        ),
+    ],
+)
+def test_it_is_said_why_calls_do_not_fit(
+    calls: int, changes: dict[str, object], because: str | None
+) -> None:
+    found = costs(calls, standing(**changes))
+    assert (found["because"], found["fits"]) == (because, because is None)
+
+
+def test_associations_have_a_window_of_their_own() -> None:
+    """The lowest tier's: a hundred in ten seconds, of which this priority uses ninety."""
+    wide = standing(burst_limit=1000)
+    assert costs(91, wide)["seconds"] == 0
+    assert costs(91, wide, associations=90)["seconds"] == 0
+    assert costs(91, wide, associations=91)["seconds"] == pytest.approx(10.2)
+
+
+@pytest.mark.parametrize(
     ("calls", "searched", "seconds"),
     [(0, 0, 0), (90, 0, 0), (91, 0, 10.2), (181, 0, 20.4), (5, 5, 0), (6, 6, 1.02), (96, 6, 1.02)],
 )
@@ -184,6 +224,29 @@ def test_calls_are_told_by_slug_or_as_a_function_of_the_connection(fleet: Connec
         fleet.agency.cost(MappingProxyType({"nobody": 3}))
 
 
+def test_nothing_fits_while_a_portal_is_stopped_or_the_fleet_is_halted(fleet: Connected) -> None:
+    slug, other, *_ = fleet.slugs
+    change(fleet, slug, stopped=Stop(reason="It answered 401.", at=NOW))
+    found = row(fleet.agency.cost(1), slug)
+    assert found["fits"] is False
+    assert found["because"] == "stopped since 2026-11-03 09:00 UTC: It answered 401."
+    assert row(fleet.agency.cost(1), other)["because"] is None
+    fleet.agency.halt.set("a test.", at=NOW)
+    found = fleet.agency.cost(1)
+    assert set(found["fits"]) == {False}
+    assert all("halted" in said for said in found["because"])
+
+
+def test_a_closed_portal_is_left_alone_for_that_alone(fleet: Connected) -> None:
+    slug = fleet.slugs[0]
+    pacer = fleet.agency.pacing.of(fleet.agency.connection(slug))
+    pacer.close(datetime.now(UTC) + timedelta(hours=2), "HubSpot is moving it")
+    left = row(fleet.agency.map(ids, cost=1), slug)
+    assert left["reasons"] == ["closed"]
+    assert str(left["message"]).startswith("The portal is closed until ")
+    assert str(left["message"]).endswith(" UTC, because HubSpot is moving it. Nothing was sent.")
+
+
 def test_a_job_leaves_alone_who_has_no_room_for_it(fleet: Connected) -> None:
     slug = fleet.slugs[0]
     fleet.agency.map(ids)
@@ -193,7 +256,8 @@ def test_a_job_leaves_alone_who_has_no_room_for_it(fleet: Connected) -> None:
     left = row(results, slug)
     assert left["outcome"] == "excluded"
     assert left["reasons"] == ["no room"]
-    assert "Nothing was sent." in str(left["message"])
+    assert f"There is no room for {limit:,} calls: " in str(left["message"])
+    assert " calls are left. Nothing was sent." in str(left["message"])
     assert "UTC" in str(left["hint"])
     assert received(fleet, slug) == known
     assert results.filter(pl.col("outcome") == "done").height == 5

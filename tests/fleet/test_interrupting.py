@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jupyter_client import KernelManager
 
-from tests.fleet.jobs import received
+from hsagency.portals import Stop
+from tests.fleet.jobs import change, received
 from tests.support import Connected
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,10 +47,17 @@ with Agency.open(sys.argv[1]) as agency:
 """
 
 
+UNCAUGHT = """
+import atexit
+atexit.register(print, "cleaned up")
+Agency.open(sys.argv[1]).map({job}, workers=2)
+"""
+
+
 @contextmanager
-def child(fleet: Connected, job: str) -> Iterator[subprocess.Popen[str]]:
+def child(fleet: Connected, job: str, run: str = RUN) -> Iterator[subprocess.Popen[str]]:
     """Run a job in a process of its own, of which two portals are in flight."""
-    code = JOB + RUN.format(job=job)
+    code = JOB + run.format(job=job)
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(fleet.agency.workspace.root)],
         cwd=ROOT,
@@ -68,13 +77,23 @@ def child(fleet: Connected, job: str) -> Iterator[subprocess.Popen[str]]:
 def test_an_interrupt_ends_what_is_under_way_begins_no_more_and_hands_over_the_rows(
     fleet: Connected,
 ) -> None:
+    change(fleet, fleet.slugs[0], stopped=Stop(reason="A test.", at=datetime.now(UTC)))
     with child(fleet, "calling") as process:
         process.send_signal(signal.SIGINT)
         outcomes, uncalled, said = process.communicate(timeout=60)[0].splitlines()
-    assert outcomes.split() == ["cancelled"] * 6
-    assert uncalled.split() == ["False", "False", *["True"] * 4]
-    assert "0 of 6" in said
+    assert sorted(outcomes.split()) == [*["cancelled"] * 5, "excluded"]
+    assert sorted(uncalled.split()) == ["False", "False", *["True"] * 4]
+    assert "0 of 5" in said
     assert sum(bool(received(fleet, slug)) for slug in fleet.slugs) == 2
+
+
+def test_a_script_that_does_not_catch_it_ends_as_by_any_interrupt(fleet: Connected) -> None:
+    with child(fleet, "calling", UNCAUGHT) as process:
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert said.endswith("cleaned up\n")
+    assert told.splitlines()[-1].startswith("hsagency.fleet.FleetInterrupted: Interrupted: 0 of 6")
 
 
 def test_a_second_interrupt_goes_through_at_once(fleet: Connected) -> None:
