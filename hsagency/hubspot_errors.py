@@ -19,6 +19,7 @@ class HubSpotError(HsAgencyError):
     What HubSpot's own message says is in neither text, since it quotes what was submitted.
     """
 
+    cause = ""  # what HubSpot says, in our words; `hint` says what to do
     status_code = 0
     category: str | None = None
     policy_name: str | None = None

@@ -10,29 +10,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final
-from zoneinfo import ZoneInfo
-
-import orjson
+from typing import Any, Final, NamedTuple
 
 from hsagency import hubspot_errors
 from hsagency.data import table
 from hsagency.hubspot_errors import HubSpotError
-from hsagency.portals import looks_like_token, plain_word
+from hsagency.portals import CredentialKind
 from hsagency.routes import OperationClass, Touched
+from hsagency.said import Said, Seen
 
 ATTEMPTS: Final = 5
 """How often a call is made at most."""
 PATIENCE: Final = 60.0
 """Seconds that a call waits at most between its attempts, all of them together."""
-MOST: Final = 1 << 16
-"""Bytes of a body that are looked at; an error of HubSpot's is smaller."""
 _LONGEST: Final = 86_400.0 * 366  # seconds; a longer Retry-After is rubbish
 
 
@@ -46,17 +42,11 @@ class Fate(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """
-    An answer as it came: `headers` by their names in small letters, or httpx's own.
+class DayEnd(NamedTuple):
+    """When a portal's day ends, in UTC and as a person there reads it."""
 
-    Of the body no more than `MOST` bytes count, and one that is longer counts as none.
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = field(default=b"", repr=False)
+    at: datetime
+    shown: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +55,9 @@ class Attempt:
     The circumstances of one attempt.
 
     `patience` is what is left of it, in seconds; `again` is false where the request cannot be
-    sent twice; `chance` is drawn from 0 to 1; `zone` is the portal's time zone.
+    sent twice; `chance` is drawn from 0 to 1; `day_end` is the portal's, and where nobody knows
+    it, UTC's counts. `kind` is what sort of credential it is, and `replace` the command that
+    stores another one.
     """
 
     now: datetime
@@ -73,7 +65,9 @@ class Attempt:
     patience: float = PATIENCE
     again: bool = True
     chance: float = 1.0
-    zone: str | None = None
+    day_end: DayEnd | None = None
+    kind: CredentialKind = CredentialKind.STATIC
+    replace: str = "hsagency onboard --client SLUG --portal ID --replace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +91,7 @@ class Verdict:
     action: str
     executed: bool | None
     budget: str | None = None  # which limit a 429 is about: burst, search or daily
+    closes: str = ""  # why the whole portal is not to be called `until` then; follows "because"
     status_code: int | None = None
     category: str | None = None
     policy_name: str | None = None
@@ -109,15 +104,14 @@ def judge(seen: Seen, *, method: str, touched: Touched, attempt: Attempt) -> Ver
     """Return what an answer means; nothing for a success, but for one with failures inside."""
     if 200 <= seen.status < 300 and seen.status != 207:
         return None
-    said = _Said.of(seen)
+    said = Said.of(seen)
     row = _row(said, touched)
-    midnight = next_midnight(attempt.now, zone=attempt.zone) if "midnight" in row else None
     asked = _asked(seen.headers, attempt.now)
-    until = midnight or (_later(attempt.now, asked) if row["retry"] != "never" else None)
     return Verdict(
         **_decided(row, method, touched, attempt, asked),
-        until=until,
-        action=" ".join(_action(row, said, touched, attempt)),
+        until=_until(row, attempt, asked),
+        closes=_closes(row, asked),
+        action=" ".join(_action(row, said, touched, attempt, asked)),
         status_code=seen.status,
         category=said.category,
         policy_name=said.policy,
@@ -155,8 +149,13 @@ def is_repeatable(method: str, touched: Touched) -> bool:
         return False
     if method == "POST":
         made = template.endswith("/links/generate")  # a read to whoever counts, but it makes one
-        archives = template.endswith(("/batch/archive", "/batch/labels/archive"))
-        return archives or (does is OperationClass.READ and not made)
+        # Updates say what is to be, not what to change; an upsert finds what it made by its name.
+        same = template.endswith(("/batch/archive", "/batch/labels/archive")) or (
+            template.startswith("/crm/")
+            and "/objects/" in template
+            and template.endswith(("/batch/update", "/batch/upsert"))
+        )
+        return same or (does is OperationClass.READ and not made)
     return method in ("PUT", "PATCH", "DELETE")
 
 
@@ -211,16 +210,25 @@ def _wait(row: Mapping[str, Any], attempt: Attempt, asked: float | None) -> floa
 def _asked(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that Retry-After asks for; what is no such thing is absent."""
     text = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(text):
-        seconds = float(text)
+    parts = [part.strip() for part in text.split(",")]  # of headers that somebody joined
+    if all(_SECONDS.fullmatch(part) for part in parts):
+        seconds = max(map(float, parts))
     else:
-        try:
-            at = parsedate_to_datetime(text)
-            at = at if at.tzinfo else at.replace(tzinfo=UTC)
-            seconds = max(0.0, (at - now).total_seconds())
-        except (ValueError, TypeError, OverflowError, IndexError):
+        at = _date(text)
+        if at is None:
             return None
+        sent = _date(headers.get("date", "").strip()) or now  # by one clock, where it tells
+        seconds = max(0.0, (at - sent).total_seconds())
     return seconds if math.isfinite(seconds) and seconds <= _LONGEST else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 _SECONDS: Final = re.compile(r"\d{1,15}(\.\d{0,15})?|\.\d{1,15}", re.ASCII)
@@ -235,132 +243,60 @@ def _later(now: datetime, seconds: float | None) -> datetime | None:
         return None
 
 
-def next_midnight(now: datetime, *, zone: str | None) -> datetime:
-    """
-    Return when the next day begins in a time zone, in UTC; an unknown zone counts as UTC.
+def _until(row: Mapping[str, Any], attempt: Attempt, asked: float | None) -> datetime | None:
+    """Return when it makes sense to call again, as far as that is known or decided here."""
+    if "midnight" in row:
+        return _day_end(attempt).at
+    if asked is None:
+        asked = row.get("closes")
+    return _later(attempt.now, asked) if row["retry"] != "never" else None
 
-    >>> next_midnight(datetime(2026, 3, 7, 12, tzinfo=UTC), zone="US/Eastern").isoformat()
-    '2026-03-08T05:00:00+00:00'
-    """
-    place = _zone(zone) or UTC
+
+def _closes(row: Mapping[str, Any], asked: float | None) -> str:
+    if "closes" not in row:
+        return ""
+    return str(row["cause"]) + (", and did not say until when" if asked is None else "")
+
+
+def _day_end(attempt: Attempt) -> DayEnd:
+    if attempt.day_end is not None:
+        return attempt.day_end
+    now = attempt.now.astimezone(UTC)
     try:
-        tomorrow = now.astimezone(place).date() + timedelta(days=1)
-        return datetime.combine(tomorrow, time(), place).astimezone(UTC)
+        at = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     except OverflowError:  # the calendar ends
-        return now.astimezone(UTC)
+        at = now
+    return DayEnd(at, f"{_shown(at)} (the portal's time zone is not known)")
 
 
-@cache
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    # Whatever a name from outside makes of a path: unknown, a folder, not to be read.
-    except (KeyError, ValueError, OSError):
-        return None
+def _shown(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _action(
-    row: Mapping[str, Any], said: _Said, touched: Touched, attempt: Attempt
+    row: Mapping[str, Any],
+    said: Said,
+    touched: Touched,
+    attempt: Attempt,
+    asked: float | None,
 ) -> Iterator[str]:
     """Yield what to do, with what this answer adds to it."""
     if "midnight" in row:
-        whole = next_midnight(attempt.now, zone=attempt.zone)
-        unknown = "UTC, as the portal's own time zone is not known"
-        zone = attempt.zone if _zone(attempt.zone) else unknown
-        yield f"The limit is whole again at {whole:%Y-%m-%d %H:%M} UTC (midnight in {zone})."
-    yield row["action"]
+        yield f"The limit is whole again at {_day_end(attempt).shown}."
+    if "closes" in row and (until := _until(row, attempt, asked)):
+        unsaid = "" if asked is not None else "Until when was not said. "
+        yield f"{unsaid}Calls to the portal are refused here until {_shown(until)}."
     if row.get("error") == "ScopeMissing" and said.scopes:
         yield f"Needed: {', '.join(said.scopes)}."
+    places: Mapping[str, str] = table("verdicts")["place"]
+    yield row["action"].format(place=places[attempt.kind], replace=attempt.replace)
     if row.get("error") == "NotFound" and touched.object_type:
         yield f"Asked for: {touched.object_type} {touched.object_id or ''}".rstrip() + "."
     if row.get("fate") == Fate.REROUTE and said.hublet:
         yield f"HubSpot names {said.hublet} as the right one."
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What an answer says in machine words; its message only for looking words up in it."""
-
-    status: int
-    named: frozenset[str]
-    message: str
-    spent: frozenset[str]  # the headers by which nothing is left
-    category: str | None
-    policy: str | None
-    correlation_id: str | None
-    scopes: tuple[str, ...]
-    hublet: str | None
-
-    @classmethod
-    def of(cls, seen: Seen) -> _Said:
-        body = _object(seen.body)
-        words = {name: plain_word(body.get(name)) for name in _NAMING}
-        message = body.get("message")
-        message = message.lower() if isinstance(message, str) else ""
-        headers = seen.headers
-        return cls(
-            status=seen.status,
-            named=frozenset(word for word in words.values() if word),
-            message=message,
-            spent=frozenset(name for name in _REMAINING if headers.get(name, "").strip() == "0"),
-            category=words["category"] or words["errorType"],
-            policy=words["policyName"],
-            correlation_id=plain_word(headers.get("x-hubspot-correlation-id"))
-            or plain_word(body.get("correlationId")),
-            scopes=tuple(_scopes(body)),
-            hublet=_hublet(body, headers, message),
-        )
-
-
-_NAMING: Final = ("policyName", "category", "subCategory", "errorType")
-_REMAINING: Final = ("x-hubspot-ratelimit-daily-remaining", "x-hubspot-ratelimit-remaining")
-_HUBLET: Final = re.compile(r"[a-z]{2}\d{1,3}", re.ASCII)
-_IN_HUBLET: Final = re.compile(r"exist in hublet ([a-z]{2}\d{1,3})\b", re.ASCII)
-_SCOPE: Final = re.compile(r"[a-z][a-z0-9._-]{0,99}", re.ASCII)
-_SCOPES_MOST: Final = 30
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    """Return a body's JSON object; an empty one for whatever is none."""
-    if not body or len(body) > MOST:
-        return {}
-    try:
-        found = orjson.loads(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _hublet(body: Mapping[str, Any], headers: Mapping[str, str], message: str) -> str | None:
-    told = _IN_HUBLET.search(message)
-    named = (body.get("correctHublet"), headers.get("x-hubspot-correct-hublet"))
-    for one in (*named, told and told[1]):
-        if isinstance(one, str) and _HUBLET.fullmatch(one.strip().lower()):
-            return one.strip().lower()
-    return None
-
-
-def _scopes(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the scopes that an answer asks for, each once."""
-    errors = body.get("errors")
-    places = [body, *(errors if isinstance(errors, list) else [])]
-    contexts = [one.get("context") for one in places if isinstance(one, dict)]
-    told = [
-        scope
-        for context in contexts
-        if isinstance(context, dict)
-        for name in ("requiredGranularScopes", "requiredScopes")
-        for scope in _listed(context.get(name))
-        if isinstance(scope, str) and _SCOPE.fullmatch(scope) and not looks_like_token(scope)
-    ]
-    yield from tuple(dict.fromkeys(told))[:_SCOPES_MOST]
-
-
-def _listed(value: object) -> Iterable[object]:
-    return value if isinstance(value, list) else ()
-
-
-def _row(said: _Said, touched: Touched) -> Mapping[str, Any]:
+def _row(said: Said, touched: Touched) -> Mapping[str, Any]:
     """Return the row that fits best: what is named counts for more than what is written."""
     fitting = [row for row in rows() if _is_about(row, said.status, touched)]
     for recognises in (_by_name, _by_words, _by_header, _by_status):
@@ -380,18 +316,18 @@ def _is_about(row: Mapping[str, Any], status: int, touched: Touched) -> bool:
     )
 
 
-def _by_name(row: Mapping[str, Any], said: _Said) -> bool:
+def _by_name(row: Mapping[str, Any], said: Said) -> bool:
     return not said.named.isdisjoint(row.get("named", ()))
 
 
-def _by_words(row: Mapping[str, Any], said: _Said) -> bool:
+def _by_words(row: Mapping[str, Any], said: Said) -> bool:
     return "words" in row and re.search(row["words"], said.message) is not None
 
 
-def _by_header(row: Mapping[str, Any], said: _Said) -> bool:
-    return row.get("spent") in said.spent
+def _by_header(row: Mapping[str, Any], said: Said) -> bool:
+    return said.policy is None and row.get("spent") in said.spent
 
 
-def _by_status(row: Mapping[str, Any], said: _Said) -> bool:
+def _by_status(row: Mapping[str, Any], said: Said) -> bool:
     del said
     return "named" not in row and "words" not in row

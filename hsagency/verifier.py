@@ -42,8 +42,9 @@ from hsagency.portals import (
     redact,
 )
 from hsagency.routes import touched
+from hsagency.said import Seen
 from hsagency.secret import Secret
-from hsagency.verdicts import Attempt, Seen, judge
+from hsagency.verdicts import Attempt, judge
 
 API_VERSION: Final = "2026-09"
 FALLBACK_VERSION: Final = "v3"

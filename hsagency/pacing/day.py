@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from hsagency.portals import Connection
@@ -35,13 +34,6 @@ class Zone:
         if not self.is_known:
             return f"{utc} (the portal's time zone is not known)"
         return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M} {self.name} ({utc})"
-
-
-class DayEnd(NamedTuple):
-    """When a portal's day ends, in UTC and as a person there reads it."""
-
-    at: datetime
-    shown: str
 
 
 UNKNOWN = Zone("UTC", UTC, is_known=False)

@@ -15,7 +15,6 @@ from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import WorkspaceError
 from hsagency.pacing import tally
 from hsagency.pacing.budgets import ALWAYS, LENGTHS, Budget, budget_of, held, is_check, share
-from hsagency.pacing.day import DayEnd
 from hsagency.pacing.layout import SECOND, USAGE, Word
 from hsagency.pacing.learning import (
     Ticket,
@@ -34,6 +33,7 @@ from hsagency.pacing.warning import Day, Low, closed, spent, warn
 from hsagency.portals import Connection
 from hsagency.routes import Touched
 from hsagency.settings import Priority, QuotaSettings
+from hsagency.verdicts import DayEnd
 
 
 class Pacer:
@@ -157,17 +157,19 @@ class Pacer:
         """
         with self._held() as (ring, now):
             words = ring.words
-            end = words[Word.DAY_ENDS] * SECOND if until is None else nanoseconds(until)
+            end = tally.used_up_until(ring, now) if until is None else nanoseconds(until)
             words[Word.CLOSED_UNTIL] = min(end, now + tally.LONGEST_CLOSE)
             words[Word.CLOSED_AT], words[Word.CLOSED_FOR_DAY] = now, until is None
             ring.text = reason
             ring.save()
 
-    def day_end(self) -> DayEnd:
-        """Return when the portal's day ends, as far as that is known."""
-        with self._held() as (ring, _):
-            at = tally.midnight(ring)
-        return DayEnd(at, self._terms.zone.shown(at))
+    def day_end(self, ticket: Ticket) -> DayEnd:
+        """Return when the day is over of which a call was told that it is used up."""
+        with self._held() as (ring, now):
+            at = tally.used_up_until(ring, now)
+            if ticket.day != ring.words[Word.DAY_BEGINS]:  # it ended meanwhile
+                at = min(now, ring.words[Word.DAY_BEGINS] * SECOND)
+        return DayEnd(moment(at), self._terms.zone.shown(moment(at)))
 
     def usage(self, limit: int, used: int, *, resets_at: datetime | None = None) -> None:
         """

@@ -148,6 +148,13 @@ def midnight(ring: Ring) -> datetime:
     return moment(ring.words[Word.DAY_ENDS] * SECOND)
 
 
+def used_up_until(ring: Ring, now: int) -> int:
+    """Return until when the day counts as used up: at its beginning, the last one may be meant."""
+    begins, ends = ring.words[Word.DAY_BEGINS], ring.words[Word.DAY_ENDS]
+    young = now // SECOND < begins + _GUARD
+    return (begins + _GUARD if young else ends) * SECOND
+
+
 def is_closed(ring: Ring, now: int) -> bool:
     """Say whether the portal is closed; one that is closed for too long never was."""
     return now < ring.words[Word.CLOSED_UNTIL] <= now + LONGEST_CLOSE
@@ -210,3 +217,5 @@ def learn_midnight(ring: Ring, resets_at: datetime | None, now: int) -> None:
     ends = nanoseconds(resets_at) // SECOND
     if now // SECOND < ends <= now // SECOND + LONGEST_CLOSE // SECOND:
         words[Word.DAY_ENDS] = ends
+        if words[Word.CLOSED_FOR_DAY]:
+            words[Word.CLOSED_UNTIL] = min(words[Word.CLOSED_UNTIL], ends * SECOND)

@@ -7,11 +7,11 @@ connection: then the call may be made again with the new one, if it had no effec
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from hsagency.errors import VerificationError
-from hsagency.pacing import Pacer, budget_of
+from hsagency.pacing import Budget, Pacer, budget_of
 from hsagency.portals import Connection
 from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
@@ -21,7 +21,7 @@ from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import answerer
 
 _LIMITED: Final = 429
-_MOVING: Final = 477  # the whole portal, to another data centre (facts 1.8)
+_BUDGETS: Final = {"burst": Budget.BURST, "search": Budget.SEARCH}
 _ASKED_LATELY: Final = timedelta(seconds=60)  # a portal that answered then is not lost
 
 
@@ -36,7 +36,7 @@ class Consequences:
         granted = call.connection
         if granted is None:
             return False
-        slow_down(self._parts.pacing.of(granted), call, verdict)
+        slow_down(self._parts.pacing.of(granted), call, verdict, now=self._parts.now())
         if verdict.fate is Fate.NONE:
             return False
         if verdict.fate is Fate.REROUTE:
@@ -71,11 +71,21 @@ class Consequences:
             return  # what follows from it was done, and the caller is told of its own call
 
 
-def slow_down(pacer: Pacer, call: Call, verdict: Verdict) -> None:
+def slow_down(pacer: Pacer, call: Call, verdict: Verdict, *, now: datetime) -> None:
     """Let every process on this machine know that HubSpot has no room for a portal's calls."""
+    who = answerer(pacer.connection.api_base)
     if verdict.budget == "daily":
-        pacer.close(None, f"HubSpot {verdict.cause}")
+        if verdict.until is None or verdict.until > now:  # else that day is over
+            pacer.close(None, f"{who} {verdict.cause}")
     elif verdict.status_code == _LIMITED:
-        pacer.back_off(budget_of(call.touched), verdict.wait)
-    elif verdict.status_code == _MOVING and verdict.until is not None:
-        pacer.close(verdict.until, f"HubSpot {verdict.cause}")
+        pacer.back_off(_limited(call, verdict), verdict.wait)
+    elif verdict.closes and verdict.until is not None:
+        pacer.close(verdict.until, f"{who} {verdict.closes}")
+
+
+def _limited(call: Call, verdict: Verdict) -> Budget:
+    """Return the window that is full: the one that is named, but for what has its own."""
+    counted = budget_of(call.touched)
+    if counted is Budget.ASSOCIATIONS or verdict.budget is None:
+        return counted
+    return _BUDGETS[verdict.budget]

@@ -11,9 +11,10 @@ import httpx
 from hsagency import hubspot_errors
 from hsagency.errors import HsAgencyError, UsageError
 from hsagency.hubspot_errors import HubSpotError
-from hsagency.routes import touched
+from hsagency.routes import OperationClass, Touched, touched
+from hsagency.said import Seen
 from hsagency.transport.call import Call
-from hsagency.verdicts import Attempt, Seen, Verdict, judge
+from hsagency.verdicts import Attempt, Verdict, judge
 from hsagency.verifier import HUBSPOT, answerer
 
 
@@ -27,6 +28,8 @@ class Asked:
     portal_id: int | None = None
     portal_name: str | None = None
     who: str = HUBSPOT
+    reads: bool = False
+    attempts: int = 1
 
     @classmethod
     def of(cls, call: Call) -> Asked:
@@ -39,6 +42,8 @@ class Asked:
             portal_id=binding.portal_id,
             portal_name=connection.portal.name if connection else None,
             who=answerer(connection.api_base) if connection else HUBSPOT,
+            reads=_reads(call.request.method, call.touched),
+            attempts=call.attempt,
         )
 
     @property
@@ -57,8 +62,16 @@ class Asked:
 
     def told(self, *, executed: bool | None) -> str:
         """Return a sentence about what became of it."""
-        became = "was not carried out" if executed is False else "may or may not have taken effect"
-        return f"{self.method} {self.route} {became}."
+        if executed is False:
+            became = "was not carried out"
+        else:
+            became = "changed nothing" if self.reads else "may or may not have taken effect"
+        tried = f", in {self.attempts} attempts" if self.attempts > 1 else ""
+        return f"{self.method} {self.route} {became}{tried}."
+
+
+def _reads(method: str, what: Touched) -> bool:
+    return method in ("GET", "HEAD", "OPTIONS") or what.operation_class is OperationClass.READ
 
 
 class HubSpotResponse(httpx.Response):
@@ -118,7 +131,7 @@ def _judged(response: httpx.Response) -> tuple[Verdict | None, Asked]:
     seen = Seen(response.status_code, response.headers, response.read())
     attempt = Attempt(now=datetime.now(UTC))
     verdict = judge(seen, method=method, touched=what, attempt=attempt)
-    return verdict, Asked(method=method, route=what.template)
+    return verdict, Asked(method=method, route=what.template, reads=_reads(method, what))
 
 
 class OutcomeUnknown(HsAgencyError, httpx.TransportError):
@@ -194,10 +207,12 @@ def _error(
 ) -> HubSpotError:
     words = [str(response.status_code), verdict.policy_name or verdict.category]
     said = ", ".join(word for word in words if word)
+    trace = f" (correlation id {verdict.correlation_id})" if verdict.correlation_id else ""
     error = _BOTH[kind](
-        f"{asked.opening} {verdict.cause} ({said}). " + asked.told(executed=verdict.executed),
+        f"{asked.opening} {verdict.cause} ({said}). {asked.told(executed=verdict.executed)}{trace}",
         hint=verdict.action,
     )
+    error.cause = f"{asked.who} {verdict.cause}"
     error.status_code, error.category = response.status_code, verdict.category
     error.policy_name, error.until = verdict.policy_name, verdict.until
     error.correlation_id = verdict.correlation_id

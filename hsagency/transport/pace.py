@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import httpx
 
 from hsagency.audit.journal.writer import AuditWriter
-from hsagency.errors import HsAgencyError
+from hsagency.errors import HsAgencyError, WorkspaceError
 from hsagency.pacing import Budget, Pacer, Pacing, Ticket
 from hsagency.portals import Connection
 from hsagency.settings import Priority, Settings
@@ -16,6 +17,7 @@ from hsagency.transport.leaving import never_left
 from hsagency.transport.refusing import record_refusal
 from hsagency.waiting import Waits
 
+_LIMITED: Final = 429
 _LIMITS: Final = {
     Budget.BURST: "burst limit",
     Budget.ASSOCIATIONS: "limit of associations",
@@ -61,6 +63,9 @@ class Pace:
                 pacer.returned(ticket)
             raise
         pacer.told(ticket, response)
+        if response.status_code == _LIMITED:
+            with suppress(WorkspaceError):  # the answer is there all the same
+                response.extensions["day_end"] = pacer.day_end(ticket)
         return response
 
     def _turn(self, call: Call, connection: Connection, pacer: Pacer) -> Ticket:

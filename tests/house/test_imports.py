@@ -25,7 +25,7 @@ LAYERS = (
     {"objects"},
     {"transport"},
     {"pacing", "stopping"},
-    {"verifier", "credentials", "audit", "routes", "halt", "verdicts"},
+    {"verifier", "credentials", "audit", "routes", "halt", "verdicts", "said"},
     {"index", "settings", "portals"},
     {"durable", "hosts", "hubspot_errors", "secret", "periods", "progress", "waiting", "words"},
     {"errors", "data"},
