@@ -116,6 +116,7 @@ _ASKED: Final = re.compile(table("limits")["checks"]["asked"], re.ASCII)
 SLOWED: Final[int] = table("limits")["pace"]["slowed"]
 _YIELDING: Final = (Priority.NORMAL, Priority.LOW)
 _LONGER: Final[int] = table("limits")["pace"]["longer"]
+_AT_LEAST: Final[int] = table("limits")["pace"]["at_least"] * 1_000_000
 LENGTHS: Final = tuple(table("limits")["window"][one.name.lower()] * 1_000_000 for one in Budget)
 """Nanoseconds over which HubSpot counts, by budget."""
 
@@ -136,7 +137,7 @@ def is_check(touched: Touched, purpose: str) -> bool:
 
 def held(length: int) -> int:
     """Return for how long we hold a window of HubSpot's, both in nanoseconds."""
-    return length + length * _LONGER // 100
+    return length + max(length * _LONGER // 100, _AT_LEAST)
 
 
 def share(limit: int, priority: Priority, *, slowed: bool) -> int:

@@ -24,7 +24,7 @@ class Word:
     DAY_BEGINS: Final = 3  # seconds
     DAY_ENDS: Final = 4
     NUMBER: Final = 5  # of the last call today
-    UNSENT: Final = 6  # calls of today that certainly never left
+    UNSENT: Final = 6  # calls of today that never left, or were refused for a limit
     LEFT: Final = 7  # told by HubSpot + the number of the call it was told about
     LEFT_NUMBER: Final = 8
     LEFT_AT: Final = 9  # 0 while nothing was told today
@@ -42,6 +42,7 @@ class Word:
     LENGTHS: Final = 30  # nanoseconds over which HubSpot counts, where told
     HOLDS: Final = 33  # until when nobody may go, by budget
     RINGS: Final = 36  # checksum of the rings
+    WAITING: Final = 40  # until when a call of a priority waits, by budget and priority
 
 
 LONGEST_WINDOW: Final = 60 * SECOND

@@ -60,7 +60,7 @@ def _is_news_of_day(words: Sequence[int], terms: Terms, ticket: Ticket, left: in
     if (marks.is_low(left) and not words[Word.WARNED]) or words[Word.CLOSED_FOR_DAY]:
         return True
     if words[Word.LEFT_NUMBER] > ticket.number:
-        return False
+        return tally.less(words, left) > 0
     is_same = words[Word.LEFT] == left + ticket.number
     return not is_same or ticket.at - words[Word.LEFT_AT] > _AGAIN
 

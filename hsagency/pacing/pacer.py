@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import httpx
 
@@ -34,6 +35,10 @@ from hsagency.portals import Connection
 from hsagency.routes import Touched
 from hsagency.settings import Priority, QuotaSettings
 from hsagency.verdicts import DayEnd
+
+_RANKS: Final = {one: rank for rank, one in enumerate(Priority)}
+_SOON: Final = 0.1  # seconds within which calls ask again that let others go before them
+_LIMITED: Final = 429
 
 
 class Pacer:
@@ -77,8 +82,7 @@ class Pacer:
         where HubSpot is moving the portal. Our own checks always have the critical one.
         """
         budget, terms, now = budget_of(touched), self._terms, self._now()
-        check = is_check(touched, purpose)
-        ring = self._ring()
+        check, ring = is_check(touched, purpose), self._ring()
         ring.acquire()
         try:
             self._prepare(ring, now)
@@ -90,13 +94,19 @@ class Pacer:
                 self._refuse_closed(ring, now)
                 if limit is not None:
                     self._refuse_spent(ring, limit, left, priority, purpose)
+            rank = _RANKS[priority]
             slowed = left is not None and terms.marks(limit).is_low(left)
             most = tally.limit_of(ring, budget, terms.known.windows[budget])
             at = tally.turn(ring, budget, share(most, priority, slowed=slowed), now)
             if at > now + AHEAD:
                 # Whoever comes with more priority meanwhile goes first. Not all wake at once.
                 later = at - now - int(AHEAD * random.random())  # noqa: S311
+                tally.wait(ring, budget, rank, until=now + later)
                 return Ticket(budget, later / SECOND, granted=False)
+            before = tally.first_come(ring, budget, rank, now)
+            if before > now:
+                soon = min(before - now, AHEAD) / SECOND + _SOON * random.random()  # noqa: S311
+                return Ticket(budget, soon, granted=False)
             number = tally.enter(ring, budget, at, is_check=check)
             wait = (at - now) / SECOND
             return Ticket(budget, wait, True, number, words[Word.DAY_BEGINS], at, check)
@@ -111,13 +121,18 @@ class Pacer:
         """
         told, ring = told_by(response.headers), self._ring()
         reopens = response.is_success and may_reopen(ring, ticket)
-        if not reopens and (told is NOTHING or is_no_news(ring, self._terms, ticket, told)):
+        refused = response.status_code == _LIMITED
+        if not (reopens or refused) and (
+            told is NOTHING or is_no_news(ring, self._terms, ticket, told)
+        ):
             return
         try:
             with self._held() as (ring, now):
                 low = learn(ring, self._terms, ticket, told, now)
                 if reopens:
                     reopen(ring, ticket, told)
+                if refused and ticket.day == ring.words[Word.DAY_BEGINS]:
+                    tally.give_back(ring, ticket.number)
                 ring.save()
             self._warn(low)
         except WorkspaceError as error:

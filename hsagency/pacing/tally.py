@@ -14,6 +14,7 @@ left now. So answers may come in any order, and a later call's word replaces an 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -21,6 +22,7 @@ from hsagency.pacing.budgets import LENGTHS, Budget, held
 from hsagency.pacing.day import Zone
 from hsagency.pacing.layout import HEADER, SECOND, USAGE, Word
 from hsagency.pacing.ring import SLOTS, Ring
+from hsagency.settings import Priority
 
 AHEAD: Final = SECOND // 2
 """Nanoseconds ahead for which a turn may be reserved; for a later one, ask again."""
@@ -34,6 +36,7 @@ LATE: Final = SECOND  # how much later than it was due a call may have been coun
 _GUARD: Final = 120  # seconds after midnight in which HubSpot may still count the day before
 
 
+_RANKS: Final = len(Priority)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -99,6 +102,22 @@ def turn(ring: Ring, budget: int, limit: int, now: int) -> int:
         else:
             at = max(at, hold)
     return at
+
+
+def wait(ring: Ring, budget: int, rank: int, *, until: int) -> None:
+    """Write down that a call of a priority waits, so that lower ones do not go before it."""
+    place = Word.WAITING + budget * _RANKS + rank
+    ring.words[place] = max(ring.words[place], until)
+    ring.save()
+
+
+def first_come(ring: Ring, budget: int, rank: int, now: int) -> int:
+    """Return until when calls of higher priorities wait, and somewhat longer; else a time past."""
+    places = range(Word.WAITING + budget * _RANKS, Word.WAITING + budget * _RANKS + rank)
+    until = max((ring.words[place] for place in places), default=0) + SECOND // 10
+    # A longer wait than there can be is a clock's that was set back since.
+    longest = max(ring.words[Word.HOLDS + budget], now + held(length_of(ring, budget))) + SECOND
+    return until if until <= longest else 0
 
 
 def set_clock_back(ring: Ring, budget: int, now: int) -> None:
@@ -189,7 +208,7 @@ def learn_left(
     words = ring.words
     if words[Word.LEFT_AT]:
         if number < words[Word.LEFT_NUMBER]:
-            return False
+            return _learn_less(ring, remaining, source=source)
         if source == USAGE and words[Word.LEFT_SOURCE] == HEADER:
             return False
     # Where clocks differ, this may be what was left of the day that has just ended.
@@ -201,8 +220,22 @@ def learn_left(
     return True
 
 
+def less(words: Sequence[int], remaining: int) -> int:
+    """Return by how much an earlier call's answer tells less than a later one's did."""
+    return words[Word.LEFT] - words[Word.LEFT_NUMBER] - remaining
+
+
+def _learn_less(ring: Ring, remaining: int, *, source: int) -> bool:
+    """Take in that calls overtook each other on their way: less is left than was told last."""
+    lower = less(ring.words, remaining)
+    if lower <= 0 or source != ring.words[Word.LEFT_SOURCE]:
+        return False
+    ring.words[Word.LEFT] -= lower
+    return True
+
+
 def give_back(ring: Ring, number: int) -> None:
-    """Count a call of today that never left no more."""
+    """Count a call of today no more that never left, or that HubSpot did not count."""
     words = ring.words
     words[Word.UNSENT] += 1
     if words[Word.LEFT_AT] and number > words[Word.LEFT_NUMBER]:

@@ -34,6 +34,8 @@ class Marks:
 def marks(limit: int | None, *, warn_below: Amount, reserve: Amount) -> Marks:
     """Return the marks of a limit."""
     below = warn_below.of(limit)
+    if below is not None and limit is not None:
+        below = min(below, limit)  # more than there is says no more than all of it
     above = (below or 0) // 2
     if limit is not None:
         above = min(limit // 10, above)

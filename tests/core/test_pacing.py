@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.pacing import Budget, Source, budget_of
-from hsagency.pacing.budgets import share
+from hsagency.pacing.budgets import WINDOW_SHARE, share
 from hsagency.portals import CredentialKind
 from hsagency.routes import touched
 from hsagency.settings import Priority
@@ -51,6 +52,8 @@ def test_searches_and_associations_have_windows_of_their_own(desk: Desk) -> None
     assert desk.burst(pacer, CRITICAL, touched=LINKS) == 150
     assert desk.burst(pacer, CRITICAL, touched=SEARCH) == 5
     desk.pass_(1.02)
+    assert pacer.reserve(SEARCH, CRITICAL).wait > 0.1, "calls do not arrive as they leave"
+    desk.pass_(1.5)
     assert desk.burst(pacer, CRITICAL, touched=SEARCH) == 5
     assert desk.burst(pacer, CRITICAL) == 0
 
@@ -150,6 +153,35 @@ def test_a_crowd_of_low_priority_does_not_hold_the_future_against_a_critical_cal
     assert not any(one.granted for one in waiting)
     assert all(9.6 < one.wait <= HELD for one in waiting)
     assert pacer.reserve(CALL, CRITICAL).wait == 0
+
+
+def test_while_a_higher_priority_waits_a_lower_one_lets_it_go_first(desk: Desk) -> None:
+    pacer, another = desk.of(), desk.other().of()
+    pacer.told(pacer.reserve(CALL, CRITICAL), answer(most=10, room=9))
+    for _ in range(9):
+        assert pacer.reserve(CALL, CRITICAL).granted
+    waits = another.reserve(CALL, CRITICAL)
+    assert not waits.granted
+    desk.pass_(waits.wait - 0.01)
+    low = pacer.reserve(CALL, LOW)
+    assert not low.granted, "though there will be room"
+    assert 0 < low.wait < 1
+    desk.pass_(0.01)
+    assert another.reserve(CALL, CRITICAL).granted
+    desk.pass_(0.2)
+    assert pacer.reserve(CALL, LOW).granted, "nobody waits any more"
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_a_lone_caller_of_any_priority_has_its_full_share(desk: Desk, priority: Priority) -> None:
+    pacer, went = desk.of(), 0
+    pacer.told(pacer.reserve(CALL, CRITICAL), answer(most=20, room=19))
+    ends = desk.clock[0] + timedelta(seconds=10 * HELD)
+    while desk.clock[0] < ends:
+        ticket = pacer.reserve(CALL, priority)
+        went += ticket.granted
+        desk.pass_(ticket.wait)
+    assert went >= 10 * 20 * WINDOW_SHARE[priority] // 100 - 1
 
 
 def test_a_turn_that_is_near_is_taken_in_advance(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,47 @@ def test_answers_in_any_order_lead_to_what_is_really_left(
         wanted = 200_000 - 11 * latest - (11 - latest)
         assert pacer.standing().remaining == (wanted if heard else None)
         desk.pacing.close()
+
+
+def test_calls_that_overtook_each_other_tell_the_smaller_remainder(desk: Desk) -> None:
+    pacer = desk.of()
+    first, second = pacer.reserve(CALL, NORMAL), pacer.reserve(CALL, NORMAL)
+    pacer.told(second, answer(daily=1000, left=500))
+    pacer.told(first, answer(daily=1000, left=499))
+    assert pacer.standing().remaining == 499
+
+
+def test_a_call_that_was_refused_for_a_limit_is_not_taken_for_one_that_counted(desk: Desk) -> None:
+    pacer = desk.of()
+    pacer.reserve(CALL, NORMAL)
+    pacer.told(pacer.reserve(CALL, NORMAL), httpx.Response(429))
+    ticket = pacer.reserve(CALL, NORMAL)
+    pacer.told(ticket, answer(daily=1000, left=998))
+    standing = pacer.standing()
+    assert (standing.used, standing.ours) == (2, 2)
+
+
+def test_that_the_day_is_used_up_told_after_midnight_is_of_yesterday(desk: Desk) -> None:
+    desk.clock[0] = datetime(2026, 11, 20, 23, 59, 59, tzinfo=UTC)
+    pacer = desk.of(time_zone="UTC")
+    before = pacer.reserve(CALL, NORMAL)
+    desk.pass_(2)
+    assert pacer.day_end(before).at == datetime(2026, 11, 21, tzinfo=UTC)
+    after = pacer.reserve(CALL, NORMAL)
+    soon = datetime(2026, 11, 21, 0, 2, tzinfo=UTC)
+    assert pacer.day_end(after).at == soon, "clocks differ"
+    pacer.close(None, "the day is used up")
+    assert pacer.standing().closed_until == soon
+    desk.pass_(120)
+    assert pacer.reserve(CALL, NORMAL).granted
+    assert pacer.day_end(after).at == datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def test_a_midnight_that_is_told_later_ends_a_closing_with_it(desk: Desk) -> None:
+    pacer = desk.of()
+    pacer.close(None, "the day is used up")
+    pacer.usage(250_000, 10, resets_at=datetime(2026, 11, 20, 18, tzinfo=UTC))
+    assert pacer.standing().closed_until == datetime(2026, 11, 20, 18, tzinfo=UTC)
 
 
 def test_a_call_that_never_left_does_not_count(desk: Desk) -> None:

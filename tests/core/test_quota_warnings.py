@@ -108,6 +108,8 @@ def test_recovery_is_above_the_threshold_by_the_smaller_of_two_margins(
 ) -> None:
     found = marks(limit, warn_below=warn_below, reserve=Amount(count=0))
     below = warn_below.of(limit) or 0
+    below = min(below, limit)
+    assert found.warn_below == below
     assert found.again == below + min(limit // 10, below // 2)
     assert not any(
         found.is_low(left) and found.rearms(left) for left in range(below - 2, below + 2)
