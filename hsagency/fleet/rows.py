@@ -104,7 +104,14 @@ def _cells(row: Row) -> dict[str, object]:
 
 
 def failure(connection: Connection, error: BaseException) -> Row:
-    """Return the row of a portal whose job ended with an error."""
+    """Return the row of a portal whose job ended with an error, also one that cannot be told."""
+    try:
+        return _told(connection, error)
+    except Exception:  # noqa: BLE001  (what a function raises may do anything when looked at)
+        return Row(connection=connection, outcome=Outcome.FAILED, error=type(error).__name__)
+
+
+def _told(connection: Connection, error: BaseException) -> Row:
     status_code, correlation_id = _answer(error)
     return Row(
         connection=connection,

@@ -107,6 +107,8 @@ class Running:
                 aside = _Place(self, slug).aside
                 waits = Waits(progress=silent, cancel=self._cancelled, aside=aside)
                 self.rows[slug] = self._job(connection, waits)
+        except BaseException as error:  # noqa: BLE001  (a portal that was begun has a row)
+            self.rows[slug] = failure(connection, error)
         finally:
             with self._lock:
                 self._at_work -= 1

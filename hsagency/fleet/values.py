@@ -9,12 +9,17 @@ returned; nothing is turned into text and nothing is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import reduce
-from typing import Final, cast
+from typing import Any, Final, cast
 
+import httpx
 import polars as pl
+
+from hsagency.client import PortalClient
+from hsagency.errors import UsageError
+from hsagency.objects import Results
 
 _PLAIN: Final[Mapping[type, pl.DataType]] = {
     bool: pl.Boolean(),
@@ -38,8 +43,22 @@ def settled(value: object) -> object:
     """
     Return a value that needs no client any more: what is yet to be read is read now.
 
-    An iterator (pages of records) becomes a list, and so does a series; a lazy frame a frame.
+    An iterator becomes a list, and so does a series; pages and lazy frames become frames. Raises
+    `UsageError` for what is of no use once the client is closed: the client itself, an answer that
+    was not read, a call that was never awaited.
     """
+    useless = isinstance(value, PortalClient | Coroutine)
+    if isinstance(value, httpx.Response):
+        useless = not (value.is_closed and value.is_stream_consumed)
+    if useless:
+        cast("Any", value).close()
+        raise UsageError(
+            f"The function returned a {type(value).__name__}, which is of no use once its client is "
+            "closed; what it had done until then is done.",
+            hint="Return what you read: portal.get(...).json(), or portal.pages(...).frame().",
+        )
+    if isinstance(value, Results):
+        return value.frame()
     if isinstance(value, pl.LazyFrame):
         return value.collect()
     if isinstance(value, pl.Series):
@@ -58,7 +77,9 @@ def column(name: str, values: Sequence[object]) -> pl.Series:
         for one in values:
             shape.see(one)
         return pl.Series(name, values, dtype=shape.dtype(), strict=True)
-    except (_Mixed, RecursionError, pl.exceptions.PolarsError, TypeError, ValueError):
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001  (polars may panic; no value costs others their rows)
         return pl.Series(name, values, dtype=pl.Object())
 
 
