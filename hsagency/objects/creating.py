@@ -24,6 +24,7 @@ from hsagency.waiting import Waits
 # Seconds before each look: a read sees what was written seconds later (facts 4.3 know up to 70
 # of definitions).
 _LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
+_LOOKS_IF_TAKEN: Final = (0.0, 2.0)  # a 409 is an answer, and mostly about another property
 
 
 class How(StrEnum):
@@ -95,6 +96,7 @@ def create_once(
             raise
         found = _look_again(
             lambda: _look(place, value, unique=unique, shown=shown),
+            looks=_LOOKS_IF_TAKEN if how is How.FOUND else _LOOKS,
             waits=waits,
             why=f"looking for a new record among {object_type}",
         )
@@ -131,10 +133,10 @@ def _still_unknown(
 
 
 def _look_again(
-    look: Callable[[], JsonObject | None], *, waits: Waits, why: str
+    look: Callable[[], JsonObject | None], *, looks: Sequence[float], waits: Waits, why: str
 ) -> JsonObject | None:
     """Return the record as soon as it is seen; a look that fails is one that saw nothing."""
-    for seconds in _LOOKS:
+    for seconds in looks:
         try:
             waits.wait(seconds, why=why)
             if (found := look()) is not None:

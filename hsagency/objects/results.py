@@ -8,7 +8,7 @@ it; nothing is skipped, and a loop that would never end is stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +167,8 @@ def _cursor(content: Mapping[str, Any], what: str) -> str | None:
         after = following.get("after")
         if after is None and isinstance(following.get("link"), str):
             # only what it says about the cursor: where it leads to is not followed
-            after = httpx.URL(following["link"]).params.get("after")
+            with suppress(httpx.InvalidURL):
+                after = httpx.URL(following["link"]).params.get("after")
         if (isinstance(after, str) and after) or type(after) is int:
             return str(after)
     elif not content.get("hasMore"):

@@ -126,6 +126,7 @@ def test_another_property_that_is_taken_is_no_find(portal: Portal) -> None:
     with pytest.raises(AlreadyThere):
         create_once(portal.client, "contacts", ADA, waits=portal.waits)
     assert creates(portal) == 1
+    assert portal.waits.seconds == [0, 2]
 
 
 def test_what_hubspot_refuses_is_refused_at_once(portal: Portal) -> None:
