@@ -134,8 +134,9 @@ class Stops:
             code, trace = error.status_code, error.correlation_id
             if self.stop(connection, error.message, status_code=code, correlation_id=trace):
                 error.add(f"Calls to {connection.portal} are stopped until a person resumes them.")
-                stored = self.index.read().connections.get(connection.client_slug, connection)
-                error.hint = advice(stored) or error.hint
+                is_over = error.status_code in _NEW_CREDENTIAL
+                cure = replace_credential(connection) if is_over else resume(connection)
+                error.hint += f" Then: {cure}" if is_over else f" Once it works again: {cure}"
 
     def halt_fleet(self, connection: Connection, error: PortalMismatch) -> None:
         """Halt every call of every process, because one connection reached another's portal."""
@@ -259,14 +260,10 @@ def advice(connection: Connection) -> str:
     if _works_again(connection):
         return f"It works again; to let calls go on: {resume(connection)}"
     if _needs_a_key(connection):
-        return (
-            "Ask the client for a new service key (HubSpot > Development > Keys > Service keys), "
-            f"then: {replace_credential(connection)}"
-        )
-    return (
-        "Ask the client. Whether it works again, says "
-        f"{verify(connection)}; once it does: {resume(connection)}"
-    )
+        source = "sandbox (POST /_sandbox/tokens/rotate)" if connection.api_base else "client"
+        return f"Ask the {source} for a new service key, then: {replace_credential(connection)}"
+    asks, goes_on = verify(connection), resume(connection)
+    return f"Whether it works again, says {asks}; once it does: {goes_on}"
 
 
 def verify(connection: Connection) -> str:

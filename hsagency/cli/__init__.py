@@ -11,7 +11,6 @@ Exit codes: 0 done; 1 refused or something failed; 2 wrong usage; 3 nothing to r
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from typing import NoReturn
@@ -36,7 +35,7 @@ from hsagency.cli import (
     status,
     workshop,
 )
-from hsagency.cli.common import program
+from hsagency.cli.common import program, typable
 from hsagency.cli.tables import plain
 from hsagency.errors import (
     CredentialRejected,
@@ -125,14 +124,8 @@ def _say(error: Exception) -> int:
         return 2
     if "--debug" in sys.argv:
         click.echo(redact("".join(traceback.format_exception(error))), err=True)
-    click.echo(plain(redact(f"Error: {_typable(_in_words(error))}")), err=True)
+    click.echo(plain(redact(f"Error: {typable(_in_words(error), group=cli)}")), err=True)
     return _code(error)
-
-
-def _typable(text: str) -> str:
-    """Return a text whose commands can be typed as this program was called."""
-    commands = "|".join(cli.commands)
-    return re.sub(rf"(?<![\w/.-])hsagency (?=(?:{commands})\b)", lambda _: f"{program()} ", text)
 
 
 def _in_words(error: Exception) -> str:

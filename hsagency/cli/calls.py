@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hsagency.cli.common import Shared, program, shared
+from hsagency.cli.common import Shared, shared, ticking, typable
 from hsagency.cli.tables import plain
 from hsagency.errors import CallRefused, HsAgencyError, UsageError
 
 if TYPE_CHECKING:
+    import httpx
+
     from hsagency.agency import Agency
+    from hsagency.client import PortalClient
+    from hsagency.portals import Connection
 
 
 @click.command(short_help="Make one audited call and print the answer.")
@@ -43,24 +48,26 @@ def call(
     """
     Make one audited call to a client's portal and print the answer.
 
-    Exit code 0 for a success (2xx), 1 otherwise. Give personal data on standard input rather
-    than in the arguments, which other users of this machine can see.
+    Give personal data on standard input rather than in the arguments, which other users of this
+    machine can see.
+
+    Exit code 0 for a success (2xx), 1 for any other answer, for none, and for a call that was
+    refused here; 2 for one that makes no sense; 4 where its credential, asked first whose it is,
+    turned out to be another portal's, rejected or shut out.
 
     \b
     Examples:
       hsagency call acme-corp POST /crm/v3/objects/contacts --body - < contact.json
       hsagency call acme-corp GET /crm/objects/2026-09/contacts --query limit=10
     """
-    import httpx
-
-    from hsagency.verifier import on_the_way
-
     content = _body(body)
     pairs = [_pair(one) for one in query]
     with common.agency() as agency:
-        client = agency.client(slug, purpose=purpose or "interactive")
-        try:
-            answer = client.request(
+        with common.progress(f"waiting for {slug}", 1) as step, ticking(step):
+            client = agency.client(slug, purpose=purpose or "interactive")
+            answer = _answer(
+                agency,
+                client,
                 method.upper(),
                 path,
                 params=pairs or None,
@@ -68,39 +75,64 @@ def call(
                 headers={"content-type": "application/json"} if content is not None else None,
                 extensions=_said(purpose, allow_unclassified=allow_unclassified),
             )
-        except CallRefused as error:
-            if "allow_unclassified" in error.hint:  # it speaks of Python
-                error.hint = _ALLOW
-            raise
-        except httpx.InvalidURL:
-            raise UsageError(
-                "The path is not one. Nothing was sent.",
-                hint="Write it from the slash on: /crm/objects/2026-09/contacts",
-            ) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise on_the_way(error, who=_who(agency, slug)) or HsAgencyError(
-                f"{_where(agency, slug)} could not be reached, so nothing was sent. The log calls "
-                "it 'unknown', as it does every call without an answer.",
-                hint="Check the network, or start the sandbox again with the command it printed.",
-            ) from None
-        except HsAgencyError:
-            raise
-        except httpx.HTTPError as error:
-            raise HsAgencyError(
-                f"HubSpot did not answer ({type(error).__name__}). Whether the call took effect "
-                "is unknown, and recorded so.",
-                hint="If it was not a read, look in HubSpot before you repeat it.",
-            ) from None
-    common.say(plain(f"{answer.status_code} {answer.reason_phrase}  {client.portal}"))
-    _show(answer.content)
-    if not answer.is_success:
-        verdict = getattr(answer, "verdict", None)
-        if verdict is not None:
-            who = _who(agency, slug)
-            common.say(f"{who[:1].upper()}{who[1:]} {verdict.cause}. {verdict.action}")
-        if agency.connection(slug).stopped is not None:
-            common.say(f"Calls to it are stopped until a person resumes them: {program()} status")
-        click.get_current_context().exit(1)
+        common.say(plain(f"{_status(answer)}  {client.portal}"))
+        _show(answer.content)
+        if not answer.is_success:
+            _begin_a_line(answer.content)
+            common.say(plain(_explained(answer, agency.connection(slug))))
+            click.get_current_context().exit(1)
+
+
+def _answer(agency: Agency, client: PortalClient, *args: str, **options: Any) -> httpx.Response:
+    """Make a call; what went wrong on the way is said in words of the command line."""
+    import httpx
+
+    from hsagency.verifier import on_the_way
+
+    slug = client.portal.client_slug
+    try:
+        return client.request(*args, **options)
+    except CallRefused as error:
+        if "allow_unclassified" in error.hint:  # it speaks of Python
+            error.hint = _ALLOW
+        raise
+    except HsAgencyError:
+        raise
+    except httpx.InvalidURL:
+        raise UsageError(
+            "The path is not one. Nothing was sent.",
+            hint="Write it from the slash on: /crm/objects/2026-09/contacts",
+        ) from None
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+        raise on_the_way(error, who=_who(agency, slug)) or HsAgencyError(
+            f"{_where(agency, slug)} could not be reached, so nothing was sent. The log calls "
+            "it 'unknown', as it does every call without an answer.",
+            hint="Check the network, or start the sandbox again with the command it printed.",
+        ) from None
+    except httpx.HTTPError as error:
+        raise HsAgencyError(
+            f"{client.portal}: {_who(agency, slug)} gave no whole answer ({type(error).__name__}).",
+            hint="Whether one began, and whether the call took effect, says the log as far as "
+            f"anybody knows: hsagency audit tail {slug} -n 1",
+        ) from None
+
+
+def _status(answer: httpx.Response) -> str:
+    return f"{answer.status_code} {answer.reason_phrase}".rstrip()
+
+
+def _explained(answer: httpx.Response, connection: Connection) -> str:
+    """Say what an answer that is an error means, and what a person does next."""
+    from hsagency.stopping import advice
+    from hsagency.verifier import answerer
+
+    who = answerer(connection.api_base)
+    verdict = getattr(answer, "verdict", None)
+    said = f"{who[:1].upper()}{who[1:]} {verdict.cause}. " if verdict else ""
+    if connection.stopped is None:
+        return said + (verdict.action if verdict else "")
+    stopped = "Calls to it are stopped until a person resumes them."
+    return f"{said}{stopped} {typable(advice(connection))}"
 
 
 def _who(agency: Agency, slug: str) -> str:
@@ -121,6 +153,17 @@ def _show(content: bytes) -> None:
         return
     for line in content.decode("utf-8", "replace").splitlines():
         click.echo(plain(line))
+
+
+def _begin_a_line(body: bytes) -> None:
+    """End the body's line where what follows goes into the same file."""
+    try:
+        one, other = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return  # no files, so nobody sees them side by side
+    is_same = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    if is_same and body and not body.endswith(b"\n") and not sys.stdout.isatty():
+        click.echo(err=True)
 
 
 _ALLOW = (

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +19,7 @@ import click
 
 from hsagency.cli.tables import plain
 from hsagency.errors import UsageError
-from hsagency.progress import Progress, bar, silent
+from hsagency.progress import Progress, Step, bar, silent
 from hsagency.secret import Secret
 
 if TYPE_CHECKING:
@@ -94,6 +97,34 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 def program() -> str:
     """How this program was called, so that what is printed can be typed."""
     return os.environ.get("HSAGENCY_PROG", "hsagency")
+
+
+def typable(text: str, *, group: click.Command | None = None) -> str:
+    """Return a text whose commands can be typed as this program was called."""
+    root = group or click.get_current_context().find_root().command
+    commands = "|".join(getattr(root, "commands", ()))
+    return re.sub(rf"(?<![\w/.-])hsagency (?=(?:{commands})\b)", lambda _: f"{program()} ", text)
+
+
+@contextmanager
+def ticking(step: Step) -> Iterator[None]:
+    """Draw a bar again and again while nothing moves it, so that a wait is seen to be one."""
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(_TICK):
+            step(0)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+_TICK = 0.5  # seconds
 
 
 def shown_path(path: Path) -> str:

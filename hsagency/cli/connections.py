@@ -15,6 +15,8 @@ from hsagency.cli.common import (
     read_token,
     records,
     shared,
+    ticking,
+    typable,
 )
 from hsagency.cli.tables import plain, show
 from hsagency.errors import (
@@ -76,7 +78,8 @@ def verify(
         emit({"results": rows})
     else:
         for row in rows:
-            click.echo(plain(f"{row['result']}  {row['clientSlug']}  {row['message']}"))
+            line = f"{row['result']}  {row['clientSlug']}  {row['message']}"
+            click.echo(plain(typable(line)))
     if not rows:
         common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
         click.get_current_context().exit(3)
@@ -127,7 +130,11 @@ def _prove(agency: Agency, slugs: list[str], common: Shared) -> list[dict[str, o
 
     for slug in slugs:
         agency.connection(slug)  # an unknown one is told before anything is asked
-    with common.progress("verifying", len(slugs)) as step, ThreadPoolExecutor(16) as pool:
+    with (
+        common.progress("verifying", len(slugs)) as step,
+        ticking(step),
+        ThreadPoolExecutor(16) as pool,
+    ):
 
         def one(slug: str) -> dict[str, object]:
             row = _proof(agency, slug)
@@ -143,16 +150,12 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
     except HsAgencyError as error:
         result = _FINDINGS.get(type(error), "FAILED")
         message = str(error).removeprefix("MISMATCH: ")
-        if isinstance(error, PortalMismatch):
-            message += f" Every call is halted until: {program()} resume --fleet --reason TEXT"
         connection = agency.connection(slug)
         portal = connection.portal
-        if result == "REJECTED":
-            again = f"onboard --client {slug} --portal {portal.portal_id} --replace"
-            again += f" --api {connection.api_base}" if connection.api_base else ""
-            message += f" Then: {program()} {again}"
-        elif result == "FORBIDDEN":
-            message += _stopped(connection).removeprefix(".")
+        if isinstance(error, PortalMismatch):
+            message += f" Every call is halted. {agency.halt.advice()}"
+        elif not isinstance(error, CredentialRejected | PortalForbidden):  # these say so themselves
+            message += _still_stopped(connection)
         if portal.name:
             message = f"{portal.name}, portal {portal.portal_id}: {message}"
         return {
@@ -162,20 +165,22 @@ def _proof(agency: Agency, slug: str) -> dict[str, object]:
             "message": message,
         }
     message = f"portal {found.portal_id}" + (f" ({found.name})" if found.name else "")
+    stopped = _still_stopped(agency.connection(slug))
     return {
         "clientSlug": slug,
         "result": "OK",
         "portalId": found.portal_id,
-        "message": message + _stopped(agency.connection(slug)),
+        "message": f"{message}.{stopped}" if stopped else message,
     }
 
 
-def _stopped(connection: Connection) -> str:
+def _still_stopped(connection: Connection) -> str:
     """Say that calls to a portal stay stopped, and how they may go on."""
+    from hsagency.stopping import advice
+
     if connection.stopped is None:
         return ""
-    again = f"{program()} resume {connection.client_slug} --reason TEXT"
-    return f". Calls to it are still stopped; to let them go on: {again}"
+    return f" Calls to it are still stopped. {advice(connection)}"
 
 
 @click.command(short_help="List the connected portals, or show one.")

@@ -10,12 +10,15 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from hsagency.cli.common import Shared, as_json, emit, program, records, shared
+from hsagency.cli.common import Shared, as_json, emit, program, records, shared, typable
 from hsagency.cli.tables import plain, show
 from hsagency.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from hsagency.agency import Agency
+    from hsagency.portals import ClientSlug, Connection
 
 Row = Mapping[str, Any]
 
@@ -42,12 +45,20 @@ def quota(common: Shared, *, slugs: tuple[str, ...], refresh: bool, as_json: boo
 
     \b
     low        Less is left than hsagency.toml says under [quota] warn_below.
-    closed     HubSpot takes no more calls for now; hsagency sends none until then.
-    stopped    No call leaves until somebody says: hsagency resume SLUG.
+    refused    The day has no room for calls of some priorities: hsagency sends none of them
+               until it starts anew.
+    closed     HubSpot takes no more calls for now; but for proofs of whose key it is,
+               hsagency sends none until then.
+    stopped    No call leaves until a person sees to it: the line below the table says how.
     not known  No answer of this day told what is left.
     failed     The portal could not be asked or its stored figures could not be read.
 
-    Exit code 1 if any failed, and 3 if no portal is connected; a low portal is no failure.
+    Calls of low priority stop when 80 % of the limit are used, of normal at 90 %, of high at
+    95 %, and of critical at 99 %, and all at the reserve that is kept for the client's other
+    apps. hsagency.toml gives purposes a priority, under [purposes]; others are normal.
+
+    Exit code 1 if any failed, and 3 if no portal is connected; a low portal is no failure, nor
+    is a stopped one.
 
     \b
     Examples:
@@ -60,15 +71,16 @@ def quota(common: Shared, *, slugs: tuple[str, ...], refresh: bool, as_json: boo
     with common.agency() as agency:
         found = agency.quota(slugs or None, refresh=refresh, progress=common.progress)
         settings = agency.workspace.settings
-        notes = slips(settings, agency.connections())
+        connections = agency.connections()
+        notes = [*_halted(agency), *slips(settings, connections)]
     found = found.sort("used_share", descending=True, nulls_last=True, maintain_order=True)
     if as_json:
         purposes = {name: str(one) for name, one in sorted(settings.purposes.items())}
         emit({"clients": _documents(found), "purposes": purposes, "notes": notes})
-    elif found.height:
-        _print(found, now=datetime.now(UTC))
     for one in notes:
-        common.say(plain(one))
+        common.say(plain(typable(one)))
+    if found.height and not as_json:
+        _print(found, connections, now=datetime.now(UTC))
     if not found.height:
         common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
     for row in found.filter(found["error"].is_not_null()).iter_rows(named=True):
@@ -78,12 +90,22 @@ def quota(common: Shared, *, slugs: tuple[str, ...], refresh: bool, as_json: boo
     click.get_current_context().exit(1 if failed else 0 if found.height else 3)
 
 
+def _halted(agency: Agency) -> list[str]:
+    """Say that nothing is sent at all, whatever there is left."""
+    reason = agency.halt.reason()
+    if reason is None:
+        return []
+    return [f"The fleet is halted, so no call is sent: {reason} {agency.halt.advice()}"]
+
+
 def _documents(found: pl.DataFrame) -> list[dict[str, Any]]:
     seconds = found["age"].dt.total_milliseconds() / 1000
     return records(found.with_columns(seconds).rename({"age": "age_seconds"}))
 
 
-def _print(found: pl.DataFrame, *, now: datetime) -> None:
+def _print(
+    found: pl.DataFrame, connections: Mapping[ClientSlug, Connection], *, now: datetime
+) -> None:
     import polars as pl
 
     rows = list(found.iter_rows(named=True))
@@ -101,9 +123,11 @@ def _print(found: pl.DataFrame, *, now: datetime) -> None:
     )
     show(table, table.columns, spare=2)
     for row in rows:
-        for line in _explained(row, now):
-            click.echo(plain(f"{row['client_slug']}: {line}"))
+        for line in _explained(row, connections[row["client_slug"]], now):
+            click.echo(plain(typable(f"{row['client_slug']}: {line}")))
     click.echo(_footer(rows))
+    if any("not known" in states(row) for row in rows):
+        click.echo(f"To ask HubSpot what is left: {program()} quota --refresh")
 
 
 def states(row: Row) -> list[str]:
@@ -112,6 +136,7 @@ def states(row: Row) -> list[str]:
     told = {
         "stopped": row["stopped"] is not None,
         "closed": row["closed_until"] is not None,
+        "refused": row["refused"] is not None,
         "low": bool(row["low"]),
         "failed": row["error"] is not None,
         "not known": not known and row["limit"] is not None,
@@ -186,27 +211,34 @@ def _clock(at: datetime, now: datetime, place: tzinfo) -> str:
     return f"{there:%H:%M}" if there.date() == today.date() else f"{there:%d %b %H:%M}"
 
 
-def _explained(row: Row, now: datetime) -> Iterator[str]:
-    """Say of one portal what its state means in figures."""
-    if row["stopped"] is not None:
-        slug = row["client_slug"]
-        yield f"stopped. {row['stopped']} {program()} resume {slug} --reason TEXT starts it again."
+def _explained(row: Row, connection: Connection, now: datetime) -> Iterator[str]:
+    """Say of one portal what its state means in figures, and what is refused until when."""
+    from hsagency.stopping import advice, since
+
+    if connection.stopped is not None:
+        yield f"{since(connection.stopped)} {advice(connection)}"
     if row["closed_until"] is not None:
         until = _both_times(row["closed_until"], row["time_zone"], now)
         why = f", because {row['closed_because']}" if row["closed_because"] else ""
-        yield f"closed until {until}{why}."
-    elif row["low"]:
-        yield _left(row, now)
+        yield f"closed until {until}{why}. Proofs of whose key it is are still sent."
+    elif row["refused"] is not None:
+        yield _refused(row, now)
+    if row["low"] and row["closed_until"] is None:
+        yield _left(row)
 
 
-def _left(row: Row, now: datetime) -> str:
-    left, threshold, reserve = row["remaining"], row["warn_below"], row["reserve"] or 0
-    if left <= reserve:
-        until = _both_times(row["resets_at"], row["time_zone"], now)
-        others = "kept for the client's other apps. Ours wait until"
-        return f"low: {counted(left, 'call')} left, {others} {until}."
+def _refused(row: Row, now: datetime) -> str:
+    *others, last = row["refused"].split(", ")
+    which = f"{', '.join(others)} and {last}" if others else last
+    until = _both_times(row["resets_at"], row["time_zone"], now)
+    return f"refused: calls of {which} priority wait until {until}."
+
+
+def _left(row: Row) -> str:
+    threshold, reserve = row["warn_below"], row["reserve"] or 0
     kept = f", and {reserve:,} are kept for the client's other apps" if reserve else ""
-    return f"low: {counted(left, 'call')} left; the warning is below {threshold:,}{kept}."
+    left = counted(row["remaining"], "call")
+    return f"low: {left} left; the warning is below {threshold:,}{kept}."
 
 
 def _footer(rows: list[dict[str, Any]]) -> str:
@@ -218,7 +250,7 @@ def _footer(rows: list[dict[str, Any]]) -> str:
     return f"{counted(len(rows), 'portal')}: {', '.join(said)}. {cost}"
 
 
-_COUNTED: Final = ("low", "closed", "stopped", "failed", "not known")
+_COUNTED: Final = ("low", "refused", "closed", "stopped", "failed", "not known")
 _ALWAYS: Final = ("low", "not known")
 
 

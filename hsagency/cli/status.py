@@ -15,6 +15,7 @@ from hsagency.cli.common import Shared, as_json, emit, program, records, shared
 from hsagency.cli.tables import plain
 from hsagency.durable import cure
 from hsagency.errors import HsAgencyError, UsageError
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
@@ -46,7 +47,7 @@ def status(common: Shared, *, as_json: bool) -> None:
     if as_json:
         emit({**found, "forwarders": [_document(one) for one in standings]})
         return
-    for line in (*_halt(found), *_stops(found, connections)):
+    for line in (*_halt(found), *_stops(found, connections), *_closed(found, connections)):
         click.echo(plain(line))
     click.echo(f"disk        {_size(found['freeBytes'])} free")
     counts = ", ".join(f"{count} {name}" for name, count in found["connections"].items())
@@ -149,7 +150,7 @@ def _run(common: Shared, forwarder: Forwarder, *, follow: bool) -> dict[str, Any
             break
         forwarder.rest()
     taken = forwarder.delivered - before
-    common.say(f"{forwarder.name}: {taken} records forwarded.")
+    common.say(f"{forwarder.name}: {counted(taken, 'record')} forwarded.")
     return {"name": forwarder.name, "forwarded": taken, "error": _why(forwarder.failure)}
 
 
@@ -177,7 +178,9 @@ def _found(agency: Agency) -> dict[str, Any]:
     return {
         "workspace": str(workspace.root),
         "halted": agency.halt.reason(),
+        "haltedOf": agency.halt.logs(),
         "stopped": records(agency.stopped()),
+        "closed": _closings(agency),
         "freeBytes": shutil.disk_usage(workspace.root).free,
         "connections": dict(sorted(states.items())),
         "clientsRecorded": len(agency.audit.recorded()),
@@ -225,12 +228,18 @@ def _halt(found: dict[str, Any]) -> list[str]:
         return ["halt        no: calls may be made"]
     row = next(one for one in found["stopped"] if one["clientSlug"] is None)
     shown = [f"halt        HALTED: {row['reason']}", *_evidence(row)]
-    return [*shown, *_steps([("once the cause is found", row["nextStep"])])]
+    logs = [("what was called", f"hsagency audit tail {slug}") for slug in found["haltedOf"]]
+    steps = [
+        *logs,
+        ("what happened", "hsagency audit activity"),
+        ("whose is whose", "hsagency portals"),
+    ]
+    return [*shown, *_steps([*steps, ("once the cause is found", row["nextStep"])])]
 
 
 def _stops(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
     """Say of each portal that is stopped why, since when, and what a person does about it."""
-    from hsagency.stopping import replace_credential, resume
+    from hsagency.stopping import replace_credential, resume, verify
 
     rows = [one for one in found["stopped"] if one["clientSlug"] is not None]
     if not rows:
@@ -239,13 +248,30 @@ def _stops(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) 
         connection = connections[row["clientSlug"]]
         yield f"stopped     {connection.portal}: {row['reason']}"
         yield from _evidence(row)
-        yield from _steps(
-            [
-                ("ask again", f"hsagency verify {connection.client_slug}"),
-                ("with a new credential", replace_credential(connection)),
-                ("once it works again", resume(connection)),
-            ]
-        )
+        steps = {
+            verify(connection): "ask again",
+            replace_credential(connection): "with a new credential",
+            resume(connection): "once it works again",
+        }
+        first = row["nextStep"]  # the one that is told everywhere
+        yield from _steps([(steps.pop(first), first), *((why, one) for one, why in steps.items())])
+
+
+def _closings(agency: Agency) -> list[dict[str, Any]]:
+    """Return which portals HubSpot takes no calls of for now, until when and why."""
+    quota = agency.quota().select("client_slug", "closed_until", "closed_because")
+    return records(quota.filter(quota["closed_until"].is_not_null()))
+
+
+def _closed(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
+    """Say of each portal that takes no calls for now until when and why."""
+    from hsagency.stopping import moment
+
+    for row in found["closed"]:
+        until = moment(datetime.fromisoformat(row["closedUntil"]))
+        why = f", because {row['closedBecause']}" if row["closedBecause"] else ""
+        yield f"closed      {connections[row['clientSlug']].portal}: until {until}{why}"
+        yield f"            see: {program()} quota {row['clientSlug']}"
 
 
 def _evidence(row: dict[str, Any]) -> list[str]:
@@ -274,11 +300,11 @@ def _steps(steps: list[tuple[str, str]]) -> list[str]:
 def _progress(one: Standing) -> str:
     if one.behind_records is None:
         return "how far behind is not known"
-    damaged = f"; {one.damaged} damaged lines passed over" if one.damaged else ""
+    damaged = f"; {counted(one.damaged, 'damaged line')} passed over" if one.damaged else ""
     if not one.behind_records:
         return f"up to date, {one.delivered} forwarded{damaged}"
     return (
-        f"{one.behind_records} records behind, the first for {_time(one.behind_seconds or 0)}; "
+        f"{counted(one.behind_records, 'record')} behind, the first for {_time(one.behind_seconds or 0)}; "
         f"{one.delivered} forwarded{damaged}"
     )
 

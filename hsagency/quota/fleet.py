@@ -17,43 +17,48 @@ import polars as pl
 
 from hsagency.errors import HsAgencyError, UnexpectedAnswer
 from hsagency.pacing import Budget, Pacer, Source, Standing
-from hsagency.pacing.budgets import known_of
+from hsagency.pacing.budgets import known_of, room
 from hsagency.portals import Connection, Provenance, redact
-from hsagency.settings import Settings
+from hsagency.settings import Priority, Settings
 from hsagency.transport import is_label
 from hsagency.verifier import DAILY_USAGE, DailyUsage, Sender, read_daily_usage
 
 _MOMENT: Final = pl.Datetime("us", "UTC")
 FLEET: Final[Mapping[str, pl.DataType]] = {
     "client_slug": pl.String(),
+    "remaining": pl.Int64(),
+    "limit": pl.Int64(),
+    "used_share": pl.Float64(),
+    "resets_at": _MOMENT,
+    "time_zone": pl.String(),
+    "refused": pl.String(),
     "account_name": pl.String(),
     "portal_id": pl.Int64(),
-    "limit": pl.Int64(),
-    "limit_source": pl.String(),
     "used": pl.Int64(),
-    "remaining": pl.Int64(),
-    "used_share": pl.Float64(),
     "source": pl.String(),
     "as_of": _MOMENT,
     "age": pl.Duration("us"),
-    "resets_at": _MOMENT,
-    "time_zone": pl.String(),
+    "limit_source": pl.String(),
     "burst_limit": pl.Int64(),
     "burst_source": pl.String(),
     "search_limit": pl.Int64(),
     "warn_below": pl.Int64(),
     "reserve": pl.Int64(),
-    "low": pl.Boolean(),
     "own_calls": pl.Int64(),
     "own_checks": pl.Int64(),
     "others": pl.Int64(),
-    "closed_until": _MOMENT,
     "closed_because": pl.String(),
+    "low": pl.Boolean(),
+    "closed_until": _MOMENT,
     "stopped": pl.String(),
     "error": pl.String(),
 }
 """
 Columns and types of the frame of quotas.
+
+What matters most stands first and last: a frame that is printed leaves out what is in between.
+`refused` names the priorities whose calls are refused until `resets_at`, because the day has no
+room for them, the highest first: "normal, low".
 
 `limit_source` is `header`, `usage endpoint`, `declared`, `inferred`, `tier`, `lowest tier` (where
 the tier is not known either) or `marketplace app`, which has no daily limit. `source` is who told
@@ -122,6 +127,7 @@ def _figures(standing: Standing, connection: Connection, now: datetime) -> dict[
         "own_calls": standing.ours,
         "own_checks": standing.checks,
         "others": _others(standing, used),
+        "refused": ", ".join(_refused(standing)) or None,
         "closed_until": standing.closed_until if shut else None,
         "closed_because": (standing.closed_because or None) if shut else None,
     }
@@ -133,6 +139,15 @@ def _day(limit: int | None, remaining: int | None) -> tuple[int | None, int | No
         return None, None
     left = max(0, remaining)
     return (limit - left if limit is not None and left <= limit else None), left
+
+
+def _refused(standing: Standing) -> list[Priority]:
+    """Return the priorities that the day has no room for, the highest first."""
+    limit, reserve = standing.limit, standing.reserve or 0
+    if limit is None:
+        return []
+    left = limit - standing.ours if standing.remaining is None else standing.remaining
+    return [one for one in Priority if not room(limit, left, reserve=reserve, priority=one)]
 
 
 def _others(standing: Standing, used: int | None) -> int | None:
@@ -180,8 +195,12 @@ def learn(pacer: Pacer, usage: DailyUsage, *, now: datetime) -> None:
 
 
 def failures(results: pl.DataFrame) -> dict[str, str]:
-    """Return why a fleet job failed, or left a portal alone, by slug (of `fleet.RESULTS`)."""
-    broken = results.filter(pl.col("outcome") != "done")
+    """
+    Return why a fleet job failed, by slug (of `fleet.RESULTS`).
+
+    A portal that is stopped was left alone, which is no failure: its row says so anyhow.
+    """
+    broken = results.filter(~pl.col("outcome").is_in(["done", "excluded"]))
     said = pl.concat_str("message", "hint", separator=" ", ignore_nulls=True)
     return dict(broken.select("client_slug", said).iter_rows())
 

@@ -44,7 +44,7 @@ TOKEN = "pat-na1-0badc0de-0000-4000-8000-00000000beef"
         (["call", "acme-corp", "GET", "/x", "--query", "limit"], 2, "NAME=VALUE"),
         (["call", "acme-corp", "GET", "/x", "--body", "@missing.json"], 2, "Nothing was sent"),
         (["resume", "--reason", "x"], 2, "--fleet"),
-        (["resume", "--fleet", "--reason", "x"], 2, "not halted; nothing was changed"),
+        (["resume", "--fleet", "--reason", "x"], 1, "not halted; nothing was changed"),
         (["audit", "tail", "nobody"], 1, "no client 'nobody'. Nothing was read"),
         (["audit", "import", "missing.jsonl"], 2, "nothing was imported"),
         (["init", "."], 1, "is a workspace already; nothing was changed"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+from hsagency.pacing.budgets import DAY_SHARE
 from hsagency.settings import FILE
 from tests.commands import on_terminal, run_cli
 from tests.fleets import Fleet
@@ -103,6 +105,7 @@ def test_a_portal_nobody_told_of_is_not_known_and_not_zero(full: Fleet) -> None:
     assert done.returncode == 0
     assert "  not known  " in done.stdout
     assert "1 portal: 0 low, 1 not known." in done.stdout
+    assert done.stdout.endswith("To ask HubSpot what is left: hsagency quota --refresh\n")
 
 
 def test_refreshing_asks_each_portal_once_and_keeps_what_it_learnt(full: Fleet) -> None:
@@ -125,10 +128,46 @@ def test_a_portal_that_cannot_be_asked_is_a_row_with_the_reason_and_exit_1(full:
     found = clients(full, "--refresh", code=1)
     assert [one["clientSlug"] for one in found.values() if one["error"]] == ["beta-inc"]
     assert {*found} == {"acme-corp", "beta-inc", "gamma-labs"}
+
+
+def test_a_stopped_portal_is_a_row_with_the_next_step_and_no_failure(full: Fleet) -> None:
+    connection = full.agency.connection("beta-inc")
+    full.agency.stops.stop(connection, "HubSpot does not accept the token.", status_code=401)
     done = run_cli(["quota", "--refresh"], cwd=full.root)
-    assert done.returncode == 1
-    assert "\nbeta-inc: " in f"\n{done.stderr}"
-    assert " 1 failed" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("beta-inc: ")]
+    assert line.startswith("beta-inc: stopped since 20")
+    assert f"hsagency onboard --client beta-inc --portal {connection.portal_id} " in line
+    assert "hsagency resume" not in line
+    assert " 1 stopped" in done.stdout
+
+
+def test_calls_that_are_refused_already_are_named_by_priority(full: Fleet) -> None:
+    limit = clients(full)["acme-corp"]["limit"]
+    full.sandbox.spend("acme-corp", limit * 92 // 100)
+    call(full, "acme-corp")
+    assert clients(full)["acme-corp"]["refused"] == "normal, low"
+    shown = run_cli(["quota"], cwd=full.root).stdout
+    assert "acme-corp: refused: calls of normal and low priority wait until " in shown
+    assert " 1 refused" in shown
+    told = " ".join(run_cli(["quota", "--help"]).stdout.split())
+    assert all(f"{share} %" in told for share in DAY_SHARE.values())
+
+
+def test_a_closed_portal_says_what_is_still_sent(full: Fleet) -> None:
+    pacer = full.agency.pacing.of(full.agency.connection("acme-corp"))
+    pacer.close(None, "HubSpot says that the portal's limit of the day is spent")
+    shown = run_cli(["quota"], cwd=full.root).stdout
+    assert "acme-corp: closed until " in shown
+    assert "is spent. Proofs of whose key it is are still sent." in shown
+
+
+def test_a_halt_is_said_before_all_else(full: Fleet) -> None:
+    full.agency.halt.set("two were mixed up.", at=datetime.now(UTC), slug="acme-corp")
+    done = run_cli(["quota"], cwd=full.root)
+    assert done.returncode == 0
+    assert done.stderr.startswith("The fleet is halted, so no call is sent: two were mixed up. ")
+    assert "hsagency audit tail acme-corp" in document(full)["notes"][0]
 
 
 def test_a_low_portal_is_marked_and_is_no_failure(full: Fleet) -> None:

@@ -35,7 +35,7 @@ def test_one_client_goes_on_and_the_others_stay_stopped(full: Fleet) -> None:
     stop(full, [one, other])
     refused = run_cli(["call", one, "GET", CONTACTS], cwd=full.root)
     assert refused.returncode == 1
-    assert f"hsagency resume {one} --reason TEXT" in refused.stderr
+    assert f"hsagency onboard --client {one} " in refused.stderr
     done = run_cli(["resume", one, *REASON], cwd=full.root)
     assert done.returncode == 0, done.stderr
     portal = full.agency.connection(one).portal
@@ -64,7 +64,7 @@ def test_several_clients_at_once_as_json(full: Fleet) -> None:
     [
         ([], 2, "Name clients, or --fleet. Nothing was changed."),
         (["acme-corp", "--fleet"], 2, "Name clients, or --fleet. Nothing was changed."),
-        (["--fleet"], 2, "The fleet is not halted; nothing was changed."),
+        (["--fleet"], 1, "The fleet is not halted; nothing was changed."),
         (["nobody"], 1, "There is no client 'nobody'"),
         (["acme-corp", "nobody"], 1, "There is no client 'nobody'"),
     ],
@@ -84,7 +84,7 @@ def test_who_is_not_stopped_is_named_and_nobody_goes_on(full: Fleet) -> None:
     one, other, third = full.agency.slugs()
     stop(full, [one])
     done = run_cli(["resume", one, other, third, *REASON], cwd=full.root)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert f"Not stopped: {other}, {third}. Nothing was changed." in done.stderr
     assert "hsagency status" in done.stderr
     assert stopped(full) == [one]

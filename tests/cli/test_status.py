@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 from hsagency.audit.journal.writer import utc_now
@@ -41,11 +42,14 @@ def test_status_shows_the_halt_the_disk_and_the_clients(full: Fleet) -> None:
     assert "clients     3 connected;" in done.stdout
     assert "torn tails  none" in done.stdout
     assert "stopped     no portal\n" in done.stdout
-    full.agency.halt.set("two portals were mixed up", at=utc_now(), correlation_id="c-7")
+    full.agency.halt.set(
+        "two portals were mixed up", at=utc_now(), slug="acme-corp", correlation_id="c-7"
+    )
     shown = run_cli(["status"], cwd=full.root).stdout
     assert "HALTED: two portals were mixed up" in shown
     assert " s ago), correlation id c-7\n" in shown
-    assert "hsagency resume --fleet --reason TEXT\n" in shown
+    looks = ("audit tail acme-corp", "audit activity", "portals", "resume --fleet --reason TEXT")
+    assert all(f" hsagency {one}\n" in shown for one in looks)
     found = status(full)
     assert (found["schema"], found["halted"]) == (1, "two portals were mixed up")
     assert (found["connections"], found["forwarders"]) == ({"connected": 3}, [])
@@ -64,9 +68,9 @@ def test_a_stopped_portal_is_shown_with_why_since_when_and_the_next_steps(full: 
     assert f" s ago), status 401, correlation id {trace}" in evidence
     commands = [one.partition(": ")[2].strip() for one in steps]
     assert commands == [
-        "hsagency verify acme-corp",
         f"hsagency onboard --client acme-corp --portal {portal.portal_id} --replace "
         f"--api {full.url}",
+        "hsagency verify acme-corp",
         "hsagency resume acme-corp --reason TEXT",
     ]
     found = status(full)
@@ -76,12 +80,27 @@ def test_a_stopped_portal_is_shown_with_why_since_when_and_the_next_steps(full: 
         401,
         trace,
     )
-    assert row["nextStep"] == commands[1]
+    assert row["nextStep"] == commands[0]
     assert found["connections"] == {"connected": 2, "needs_reconnection": 1}
     fresh = full.sandbox.rotate(portal.portal_id).token
-    done = run_cli(commands[1].split()[1:], stdin=f"{fresh}\n", cwd=full.root)
+    done = run_cli(commands[0].split()[1:], stdin=f"{fresh}\n", cwd=full.root)
     assert done.returncode == 0, done.stderr
     assert "stopped     no portal\n" in run_cli(["status"], cwd=full.root).stdout
+
+
+def test_a_portal_that_takes_no_calls_is_shown_with_until_when_and_why(full: Fleet) -> None:
+    connection = full.agency.connection("acme-corp")
+    until = utc_now() + timedelta(hours=3)
+    full.agency.pacing.of(connection).close(until, "HubSpot is moving this portal")
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert f"closed      {connection.portal}: until {until:%Y-%m-%d %H:%M} UTC, because " in shown
+    assert "hsagency quota acme-corp\n" in shown
+    (row,) = status(full)["closed"]  # type: ignore[misc]
+    assert (row["clientSlug"], row["closedBecause"]) == (
+        "acme-corp",
+        "HubSpot is moving this portal",
+    )
+    assert row["closedUntil"].endswith("Z")
 
 
 def test_verify_says_that_a_portal_that_works_again_is_still_stopped(full: Fleet) -> None:
@@ -90,7 +109,7 @@ def test_verify_says_that_a_portal_that_works_again_is_still_stopped(full: Fleet
     done = run_cli(["verify", "acme-corp"], cwd=full.root)
     assert done.returncode == 0
     assert done.stdout.endswith(
-        "Calls to it are still stopped; to let them go on: "
+        ". Calls to it are still stopped. It works again; to let calls go on: "
         "hsagency resume acme-corp --reason TEXT\n"
     )
     shown = run_cli(["portals", "acme-corp"], cwd=full.root).stdout

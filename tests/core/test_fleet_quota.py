@@ -138,6 +138,12 @@ def test_days_of_a_zone_that_is_not_known_are_not_named_after_another() -> None:
     assert (found["time_zone"], found["resets_at"]) == (None, MIDNIGHT)
 
 
+def test_a_frame_that_is_printed_shows_what_matters(fleet: Connected) -> None:
+    printed = str(fleet.agency.quota())
+    for name in ("client_slug", "remaining", "limit", "used_share", "low", "stopped", "error"):
+        assert name in printed
+
+
 def test_rows_are_sorted_by_slug_and_no_portals_are_an_empty_frame() -> None:
     slugs = ["gamma-labs", "acme-corp", "beta-inc"]
     seen = [Seen(replace(CONNECTION, client_slug=ClientSlug(one)), STANDING) for one in slugs]
