@@ -35,6 +35,7 @@ from hsagency.transport import (
     Grant,
     Guard,
     Network,
+    Places,
     Prove,
     Recorder,
     Retrier,
@@ -210,7 +211,7 @@ class Channel:
     ) -> None:
         self.host = host
         self._writer, self._halt = writer, halt
-        wire = wire or Network().wire(host, may_leave=halt.check)
+        wire = wire or Network().wire(host)
         self.way = Bearer(wire, credential=credential, host=host)
 
     def client(
@@ -228,6 +229,8 @@ class Channel:
         recorder = Recorder(binding=binding, writer=self._writer, halt=self._halt, alarm=ways.alarm)
         waits = ways.waits or Waits()
         stations = ways.pace(recorder, waits) if ways.pace else recorder
+        # First a place on the wire, then the turn: who has its turn leaves at once.
+        stations = Places(stations, waits=waits, writer=self._writer)
         return PortalClient(
             portal=portal,
             binding=binding,

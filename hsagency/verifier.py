@@ -249,7 +249,7 @@ def on_the_way(error: httpx.HTTPError, *, who: str = HUBSPOT) -> PortalUnreachab
     It did where whoever answered showed a certificate that is not trusted, or where a proxy
     did not put it through.
     """
-    said = str(error)
+    said = getattr(error, "said", None) or str(error)  # httpx's own words, also where ours are on
     if said.startswith("The proxy "):  # as the wire says it, with what to do
         what, _, cure = said.partition("Nothing was sent to HubSpot. ")
         return PortalUnreachable(f"{what}No token and no call were sent.", hint=cure)

@@ -1,7 +1,9 @@
 """
 Waiting for a portal's turn: shown when it is long, and given up when it is cancelled.
 
-Nothing in this library sleeps by other means while a call waits to be sent.
+So waits a call for its turn, for a place on the wire, for another thread's proof and for its
+next attempt. What is under way already (a proof that is asked for, a connection that is being
+opened) ends by its time-outs, not by `cancel`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ _TICK: Final = 0.2  # seconds between two steps of the bar
 
 Aside = Callable[[str], AbstractContextManager[object]]
 """What a wait is spent in, from its beginning to its end; it is told why."""
+
+Come = Callable[[float], bool]
+"""Waits at most so many seconds for something, and says whether it came."""
 
 
 class Waits:
@@ -61,39 +66,57 @@ class Waits:
         """
         if seconds <= 0:
             self._refuse_if_cancelled()
-            return
+        else:
+            self.until(self._cancel.wait, seconds, why=why)
+
+    def until(self, come: Come, seconds: float | None, *, why: str) -> bool:
+        """
+        Return whether something came within so many seconds; without any, it is waited for.
+
+        `come` waits for it a moment, as long as it is told, and says whether it came. Raises
+        `Cancelled` as `wait` does.
+        """
+        if seconds is not None and seconds <= 0:
+            self._refuse_if_cancelled()
+            return come(0.0)
         began = time.monotonic()
         try:
             with self._aside(why):
-                self._wait_until(began + seconds, why)
+                came = self._wait_until(math.inf if seconds is None else began + seconds, why, come)
         finally:
             with self._adding:
                 self._waited += time.monotonic() - began
+        self._refuse_if_cancelled()
+        return came
 
-    def _wait_until(self, until: float, why: str) -> None:
-        while (left := until - time.monotonic()) >= _SHOWN_FROM and self._progress is not silent:
-            if self._showing.acquire(blocking=False):
+    def _wait_until(self, until: float, why: str, come: Come) -> bool:
+        came = False
+        while not came and (left := until - time.monotonic()) > 0:
+            shows = left >= _SHOWN_FROM and self._progress is not silent
+            if shows and self._showing.acquire(blocking=False):
                 try:
-                    self._show(until, why)
+                    came = self._show(until, why, come)
                 finally:
                     self._showing.release()
-            else:  # another wait has the bar; this one has it next
-                self._rest(min(left, _TICK))
-        self._rest(left)
+            else:  # where another wait has the bar, this one has it next
+                came = self._rest(left, come)
+        return came
 
-    def _show(self, until: float, why: str) -> None:
-        seconds = until - time.monotonic()
-        with self._progress(why, math.ceil(seconds)) as step:
-            shown = 0
-            while (left := until - time.monotonic()) > 0:
-                self._rest(min(left, _TICK))
-                passed = int(seconds - max(0.0, until - time.monotonic()))
+    def _show(self, until: float, why: str, come: Come) -> bool:
+        began = time.monotonic()
+        with self._progress(why, 0 if until == math.inf else math.ceil(until - began)) as step:
+            came, shown = False, 0
+            while not came and (left := until - time.monotonic()) > 0:
+                came = self._rest(left, come)
+                passed = int(min(time.monotonic(), until) - began)
                 step(passed - shown)
                 shown = passed
+        return came
 
-    def _rest(self, seconds: float) -> None:
-        self._cancel.wait(max(0.0, seconds))
+    def _rest(self, seconds: float, come: Come) -> bool:
+        came = come(min(seconds, _TICK))
         self._refuse_if_cancelled()
+        return came
 
     def _refuse_if_cancelled(self) -> None:
         if self._cancel.is_set():

@@ -70,7 +70,7 @@ class Candidate:
             credential=lambda: self._token,
             writer=agency.writer,
             halt=agency.halt,
-            wire=agency.network.wire(host, may_leave=agency.halt.check),
+            wire=agency.network.wire(host),
         )
 
     def _led(self, call: Call, verdict: Verdict) -> bool:

@@ -86,13 +86,8 @@ class Channels:
             credential=self._credential(connection),
             writer=self._parts.writer,
             halt=self._parts.halt,
-            wire=self._parts.network.wire(host, may_leave=lambda: self._may_leave(connection)),
+            wire=self._parts.network.wire(host),
         )
-
-    def _may_leave(self, connection: Connection) -> None:
-        """Raise where a call that waited for a place may no longer be sent."""
-        self._parts.halt.check()
-        refuse_unless_same(connection, self._parts.stored(connection.client_slug))
 
     def _credential(self, connection: Connection) -> Callable[[], Secret]:
         """Return a function that reads the secret once, when a call first needs it."""

@@ -3,6 +3,7 @@ The path of one call: one class for each concern.
 
     Retrier     one attempt after another; each begins at the guard again
     Guard       refuses what must not leave, and records the refusal
+    Places      waits for a place on the wire
     Pace        waits for the portal's turn
     Recorder    makes the intent durable, sends, records the outcome (answers: and object ids)
     Bearer      puts the credential on a copy of the request, to the pinned host
@@ -20,6 +21,7 @@ from hsagency.transport.call import Call, Grant, Station
 from hsagency.transport.guard import Current, Guard, Prove
 from hsagency.transport.network import Network
 from hsagency.transport.pace import Pace
+from hsagency.transport.places import Places
 from hsagency.transport.recorder import Recorder
 from hsagency.transport.retry import After, Retrier, see_to_nothing
 from hsagency.transport.tripwire import Alarm
@@ -37,6 +39,7 @@ __all__ = [
     "Identify",
     "Network",
     "Pace",
+    "Places",
     "Prove",
     "Recorder",
     "Retrier",

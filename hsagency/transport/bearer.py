@@ -10,7 +10,7 @@ import httpx
 
 from hsagency.errors import BadToken, HsAgencyError
 from hsagency.secret import Secret
-from hsagency.transport.wire import Stopped, Wire
+from hsagency.transport.wire import PLACE, Place, Stopped, Wire
 
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
@@ -50,6 +50,10 @@ class Bearer(httpx.BaseTransport):
             del response.extensions[name]
         return response
 
+    def place(self) -> Place | None:
+        """Return a place on the wire that is yet to be taken, where the wire has places."""
+        return self._wire.place() if isinstance(self._wire, Wire) else None
+
     def retire(self) -> None:
         """Let calls in flight end, and keep no connection open."""
         if isinstance(self._wire, Wire):
@@ -67,7 +71,7 @@ class Bearer(httpx.BaseTransport):
         return url.copy_with(scheme=host.scheme, host=host.host, port=host.port)
 
     def _copy(self, request: httpx.Request, secret: Secret) -> httpx.Request:
-        timeout = request.extensions.get("timeout")
+        extensions = request.extensions
         return httpx.Request(
             request.method,
             self._pinned(request.url),
@@ -78,7 +82,9 @@ class Bearer(httpx.BaseTransport):
             ],
             stream=request.stream,
             # Other extensions let a caller watch (trace) or redirect (target) what is sent.
-            extensions={} if timeout is None else {"timeout": timeout},
+            extensions={
+                name: extensions[name] for name in ("timeout", PLACE) if name in extensions
+            },
         )
 
 

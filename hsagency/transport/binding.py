@@ -113,6 +113,7 @@ _REASONS: Final[Mapping[type, str]] = {
     QuotaSpent: "no quota left",
     PortalAway: "portal moving",
     Cancelled: "cancelled",
+    httpx.PoolTimeout: "no connection free",
     NoStore: "credential store missing",
     StoreUnreadable: "credential unreadable",
     CredentialMissing: "credential missing",

@@ -11,7 +11,6 @@ import re
 import ssl
 import stat
 import threading
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,7 @@ from hsagency.errors import UsageError
 from hsagency.hosts import is_loopback
 from hsagency.settings import NetworkSettings
 from hsagency.transport.dialling import Proxy
-from hsagency.transport.wire import Wire, all_may_leave
+from hsagency.transport.wire import Wire
 
 
 class Network:
@@ -43,7 +42,7 @@ class Network:
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
-    def wire(self, host: httpx.URL, *, may_leave: Callable[[], None] = all_may_leave) -> Wire:
+    def wire(self, host: httpx.URL) -> Wire:
         """
         Return a wire to a host: through the proxy, unless it is this machine's own.
 
@@ -53,7 +52,6 @@ class Network:
             host,
             tls=self._trust() if host.scheme == "https" else None,
             proxy=None if is_loopback(host.host) else self._proxy,
-            may_leave=may_leave,
         )
 
     def _trust(self) -> ssl.SSLContext:

@@ -7,24 +7,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeAlias
 
 import httpx
 
-from hsagency.errors import Cancelled, CredentialMissing
-from hsagency.routes import OperationClass
+from hsagency.errors import Cancelled, CredentialMissing, HsAgencyError
 from hsagency.said import Seen
 from hsagency.stopping import replace_credential
 from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
 from hsagency.transport.leaving import never_left
 from hsagency.transport.peeking import MOST, is_small, peek
+from hsagency.transport.telling import Told, is_read, lost
+from hsagency.transport.wire import Retired
 from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Fate, Verdict, judge, judge_loss
 from hsagency.verifier import on_the_way
 from hsagency.waiting import Waits
 
-_OURS: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.ProxyError)
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OURS: Final = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
+_Got: TypeAlias = httpx.Response | httpx.TransportError | None
 
 
 class Admission(Protocol):
@@ -44,8 +45,9 @@ class Retrier(httpx.BaseTransport):
 
     At most five attempts, and `patience` seconds of waiting in all; a wait that is longer than
     what is left of it is not begun. `extensions={"retry": False}` makes one attempt alone, and
-    so does a body that can be read only once. Raises `OutcomeUnknown` where a call that is no read may have
-    taken effect and no answer came; what a lost read raises is httpx's own.
+    so does a body that can be read only once. Raises `OutcomeUnknown` where a call that is no
+    read may have taken effect and no answer came; what other lost calls raise, and bodies that
+    break off, is both httpx's error and `CallLost`.
     """
 
     def __init__(
@@ -69,23 +71,19 @@ class Retrier(httpx.BaseTransport):
         patience, led = self._patience, False
         again = _may_be_sent_twice(request)
         for number in count(1):
-            call = self._guard.admit(request, attempt=number)
+            call, got = self._sent(request, number)
             attempt = self._attempt(call, patience=patience, again=again)
-            try:
-                got = self._send(call)
-            except CredentialMissing:  # another generation took its place, and it was dropped
-                if number == ATTEMPTS or not self._superseded(call):
-                    raise
+            if got is None:
                 continue
             if isinstance(got, httpx.Response) and got.is_success and got.status_code != 207:
-                return HubSpotResponse.of(got, call=call, verdict=None)
+                return _answer(got, call, None)
             if isinstance(got, httpx.Response):
                 verdict = self._judged(got, call, attempt)
                 twice = led and verdict.fate is Fate.REROUTE  # two that send it to each other
                 at_once = not twice and self._is_worth_another(got, call, verdict, attempt)
                 led = led or (at_once and verdict.fate is Fate.REROUTE)
                 if not (at_once or verdict.retry):
-                    return HubSpotResponse.of(got, call=call, verdict=verdict)
+                    return _answer(got, call, verdict)
                 got.close()
             else:
                 at_once, verdict = False, _judged_lost(got, call, attempt)
@@ -105,11 +103,20 @@ class Retrier(httpx.BaseTransport):
             chance=self._chance(),
         )
 
-    def _send(self, call: Call) -> httpx.Response | httpx.TransportError:
-        try:
-            return self._stations.send(call)
-        except httpx.TransportError as error:
-            return error.with_traceback(None)
+    def _sent(self, request: httpx.Request, number: int) -> tuple[Call, _Got]:
+        """Make an attempt; nothing comes of it where another generation dropped its secret."""
+        while True:
+            call = self._guard.admit(request, attempt=number)
+            try:
+                return call, self._stations.send(call)
+            except Retired:  # it waited for a place on a wire that nothing more is sent over
+                continue
+            except httpx.TransportError as error:
+                return call, error.with_traceback(None)
+            except CredentialMissing:  # another generation took its place, and it was dropped
+                if number == ATTEMPTS or not self._superseded(call):
+                    raise
+                return call, None
 
     def _judged(self, response: httpx.Response, call: Call, attempt: Attempt) -> Verdict:
         try:
@@ -172,15 +179,21 @@ def _known(attempt: Attempt, call: Call, response: httpx.Response) -> Attempt:
 
 
 def _judged_lost(error: httpx.TransportError, call: Call, attempt: Attempt) -> Verdict:
-    if isinstance(error, _OURS) or on_the_way(error) is not None:
+    if isinstance(error, (HsAgencyError, *_OURS)):  # told already, or the caller's own doing
         raise error
+    if isinstance(error, httpx.ProxyError) or on_the_way(error) is not None:
+        raise lost(error, call)
     sent = not never_left(error)
     method = call.request.method
     return judge_loss(sent=sent, method=method, touched=call.touched, attempt=attempt)
 
 
 def _give_up(error: httpx.TransportError, call: Call, verdict: Verdict) -> NoReturn:
-    read = call.request.method in _READS or call.touched.operation_class is OperationClass.READ
-    if read or verdict.executed is False:
-        raise error
+    if is_read(call) or verdict.executed is False:
+        raise lost(error, call)
     raise OutcomeUnknown.of(Asked.of(call), verdict, lost_to=type(error).__name__)
+
+
+def _answer(response: httpx.Response, call: Call, verdict: Verdict | None) -> HubSpotResponse:
+    response.stream = Told(response.stream, call, response.status_code)
+    return HubSpotResponse.of(response, call=call, verdict=verdict)

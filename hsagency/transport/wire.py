@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -26,7 +26,10 @@ from hsagency.hosts import is_loopback
 from hsagency.transport.connection import Connection
 from hsagency.transport.dialling import Proxy
 
-_MOST: Final = 16  # connections at once; a call beyond them waits for a place
+MOST: Final = 16
+"""Connections at once; a call beyond them waits for a place."""
+PLACE: Final = "place"
+"""The extension of a request that holds the place it has already."""
 _IDLE_SECONDS: Final = 5.0  # how long one is kept open; that the host hangs up sooner is noticed
 
 
@@ -38,18 +41,62 @@ class Stopped(Exception):
         self.cause = cause
 
 
-def all_may_leave() -> None:
-    """Let every call leave."""
+class Retired(Exception):
+    """A call waited for a place on a wire that another one has replaced; nothing was sent."""
+
+
+class Place:
+    """
+    A place on a wire for one call.
+
+    It is given back once, at the latest when it is dropped. Taking and giving back are one step
+    of the interpreter's each: whatever interrupts it, a place is never lost, and never two.
+    """
+
+    __slots__ = ("__weakref__", "_free", "_held", "_wire")
+
+    def __init__(self, wire: Wire, free: SimpleQueue[None]) -> None:
+        self._wire, self._free = wire, free
+        self._held: list[None] = []
+
+    def take(self, seconds: float | None) -> bool:
+        """
+        Wait so many seconds for it at most, and say whether it was there to take.
+
+        Raises `ClientClosed` where the wire is closed; a wait ends with `Retired`, too.
+        """
+        waits = seconds is None or seconds > 0
+        self._wire.refuse_if_closed()
+        if waits:
+            self._wire.refuse_if_retired()
+        try:
+            self._held.extend(map(self._free.get, (waits,), (seconds,)))
+        except Empty:
+            return False
+        return True
+
+    def is_on(self, wire: Wire) -> bool:
+        """Say whether this is a place on a wire, and taken."""
+        return self._wire is wire and bool(self._held)
+
+    def give_back(self) -> None:
+        """Make place for another call; once."""
+        try:
+            deque(map(self._free.put, iter(self._held.pop, self)), 0)
+        except IndexError:  # that is all
+            return
+
+    __del__ = give_back
 
 
 class Wire(httpx.BaseTransport):
     """
     Sends calls to one host; each has a connection to itself until its answer is closed.
 
-    With a proxy, TLS goes through it to the host. `may_leave` raises where a call that waited
-    for a place may no longer be sent. There is no lock: an interrupt or the garbage collector may
-    come at any point, and every step on the places and connections is one that cannot be cut in
-    two. Raises `UsageError` for a host beyond this machine without TLS.
+    With a proxy, TLS goes through it to the host. A request may bring its place along; else it
+    waits for one here. There is no lock: an interrupt or the garbage collector may come at any
+    point, and every step on the places and connections is one that cannot be cut in two. Raises
+    `UsageError` for a host beyond this machine without TLS.
     """
 
     def __init__(
@@ -59,14 +106,13 @@ class Wire(httpx.BaseTransport):
         tls: ssl.SSLContext | None,
         proxy: Proxy | None = None,
         idle: float = _IDLE_SECONDS,
-        may_leave: Callable[[], None] = all_may_leave,
     ) -> None:
         if tls is None and not (host.scheme == "http" and is_loopback(host.host)):
             raise UsageError(f"There is no way to {host.host} without TLS. Nothing was sent.")
         self._host, self._tls, self._proxy = host, tls, proxy
-        self._idle_seconds, self._may_leave = idle, may_leave
+        self._idle_seconds = idle
         self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(_MOST):
+        for _ in range(MOST):
             self._places.put(None)
         self._idle: deque[Connection] = deque()  # that which was used last stands at the end
         self._busy: set[Connection] = set()
@@ -76,7 +122,9 @@ class Wire(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return its answer, of which the body is yet to be read."""
         seconds = request.extensions.get("timeout", {})
-        self._wait_for_a_place(seconds.get("pool"))
+        place = request.extensions.get(PLACE)
+        if not (isinstance(place, Place) and place.is_on(self)):
+            place = self._waited_for(seconds.get("pool"))
         connection = None
         try:
             self._refuse_if_closed()
@@ -90,17 +138,21 @@ class Wire(httpx.BaseTransport):
             return httpx.Response(
                 head.status_code,
                 headers=head.headers.raw_items(),
-                stream=_Body(self, connection, seconds=seconds.get("read")),
+                stream=_Body(self, connection, place, seconds=seconds.get("read")),
                 extensions={
                     "http_version": b"HTTP/" + head.http_version,
                     "reason_phrase": head.reason,
                 },
             )
         except BaseException:
-            self.give_back(connection)
+            self.give_back(connection, place)
             raise
 
-    def give_back(self, connection: Connection | None) -> None:
+    def place(self) -> Place:
+        """Return a place that is yet to be taken."""
+        return Place(self, self._places)
+
+    def give_back(self, connection: Connection | None, place: Place) -> None:
         """Make place for the next call, with this connection if it is fit for it."""
         if os.getpid() != self._pid:  # the parent's: it is to go on with it undisturbed
             return
@@ -114,7 +166,7 @@ class Wire(httpx.BaseTransport):
                 if self._retired:
                     self._close_idle()
         finally:
-            self._places.put(None)
+            place.give_back()
 
     def retire(self) -> None:
         """Close what is idle now, and what is not once its call has ended."""
@@ -131,31 +183,30 @@ class Wire(httpx.BaseTransport):
         for one in tuple(self._busy):
             one.hang_up()
 
-    def _wait_for_a_place(self, seconds: float | None) -> None:
-        try:
-            self._places.get_nowait()
-            return
-        except Empty:
-            pass  # all are in use
-        try:
-            self._places.get(timeout=seconds)
-        except Empty:
-            raise httpx.PoolTimeout(f"all {_MOST} connections are in use") from None
-        self._refuse_what_waited()
+    def refuse_if_closed(self) -> None:
+        """Raise `ClientClosed` where nothing is sent any more."""
+        if self._closed:
+            raise ClientClosed("This client was closed meanwhile. Nothing was sent.")
 
-    def _refuse_what_waited(self) -> None:
-        """A call that waited was let through long ago: the fleet may have been halted since."""
+    def refuse_if_retired(self) -> None:
+        """Raise `Retired` where no call is to wait any more."""
+        if self._retired:
+            raise Retired
+
+    def _waited_for(self, seconds: float | None) -> Place:
+        place = self.place()
         try:
-            self._may_leave()
-        except BaseException as error:
-            self._places.put(None)
-            if isinstance(error, HsAgencyError):
-                raise Stopped(error) from None
-            raise
+            if place.take(0) or place.take(seconds):
+                return place
+        except HsAgencyError as error:
+            raise Stopped(error) from None
+        raise httpx.PoolTimeout(f"all {MOST} connections are in use")
 
     def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise Stopped(ClientClosed("This client was closed meanwhile. Nothing was sent."))
+        try:
+            self.refuse_if_closed()
+        except ClientClosed as error:
+            raise Stopped(error) from None
 
     def _open_one(self) -> Connection | None:
         """Return the idle connection that was used last, and close those that are past use."""
@@ -179,8 +230,10 @@ class Wire(httpx.BaseTransport):
 class _Body(httpx.SyncByteStream):
     """The body of an answer, read once; its connection is given back when it is closed or lost."""
 
-    def __init__(self, wire: Wire, connection: Connection, *, seconds: float | None) -> None:
-        self._wire, self._seconds = wire, seconds
+    def __init__(
+        self, wire: Wire, connection: Connection, place: Place, *, seconds: float | None
+    ) -> None:
+        self._wire, self._place, self._seconds = wire, place, seconds
         self._connection: Connection | None = connection
         self._begun = False
 
@@ -202,7 +255,7 @@ class _Body(httpx.SyncByteStream):
         """Let go of the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._wire.give_back(connection)
+            self._wire.give_back(connection, self._place)
 
     def __del__(self) -> None:
         self.close()

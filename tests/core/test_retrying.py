@@ -37,6 +37,7 @@ from hsagency.secret import Secret
 from hsagency.transport import Binding, Grant
 from hsagency.transport.answer import HubSpotResponse, OutcomeUnknown, error_of
 from hsagency.transport.call import Call
+from hsagency.transport.telling import CallLost
 from hsagency.verdicts import PATIENCE, Fate, Verdict, rows
 from hsagency.waiting import Waits
 from tests.support import TOKEN, Answer, assert_no_tokens, connected, listening, records
@@ -354,12 +355,20 @@ def test_a_connection_that_cannot_be_opened_is_tried_again_for_any_method(
         with line(tmp_path, f"http://127.0.0.1:{taken.getsockname()[1]}") as one:
             with pytest.raises(httpx.ConnectError) as caught:
                 one.client.request(method, CONTACTS)
-            assert not isinstance(caught.value, HsAgencyError)
             assert one.attempts == [1, 2, 3, 4, 5]
+    error = caught.value
+    assert type(error).__name__ == "ConnectError"
+    assert isinstance(error, HsAgencyError)
+    assert error.message.startswith("Acme Corp (acme-corp, portal 12345678): the sandbox")
+    assert "could not be reached in 5 attempts (ConnectError), so nothing was sent" in error.message
+    assert error._render_traceback_() == [f"Error: {error.message}", error.hint]
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, httpx.ConnectError)
+    assert (str(again), again.under_way) == (str(error), False)
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "reset_before", "drop_after", "reset_after"])
-def test_a_read_that_got_no_answer_is_made_again_and_ends_in_httpxs_own_error(
+def test_a_read_that_got_no_answer_is_made_again_and_ends_in_an_error_that_is_httpxs_too(
     kind: Any, tmp_path: Path
 ) -> None:
     with fleet(tmp_path, Fault(kind, times=2)) as (one, _):
@@ -371,6 +380,10 @@ def test_a_read_that_got_no_answer_is_made_again_and_ends_in_httpxs_own_error(
     ):
         one.client.get(CONTACTS)
     assert not isinstance(caught.value, OutcomeUnknown)
+    assert isinstance(caught.value, CallLost)
+    assert caught.value.under_way
+    assert "gave no answer in 5 attempts" in caught.value.message
+    assert "only reads, so nothing was changed" in caught.value.message
     assert one.attempts == [1, 2, 3, 4, 5]
 
 
@@ -409,6 +422,28 @@ def test_a_read_that_takes_too_long_is_a_time_out_of_httpxs(tmp_path: Path) -> N
         assert one.attempts == [1, 2, 3, 4, 5]
         with pytest.raises(OutcomeUnknown, match="ReadTimeout"):
             one.client.post(CONTACTS, json={}, timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    ("method", "hint"), [("GET", "Call again: it only reads."), ("POST", "It was carried out")]
+)
+def test_an_answer_that_breaks_off_says_what_became_of_the_call(
+    method: str, hint: str, tmp_path: Path
+) -> None:
+    def half(_: object) -> Answer:
+        return Answer(200, {"Content-Type": "application/json"}, b'{"results": []}', cut=5)
+
+    with listening(half) as server, line(tmp_path, server.url) as one:
+        with pytest.raises(httpx.RemoteProtocolError) as caught:
+            one.client.request(method, CONTACTS)
+        assert one.attempts == [1]
+    error = caught.value
+    assert isinstance(error, CallLost)
+    assert error.under_way
+    assert f"answered {method}" in error.message
+    assert "(200), and the answer broke off (RemoteProtocolError)" in error.message
+    assert "It is recorded as ok." in error.message
+    assert error.hint.startswith(hint)
 
 
 def test_a_body_that_can_be_read_once_is_sent_once(tmp_path: Path) -> None:

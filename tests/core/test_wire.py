@@ -8,6 +8,7 @@ does.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import ssl
 import threading
@@ -16,17 +17,14 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
 from hsagency.errors import ClientClosed, UsageError
-from hsagency.halt import Halt
 from hsagency.transport import Wire
-from hsagency.transport.wire import Stopped
+from hsagency.transport.wire import Retired, Stopped
 from tests.core.hosting import Host, Script, hosting, request_from, saying
 
 Make = Callable[..., httpx.BaseTransport]
@@ -415,18 +413,6 @@ def twenty_calls(transport: httpx.BaseTransport, host: Host) -> Iterator[list[st
     assert not any(one.is_alive() for one in threads)
 
 
-def test_a_call_that_waited_for_a_place_does_not_leave_after_a_halt(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    halt, release = Halt(tmp_path / "state" / "halt.json"), threading.Event()
-    with hosting(held_back(release)) as host:
-        transport = Wire(httpx.URL(host.url), tls=None, may_leave=halt.check)
-        with closing(transport), twenty_calls(transport, host) as ends:
-            halt.set("a portal mix-up", at=datetime.now(UTC))
-            release.set()
-        assert Counter(ends) == {"answered": 16, "Halted": 4}
-        assert len(host.requests()) == 16
-
-
 def test_a_call_that_waited_for_a_place_does_not_leave_after_closing() -> None:
     release = threading.Event()
     with hosting(held_back(release)) as host:
@@ -464,6 +450,54 @@ def test_a_body_part_that_is_text_is_refused_before_it_is_sent() -> None:
     ):
         caller.post("/", content=iter(["text"]))  # type: ignore[arg-type]
     assert host.requests() == []
+
+
+def test_a_place_is_given_back_once_however_often_and_when_it_is_dropped() -> None:
+    with hosting() as host, closing(ours(host)) as transport:
+        assert isinstance(transport, Wire)
+        places = [transport.place() for _ in range(17)]
+        assert [one.take(0) for one in places] == [True] * 16 + [False]
+        for _ in range(3):
+            places[0].give_back()
+        assert [places[16].take(0), transport.place().take(0)] == [True, False]
+        places.clear()
+        again = [transport.place() for _ in range(17)]
+        assert [one.take(0) for one in again] == [True] * 16 + [False]
+
+
+def test_an_interrupt_at_any_point_loses_no_place() -> None:
+    """Interrupts of a timer's, as Ctrl-C comes: at any point of taking and giving back."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with hosting() as host, closing(ours(host)) as transport:
+        assert isinstance(transport, Wire)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        for number in range(300):
+            place = transport.place()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0001 + number * 1e-7)
+                while True:
+                    place.take(0)
+                    place.give_back()
+            except KeyboardInterrupt:
+                place.give_back()
+        signal.signal(signal.SIGALRM, before)
+        places = [transport.place() for _ in range(17)]
+        assert [one.take(0) for one in places] == [True] * 16 + [False]
+
+
+def test_nobody_waits_for_a_place_on_a_wire_that_is_retired_or_closed() -> None:
+    with hosting() as host, closing(ours(host)) as transport:
+        assert isinstance(transport, Wire)
+        transport.retire()
+        assert transport.place().take(0)  # what was let through before goes on
+        with pytest.raises(Retired):
+            transport.place().take(1)
+        transport.close()
+        with pytest.raises(ClientClosed):
+            transport.place().take(0)
 
 
 def test_a_forked_child_that_closes_leaves_the_calls_of_its_parent_alone() -> None:
