@@ -98,9 +98,9 @@ def _of_frames(name: str, values: Sequence[object]) -> pl.Series:
 
 
 def _frame(value: object) -> pl.DataFrame:
-    if isinstance(value, pl.DataFrame):
-        return value if value.width else pl.DataFrame()
-    raise _Mixed
+    if not isinstance(value, pl.DataFrame) or pl.Object() in value.dtypes:
+        raise _Mixed
+    return value if value.width else pl.DataFrame()
 
 
 class _Shape:
