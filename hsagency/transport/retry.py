@@ -13,7 +13,6 @@ import httpx
 
 from hsagency.errors import Cancelled, CredentialMissing, HsAgencyError
 from hsagency.said import Seen
-from hsagency.stopping import replace_credential
 from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
 from hsagency.transport.leaving import never_left
@@ -174,6 +173,8 @@ def _known(attempt: Attempt, call: Call, response: httpx.Response) -> Attempt:
     end, connection = response.extensions.get("day_end"), call.connection
     if connection is None:
         return attempt
+    from hsagency.stopping import replace_credential  # with polars, which no client needs
+
     command = replace_credential(connection)
     return replace(attempt, day_end=end, kind=connection.kind, replace=command)
 
