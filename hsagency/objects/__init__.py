@@ -3,7 +3,7 @@ Reads and writes many objects of one portal: pages, searches, batches, creating 
 
 These are plain functions over whatever can send a request. Pages and searches give every record
 once or raise; a batch says of every input what became of it. What creates is never sent twice
-because its answer was lost; what may be done twice without harm (a read, an archive) is.
+because its answer was lost; what does no harm a second time is.
 """
 
 from __future__ import annotations

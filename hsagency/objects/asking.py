@@ -25,7 +25,6 @@ JsonObject = dict[str, Any]
 
 _KIND: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _READINGS: Final = 3  # of an answer whose body breaks off: who repeats calls sees its head alone
-_BROKEN_OFF: Final = (httpx.RemoteProtocolError, httpx.ReadError, UnusableAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +58,19 @@ def ask(sender: Sender, method: str, target: str, *, json: object = None) -> Ans
             response = sender.request(method, target, json=json)
             response.raise_for_status()
             content = _content(response)
-        except _BROKEN_OFF as error:
-            if more:
+        except (httpx.TransportError, UnusableAnswer) as error:
+            if more and _broke_off(error):
                 continue
             if isinstance(error, UnusableAnswer):
                 name_portal(error, sender)
             raise
         correlation_id = plain_word(response.headers.get("X-HubSpot-Correlation-Id"))
         return Answer(response.status_code, content, correlation_id)
+
+
+def _broke_off(error: httpx.TransportError | UnusableAnswer) -> bool:
+    """Say whether an answer came that is not whole: one that never came was asked for often enough."""
+    return isinstance(error, UnusableAnswer) or bool(getattr(error, "broke_off", False))
 
 
 def name_portal(error: UnusableAnswer, sender: object) -> None:

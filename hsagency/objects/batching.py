@@ -5,8 +5,8 @@ Every helper returns a frame with a line for each input, in the order of the inp
 (counted from 0), `id`, `outcome` (done, failed, unknown or skipped), `status` of the answer,
 `category`, `subcategory` and `correlation_id` of an error, and `new` (of an upsert). HubSpot's own
 messages are not in it: they quote what was submitted. `unknown` is a row whose answer was lost,
-or did not say which row it is about: look before it is sent again. Reads and archives, which
-do no harm a second time, were made again before that.
+or did not say which row it is about: look before it is sent again. What does no harm a second
+time (all but creations) was made again before that.
 """
 
 from __future__ import annotations

@@ -40,6 +40,8 @@ class CallLost(HsAgencyError, httpx.TransportError):
     route = ""
     client_slug: str | None = None
     portal_id: int | None = None
+    broke_off = False
+    """Whether an answer began, and its body did not come to its end."""
 
 
 def is_read(call: Call) -> bool:
@@ -110,7 +112,7 @@ def _broken_off(error: httpx.TransportError, call: Call, status: int) -> CallLos
     else:
         hint = "Look in HubSpot whether it took effect before you repeat it."
     broken = _told(error, call, said, hint)
-    broken.under_way = True
+    broken.under_way = broken.broke_off = True
     return broken
 
 

@@ -13,6 +13,7 @@ from hsagency.errors import HsAgencyError, UnusableAnswer
 from hsagency.objects import batch_associated, batch_create, batch_read, pages, search
 from hsagency.sandbox import Fault
 from tests.objects.conftest import DATED, Portal
+from tests.objects.test_pages import Once
 from tests.support import Answer, listening, lone_client
 
 NAMED = r"^acme-corp \(acme-corp, portal 12345678\):"
@@ -77,6 +78,14 @@ def test_an_answer_that_makes_no_sense_names_the_portal(tmp_path: Path) -> None:
             list(search(client, "contacts"))
         with pytest.raises(UnusableAnswer, match=f"{NAMED} .* did not read the links"):
             batch_associated(client, "contacts", "companies", ["1"])
+
+
+def test_an_answer_that_never_came_is_not_asked_for_anew(portal: Portal) -> None:
+    """Whoever repeats calls did that already."""
+    portal.sandbox.faults.add(Fault(kind="drop_after", path=DATED))
+    with pytest.raises(httpx.RemoteProtocolError):
+        list(pages(Once(portal.client), "contacts"))
+    assert len(portal.calls()) == 1
 
 
 @pytest.mark.parametrize("kind", BROKEN)
