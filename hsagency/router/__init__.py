@@ -82,7 +82,7 @@ class Router:
         self._parts.halt.check()
         connection = self.connection(slug)
         grants = Grants(self._parts, self._channels, connection, purpose=purpose)
-        self._prover.admit(grants, grants.now(), OperationClass.READ)
+        self._prover.admit(grants, grants.now(), OperationClass.READ, waits=waits or Waits())
         if raising or waits is not None:
             return self._hand_out(connection, grants, waits=waits, raising=raising)
         key = (connection.client_slug, connection.portal_id, connection.api_base, purpose)
@@ -114,9 +114,10 @@ class Router:
         waits: Waits | None = None,
         raising: bool = False,
     ) -> PortalClient:
+        waits = waits or Waits()
         ways = Ways(
             current=grants.now,
-            prove=partial(self._prover.admit, grants),
+            prove=partial(self._prover.admit, grants, waits=waits),
             pace=self._parts.pace,
             after=self._consequences.follow,
             superseded=self._parts.superseded,

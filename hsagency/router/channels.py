@@ -20,14 +20,6 @@ from hsagency.router.parts import Parts
 from hsagency.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The channel of one credential; its lock lets one thread prove it."""
-
-    channel: Channel
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Key:
     """What a channel is opened for: if any of it changes, another is needed."""
@@ -40,8 +32,21 @@ class _Key:
     routed_to: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The channel of one credential; its lock lets one thread prove it."""
+
+    channel: Channel
+    key: _Key
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_of(self, connection: Connection) -> bool:
+        """Say whether this is the way of a connection as it is given."""
+        return self.key == _key(connection)
+
+
 class Channels:
-    """Opens a channel for a connection, and retires those of earlier generations."""
+    """Opens a channel for a connection, and retires the one that it replaces."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -50,16 +55,27 @@ class Channels:
         self._closed = False
 
     def open(self, connection: Connection) -> Opened:
-        """Return the channel of a connection as it is now."""
-        key = _key(connection)
+        """
+        Return the channel of a connection as it is stored now, which may be another than given.
+
+        Raises `ClientClosed` where it was removed, or is another portal's.
+        """
         with self._lock:
             if self._closed:
                 raise ClientClosed("This agency is closed. Nothing was sent.")
-            opened = self._opened.get(key)
+            opened = self._opened.get(_key(connection))
             if opened is None:
-                self._retire(connection)
-                opened = self._opened[key] = Opened(self._channel(connection))
+                # What the caller read may be past: nobody opens anew what was retired.
+                stored = self._parts.stored(connection.client_slug)
+                opened = self._open(refuse_unless_same(connection, stored))
             return opened
+
+    def _open(self, stored: Connection) -> Opened:
+        key = _key(stored)
+        if key not in self._opened:
+            self._retire(stored.client_slug)
+            self._opened[key] = Opened(self._channel(stored), key)
+        return self._opened[key]
 
     def close(self) -> None:
         """Close every channel."""
@@ -69,14 +85,9 @@ class Channels:
         for one in opened.values():
             one.channel.close()
 
-    def _retire(self, connection: Connection) -> None:
-        """Let go of what is older: calls in flight end on it, and nothing new begins there."""
-        older = [
-            key
-            for key in self._opened
-            if key.client_slug == connection.client_slug and key.generation < connection.generation
-        ]
-        for key in older:
+    def _retire(self, slug: ClientSlug) -> None:
+        """Let go of what there was: calls in flight end on it, and nothing new begins there."""
+        for key in [one for one in self._opened if one.client_slug == slug]:
             self._opened.pop(key).channel.retire()
 
     def _channel(self, connection: Connection) -> Channel:

@@ -14,7 +14,7 @@ from functools import partial
 from hsagency.errors import ClientClosed
 from hsagency.hosts import host_of
 from hsagency.portals import Connection
-from hsagency.router.channels import Channels, Opened, refuse_unless_same
+from hsagency.router.channels import Channels, refuse_unless_same
 from hsagency.router.parts import Parts
 from hsagency.stopping import refuse_if_stopped
 from hsagency.transport import Binding, Grant, Identify
@@ -50,17 +50,17 @@ class Grants:
         connection = self._stored()
         last = self._last
         if last is None or last.connection is not connection:
+            opened = self._channels.open(connection)
+            while not opened.is_of(connection):  # it has changed since it was looked up
+                connection = self._stored()
+                opened = self._channels.open(connection)
             last = self._last = Grant(
                 binding=binding(connection, self._purpose, self._parts.identify),
-                way=self.opened(connection).channel.way,
+                way=opened.channel.way,
                 connection=connection,
                 recheck=partial(self._recheck, connection),
             )
         return last
-
-    def opened(self, connection: Connection) -> Opened:
-        """Return the channel of a connection."""
-        return self._channels.open(connection)
 
     def _stored(self) -> Connection:
         slug = self._handed.client_slug

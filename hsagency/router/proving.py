@@ -8,8 +8,11 @@ one that is rejected stops its portal. A stopped portal may be asked, which does
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from hsagency.audit.record import Event
@@ -24,11 +27,13 @@ from hsagency.routes import OperationClass
 from hsagency.transport import Call, Grant
 from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import Identity, answerer, differences, facts_of, verify
+from hsagency.waiting import Waits
 
 PURPOSE: Final = "verification"
 """Of the calls that a proof costs."""
 PATIENCE: Final = 15.0
 """Seconds that whoever asks for a client waits at most for HubSpot to tell whose it is."""
+_MOMENT: Final = 0.02  # seconds between two looks whether another thread has its proof
 
 
 class Prover:
@@ -37,16 +42,20 @@ class Prover:
     def __init__(self, parts: Parts, channels: Channels) -> None:
         self._parts, self._channels = parts, channels
 
-    def admit(self, grants: Grants, grant: Grant, does: OperationClass) -> Grant:
+    def admit(self, grants: Grants, grant: Grant, does: OperationClass, *, waits: Waits) -> Grant:
         """Return the grant if its proof is young enough for what a call does, else ask again."""
         connection = grant.connection
         age = self._age(does)
         if connection is None or self._is_fresh(connection, age):
             return grant
-        with self._channels.open(connection).lock:  # whoever comes second finds the first's proof
+        lock = self._channels.open(connection).lock
+        why = f"{connection.client_slug} waits for its proof"
+        if lock.locked():
+            waits.until(partial(_is_free, lock), None, why=why)
+        with lock:  # whoever comes second finds the first's proof
             grant = grants.now()
             if grant.connection is not None and not self._is_fresh(grant.connection, age):
-                self._ask(grant.connection)
+                self._ask(grant.connection, waits=waits)
         return grants.now()
 
     def prove(self, connection: Connection) -> Identity:
@@ -69,12 +78,14 @@ class Prover:
         proof = connection.proof
         if proof is None or proof.fingerprint != connection.fingerprint:
             return False
-        if (proof.portal_id, proof.api_base) != (connection.portal_id, connection.api_base):
+        if _asked_there(proof) != _asked_there(connection):
             return False
         # A proof from the future is a clock that was set back: no proof at all.
         return timedelta() <= self._parts.now() - proof.at <= age
 
-    def _ask(self, connection: Connection, *, asked_for: bool = False) -> Identity:
+    def _ask(
+        self, connection: Connection, *, asked_for: bool = False, waits: Waits | None = None
+    ) -> Identity:
         who = answerer(connection.api_base)
         grants = Grants(
             self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
@@ -86,6 +97,7 @@ class Prover:
             after=self._led,
             superseded=self._parts.superseded,
             patience=PATIENCE,
+            waits=waits,
         )
         with channel.client(binding=grants.binding, ways=ways) as sender:
             try:
@@ -133,6 +145,17 @@ class Prover:
             self._parts.note(after, Event.CONNECTION_VERIFIED, said)
 
 
+def _asked_there(one: Proof | Connection) -> tuple[object, ...]:
+    return one.portal_id, one.api_base, one.routed_to
+
+
+def _is_free(lock: threading.Lock, seconds: float) -> bool:
+    """Say whether nobody holds a lock, after a moment: it is not taken, which could be cut short."""
+    if lock.locked():
+        time.sleep(min(seconds, _MOMENT))
+    return not lock.locked()
+
+
 def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
     """Return a connection that works, with what is told of its portal now beside the rest."""
     status, evidence = ConnectionStatus.CONNECTED, ""
@@ -146,6 +169,7 @@ def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connecti
             fingerprint=stored.fingerprint,
             correlation_id=identity.correlation_id,
             api_base=stored.api_base,
+            routed_to=stored.routed_to,
         ),
         status=status,
         status_evidence=evidence,
