@@ -40,8 +40,10 @@ from hsagency.portals import (
     binding_of,
 )
 from hsagency.router import Parts, Router
+from hsagency.router.channels import Channels, Opened
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
+from hsagency.transport.wire import Place, Retired
 from hsagency.verdicts import ATTEMPTS
 from tests.core.conftest import Child
 from tests.support import Connected, listening, records
@@ -87,22 +89,26 @@ class At:
         self.time += timedelta(**by)
 
 
+def parts_of(
+    agency: Agency, *, now: Callable[[], datetime], store: CredentialStore | None = None
+) -> Parts:
+    return Parts(
+        workspace=agency.workspace,
+        index=agency.index,
+        store=lambda: store or agency.store,
+        writer=agency.writer,
+        halt=agency.halt,
+        now=now,
+        network=agency.network,
+        pacing=agency.pacing,
+    )
+
+
 @contextmanager
 def routing(
     agency: Agency, *, now: Callable[[], datetime], store: CredentialStore | None = None
 ) -> Iterator[Router]:
-    router = Router(
-        Parts(
-            workspace=agency.workspace,
-            index=agency.index,
-            store=lambda: store or agency.store,
-            writer=agency.writer,
-            halt=agency.halt,
-            now=now,
-            network=agency.network,
-            pacing=agency.pacing,
-        )
-    )
+    router = Router(parts_of(agency, now=now, store=store))
     try:
         yield router
     finally:
@@ -737,3 +743,41 @@ def test_what_needs_no_secret_works_while_the_store_is_shut(fleet: Connected) ->
         assert agency.portals()["client_slug"].to_list() == agency.slugs()
         assert agency.calls(fleet.slugs[0]).collect().height >= 1
         assert agency.client(fleet.slugs[0]).portal.client_slug == fleet.slugs[0]
+
+
+def test_of_a_clients_ways_one_stays_open_and_none_is_opened_anew(
+    fleet: Connected, slug: str
+) -> None:
+    with channels(fleet.agency) as ways:
+        before = fleet.agency.connection(slug)
+        first = ways.open(before)
+        change(fleet, slug, routed_to="eu1")  # of the same generation, as a 488 leads to it
+        routed = fleet.agency.connection(slug)
+        second = ways.open(routed)
+        assert [first.is_of(before), second.is_of(routed)] == [True, True]
+        assert ways.open(before) is second  # by whom the index was read before
+        rotate(fleet, slug)
+        third = ways.open(fleet.agency.connection(slug))
+        assert ways.open(before) is ways.open(routed) is third
+        for old in (first, second):
+            with pytest.raises(Retired):
+                place(old).take(1)
+        assert place(third).take(0)
+        remove(fleet, slug)
+        with pytest.raises(ClientClosed, match="changed or removed"):
+            ways.open(before)
+
+
+def place(opened: Opened) -> Place:
+    found = opened.channel.way.place()
+    assert found is not None
+    return found
+
+
+@contextmanager
+def channels(agency: Agency) -> Iterator[Channels]:
+    made = Channels(parts_of(agency, now=lambda: datetime.now(UTC)))
+    try:
+        yield made
+    finally:
+        made.close()
