@@ -29,8 +29,9 @@ from pydantic import (
 )
 
 from hsagency.durable import make_private_dir, write_private
-from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, UsageError, WorkspaceError
+from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, WorkspaceError
 from hsagency.index import Index
+from hsagency.misset import in_words
 from hsagency.portals import redact
 
 SCHEMA: Final = 1
@@ -138,7 +139,9 @@ def _amount(given: object) -> object:
     if type(given) is int and given >= 0:
         return Amount(count=given)
     share = _SHARE.fullmatch(given) if isinstance(given, str) else None
-    if share is not None and float(share[1]) <= 100:
+    if share is not None:
+        if float(share[1]) > 100:
+            raise ValueError("a share of the limit is at most 100%")
         return Amount(share=float(share[1]) / 100)
     raise ValueError('write a number of calls, or a share of the limit such as "10%"')
 
@@ -367,7 +370,8 @@ def _settings(path: Path) -> Settings:
         data = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CorruptFile(
-            f"The settings {path} cannot be read ({error}).", hint="Correct the line it names."
+            f"The settings {path} cannot be read ({redact(str(error))}). Nothing was done.",
+            hint="Correct the line it names.",
         ) from error
     schema = data.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
@@ -378,11 +382,9 @@ def _settings(path: Path) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-        )
-        raise UsageError(
-            f"The settings {path} are not valid ({redact(wrong)}).",
+        raise CorruptFile(
+            f"The settings {path} are not valid ({redact(in_words(error, Settings))}). Nothing "
+            "was done.",
             hint="Correct or remove that setting.",
         ) from None
 

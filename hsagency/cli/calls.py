@@ -87,7 +87,7 @@ def _answer(agency: Agency, client: PortalClient, *args: str, **options: Any) ->
     """Make a call; what went wrong on the way is said in words of the command line."""
     import httpx
 
-    from hsagency.verifier import on_the_way
+    from hsagency.verifier import answerer
 
     slug = client.portal.client_slug
     try:
@@ -103,15 +103,9 @@ def _answer(agency: Agency, client: PortalClient, *args: str, **options: Any) ->
             "The path is not one. Nothing was sent.",
             hint="Write it from the slash on: /crm/objects/2026-09/contacts",
         ) from None
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise on_the_way(error, who=_who(agency, slug)) or HsAgencyError(
-            f"{_where(agency, slug)} could not be reached, so nothing was sent. The log calls "
-            "it 'unknown', as it does every call without an answer.",
-            hint="Check the network, or start the sandbox again with the command it printed.",
-        ) from None
     except httpx.HTTPError as error:
         raise HsAgencyError(
-            f"{client.portal}: {_who(agency, slug)} gave no whole answer ({type(error).__name__}).",
+            f"{client.portal}: {answerer(agency.connection(slug).api_base)} gave no whole answer ({type(error).__name__}).",
             hint="Whether one began, and whether the call took effect, says the log as far as "
             f"anybody knows: hsagency audit tail {slug} -n 1",
         ) from None
@@ -133,17 +127,6 @@ def _explained(answer: httpx.Response, connection: Connection) -> str:
         return said + (verdict.action if verdict else "")
     stopped = "Calls to it are stopped until a person resumes them."
     return f"{said}{stopped} {typable(advice(connection))}"
-
-
-def _who(agency: Agency, slug: str) -> str:
-    from hsagency.verifier import answerer
-
-    return answerer(agency.connection(slug).api_base)
-
-
-def _where(agency: Agency, slug: str) -> str:
-    base = agency.connection(slug).api_base
-    return f"The sandbox at {base}" if base else "HubSpot"
 
 
 def _show(content: bytes) -> None:

@@ -65,7 +65,7 @@ def test_an_answer_that_is_no_success_is_printed_and_has_1(shared: Fleet) -> Non
             "says that the portal is suspended. Calls to it are stopped until a person resumes "
             "them. Whether it works again, says hsagency verify acme-corp; once it does: ",
         ),
-        (Fault("status", status=403), "Add the scope to the key"),
+        (Fault("status", status=403), "Have the scope added"),
         (Fault("daily"), "Find out which app spent it"),
     ],
     ids=["401", "suspended", "403", "429"],
@@ -84,11 +84,23 @@ def test_a_refusal_comes_with_the_next_step(full: Fleet, fault: Fault, words: st
 
 def test_a_sandbox_that_is_gone_is_said_without_contradiction(tmp_path: Path) -> None:
     with connected(tmp_path / "workspace", portals=1) as gone:
-        root, url = gone.root, gone.url
+        root = gone.root
     done = run_cli(["call", "acme-corp", "GET", CONTACTS], cwd=root)
     assert done.returncode == 1
-    assert f"The sandbox at {url} could not be reached, so nothing was sent." in done.stderr
+    assert "Acme Corp (acme-corp, portal " in done.stderr
+    assert "the sandbox could not be reached" in done.stderr
+    assert "nothing was sent" in done.stderr
     assert "as it does every call without an answer" in done.stderr
+
+
+def test_an_answer_that_broke_off_is_not_called_none(full: Fleet) -> None:
+    full.sandbox.faults.add(Fault("truncated", path="/crm/"))
+    posting = ["call", "acme-corp", "POST", CONTACTS, "--body", '{"properties": {}}']
+    done = run_cli(posting, cwd=full.root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the answer broke off" in done.stderr
+    assert "did not answer" not in done.stderr
+    assert "It is recorded as ok." in done.stderr
 
 
 def test_what_may_not_leave_is_refused_with_what_would_allow_it(shared: Fleet) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsagency.agency import Agency
-from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, UsageError, WorkspaceError
+from hsagency.errors import CorruptFile, NewerSchema, NoWorkspace, WorkspaceError
 from hsagency.settings import (
     FILE,
     Amount,
@@ -76,15 +76,26 @@ def test_making_one_where_nobody_can_write_is_said_in_words(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("colour = 1", "colour"),
-        ("[proof]\nread_hour = 1", "proof.read_hour"),
-        ("[agency]\nlogo = 'x'", "agency.logo"),
+        ("colour = 1", "there is no setting 'colour' at the top level; there are schema, "),
+        (
+            "[proof]\nread_hour = 1",
+            "there is no setting 'read_hour' in [proof]; there are read_hours and write_minutes",
+        ),
+        ("[agency]\nlogo = 'x'", "there is no setting 'logo' in [agency]; there is only name"),
+        (
+            "[quota.clients.beta-inc]\nreserv = 1",
+            "'reserv' in [quota.clients.beta-inc]; there are warn_below and reserve",
+        ),
+        (
+            "[[forward]]\nname = 'a'\nto = 'stdout'\nevent = true",
+            "'event' in table 1 of [[forward]]; there are name, to, path, logger and events",
+        ),
     ],
 )
 def test_an_unknown_setting_is_named(root: Path, line: str, named: str) -> None:
     text = (root / FILE).read_text().partition("[agency]")[0]
     (root / FILE).write_text(f"{text}\n{line}\n")
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(CorruptFile) as caught:
         Workspace.at(root)
     assert named in caught.value.message
 
@@ -101,7 +112,7 @@ def test_an_unknown_setting_is_named(root: Path, line: str, named: str) -> None:
 )
 def test_a_setting_that_makes_no_sense_is_refused(root: Path, old: str, new: str) -> None:
     change(root, old, new)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(CorruptFile) as caught:
         Workspace.at(root)
     assert str(root / FILE) in caught.value.message
     assert caught.value.hint
@@ -123,7 +134,7 @@ def test_settings_that_cannot_be_read_are_named_and_left(root: Path, content: by
 
 def test_a_token_among_the_settings_is_not_repeated(root: Path) -> None:
     change(root, "schema = 1", f"schema = 1\n{TOKEN} = 1")
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(CorruptFile) as caught:
         Workspace.at(root)
     assert TOKEN not in str(caught.value)
 
@@ -299,7 +310,7 @@ def test_a_proxy_is_a_host_and_a_port(root: Path, proxy: str) -> None:
 )
 def test_what_makes_no_sense_of_quota_purposes_and_network_is_named(root: Path, line: str) -> None:
     section = line.partition("]")[0].removeprefix("[").partition(".")[0]
-    with pytest.raises(UsageError, match="are not valid") as caught:
+    with pytest.raises(CorruptFile, match="are not valid") as caught:
         configured(root, line)
     assert section in caught.value.message
     assert caught.value.hint
@@ -315,13 +326,38 @@ def test_what_makes_no_sense_of_quota_purposes_and_network_is_named(root: Path, 
     ],
 )
 def test_another_kind_of_proxy_is_refused(root: Path, proxy: str) -> None:
-    with pytest.raises(UsageError, match="write it as http://HOST:PORT"):
+    with pytest.raises(CorruptFile, match="write it as http://HOST:PORT"):
         configured(root, f'[network]\nproxy = "{proxy}"')
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('[quota]\nreserve = "150%"', "'reserve' in [quota]: a share of the limit is at most 100%"),
+        ("[quota]\nreserve = 'x'", "'reserve' in [quota]: write a number of calls, or a share"),
+        ("[proof]\nread_hours = 0", "'read_hours' in [proof]: it should be greater than 0"),
+        ("[quota.clients]\nacme = 5", "'acme' in [quota.clients]: it should be a table"),
+        ("[quota.clients.Acme]\nreserve = 5", "'Acme' in [quota.clients]: it has letters that"),
+        ("[purposes]\nx = 'urgent'", "'x' in [purposes]: it should be 'critical', 'high', "),
+        (
+            "[[forward]]\nname = 'a'\nto = 'sqlite'",
+            "in table 1 of [[forward]]: sqlite needs a path",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_file(root: Path, line: str, words: str) -> None:
+    text = (root / FILE).read_text().partition("[agency]")[0]
+    (root / FILE).write_text(f"{text}\n{line}\n")
+    with pytest.raises(CorruptFile) as caught:
+        Workspace.at(root)
+    assert words in caught.value.message
+    assert "Nothing was done." in caught.value.message
+    assert "Value error" not in caught.value.message
 
 
 @pytest.mark.parametrize("user", ["user:geheim@", "geheim@", ":geheim@", "a:geheim%40@"])
 def test_a_password_for_a_proxy_is_refused_and_not_repeated(root: Path, user: str) -> None:
-    with pytest.raises(UsageError, match="a user name or a password") as caught:
+    with pytest.raises(CorruptFile, match="a user name or a password") as caught:
         configured(root, f'[network]\nproxy = "http://{user}proxy.example:3128"')
     assert "geheim" not in str(caught.value)
     assert "geheim" not in "".join(traceback.format_exception(caught.value))

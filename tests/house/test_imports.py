@@ -26,7 +26,7 @@ LAYERS = (
     {"transport"},
     {"pacing", "stopping"},
     {"verifier", "credentials", "audit", "routes", "halt", "verdicts", "said"},
-    {"index", "settings", "portals"},
+    {"index", "settings", "misset", "portals"},
     {"durable", "hosts", "hubspot_errors", "secret", "periods", "progress", "waiting", "words"},
     {"errors", "data"},
 )
