@@ -17,6 +17,8 @@ import pytest
 from hubspot import HubSpot
 
 from hsagency.demo import run_demo
+from hsagency.errors import CallRefused
+from hsagency.portals import ConnectionType
 from hsagency.sandbox import Sandbox, serve
 from hsagency.sandbox.control.fault_files import read_faults
 from tests.support import connected
@@ -48,6 +50,21 @@ def test_the_calls_that_are_shown_are_made(tmp_path):
     assert {*names["told"]["outcome"]} == {"done"}
     assert names["counts"]["outcome"].to_list() == ["done", "done"]
     assert min(names["counts"]["value"]) >= 250
+
+
+def test_what_is_shown_of_a_portal_that_was_not_written_to_is_empty_for_it_alone(tmp_path):
+    (shown,) = re.findall(r"`(agency\.calls\(.acme-corp.\)\.filter\(.*?\.collect\(\))`", README)
+    with connected(tmp_path / "agency", portals=2, contacts=3) as fleet:
+        index, names = fleet.agency.index, {"agency": fleet.agency, "pl": pl}
+        index.update("acme-corp", generation=1, connection_type=ConnectionType.AUDIT_ONLY)
+        acme = fleet.agency.client("acme-corp")
+        assert acme.pages("contacts").frame().height == 3
+        with pytest.raises(CallRefused):
+            acme.batch_create("contacts", [{"email": "a@example.com"}])
+        assert eval(shown, names).is_empty()
+        index.update("acme-corp", generation=1, connection_type=ConnectionType.CONFIG_AND_AUDIT)
+        acme.batch_create("contacts", [{"email": "a@example.com"}])
+        assert eval(shown, names).height == 1
 
 
 def test_an_oauth_app_gets_tokens_in_the_block_of_the_example_before_it():
