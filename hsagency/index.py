@@ -227,7 +227,7 @@ def _connection(slug: str, content: Any) -> Connection:
     parse_portal_id(connection.portal_id)
     moments = [connection.added_at, connection.last_rotated_at]
     moments += [fact.at for fact in connection.facts.values()]
-    moments += [one.at for one in (connection.proof, connection.stopped) if one]
+    moments += [one.at for one in (connection.proof, connection.stopped, connection.routed) if one]
     if connection.client_slug != slug or any(at.tzinfo is None for at in moments):
         raise ValueError("a connection under another slug, or a time without its zone")
     return connection

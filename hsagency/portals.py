@@ -91,6 +91,15 @@ class Proof:
     fingerprint: str
     correlation_id: str | None = None
     api_base: str = ""  # where it was asked
+    routed_to: str | None = None  # in which data centre of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """When a connection was last led to another data centre, and which address it came from."""
+
+    at: datetime
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +132,8 @@ class Connection:
     `api_base` is empty for HubSpot itself and a loopback address for a sandbox, so that a
     sandbox's credential can never be sent to HubSpot or the other way round. `binding` ties slug,
     portal and address to the credential (see `binding_of`), so that an edit of them is noticed.
-    `routed_to` is the data centre that HubSpot sent this credential to (facts 1.8), else none.
+    `routed_to` is the data centre that HubSpot sent this credential to (facts 1.8), else none;
+    `routed` says when, and from where.
     """
 
     client_slug: ClientSlug
@@ -139,6 +149,7 @@ class Connection:
     stopped: Stop | None = None
     hublet: str | None = None
     routed_to: str | None = None
+    routed: Routed | None = None
     api_base: str = ""
     binding: str = ""
     proof: Proof | None = None

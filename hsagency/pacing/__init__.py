@@ -4,6 +4,15 @@ How fast, and how far, each portal may be called: shared by every process of thi
 Promised, whichever threads and processes call: no more calls leave in any of HubSpot's windows
 than it allows, of all priorities together; nobody goes below a portal's reserve; what one process
 learns from an answer counts for all at once; one portal's waiting never delays another.
+Of the day, critical calls may use up 99 percent, high ones 95, normal ones 90 and low ones 80,
+and none the reserve; only our own checks pass whatever is used up. Of a window, one that waits
+goes before all of lower priority.
+
+    Pacer     one portal: whose turn it is, and what an answer teaches
+    tally     the arithmetic of it, on the numbers of `layout`
+    Ring      the file in which all processes keep them
+    Terms     what index and settings say of the portal; Standing, how it stands
+
 Not promised: other machines are seen only through what HubSpot's answers tell, and a clock that
 is set forward makes the past look longer ago than it is.
 """

@@ -52,6 +52,8 @@ _NAMES: Final = {one: str(one) for one in Priority} | {Priority.NORMAL: "normal 
 
 def _who_stops(day: Day) -> str:
     """Say which calls are refused now, what can be done, and which come next."""
+    if day.left <= 0:
+        return "All calls are refused until then."
     if day.is_reserved:
         return "All calls are refused until then: what is left is the client's own apps'."
     stopped = [one for one in _LOWEST_FIRST if day.stops(one)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from hsagency.errors import VerificationError
+from hsagency.errors import VerificationError, WorkspaceError
 from hsagency.pacing import Budget, Pacer, budget_of
 from hsagency.portals import Connection
 from hsagency.router.parts import Parts
@@ -36,7 +36,10 @@ class Consequences:
         granted = call.connection
         if granted is None:
             return False
-        slow_down(self._parts.pacing.of(granted), call, verdict, now=self._parts.now())
+        try:
+            slow_down(self._parts.pacing.of(granted), call, verdict, now=self._parts.now())
+        except WorkspaceError as error:  # the answer is there all the same
+            self._parts.writer.tell(f"What HubSpot told of its limits is lost. {error.message}")
         if verdict.fate is Fate.NONE:
             return False
         if verdict.fate is Fate.REROUTE:

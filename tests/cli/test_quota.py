@@ -180,7 +180,7 @@ def test_a_low_portal_is_marked_and_is_no_failure(full: Fleet) -> None:
     (line,) = [one for one in done.stdout.splitlines() if one.startswith("acme-corp  ")]
     assert "  low  " in line
     assert "acme-corp: low: " in done.stdout
-    assert " calls left; the warning is below 2,000,000" in done.stdout
+    assert " calls left; the warning is below 625,000" in done.stdout
     assert "3 portals: 1 low" in done.stdout
 
 
@@ -194,7 +194,7 @@ def test_a_call_below_the_threshold_is_told_once_in_one_plain_line(full: Fleet) 
     assert first.returncode == 0
     (line,) = first.stderr.splitlines()
     assert line.startswith("Acme Corp (acme-corp, portal ")
-    assert "threshold of 2,000,000" in line
+    assert "threshold of 625,000" in line
     assert run_cli(asking, cwd=full.root).stderr == ""
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.errors import (
+    AuditWarning,
     CorruptFile,
     CredentialRejected,
     Halted,
@@ -361,6 +362,13 @@ def test_two_data_centres_that_send_a_call_to_each_other_end_it(gateway: Gateway
     with pytest.raises(WrongDataCentre):
         client.get(CONTACTS)
     assert gateway.hosts() == ["127.0.0.1", "api-eu1"]
+    later = gateway.agency.client(gateway.slug)
+    assert later.get(CONTACTS).status_code == 488
+    with pytest.warns(AuditWarning, match="each say that the portal is at the other"):
+        assert later.get(CONTACTS).status_code == 488
+    for _ in range(2):  # a person is told once
+        assert later.get(CONTACTS).status_code == 488
+    assert gateway.hosts()[2:] == ["api-eu1", *["api-ap1"] * 4], "it stays there for a while"
 
 
 def test_a_refusal_that_even_the_proof_meets_there_ends_the_call(gateway: Gateway) -> None:

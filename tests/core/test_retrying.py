@@ -86,7 +86,6 @@ def line(
     *,
     token: str = TOKEN,
     portal_id: int = 12345678,
-    zone: str | None = None,
     waits: Noting | None = None,
     after: Callable[[Call, Verdict], bool] = lambda _call, _verdict: False,
 ) -> Iterator[Line]:
@@ -116,7 +115,7 @@ def line(
             made.append((call.attempt, verdict))
             return after(call, verdict)
 
-        connection = _connection(binding, url, zone)
+        connection = _connection(binding, url)
         client = way.client(
             binding=binding,
             portal=Portal(portal_id=binding.portal_id or PortalId(0), client_slug=ClientSlug(SLUG)),
@@ -133,9 +132,8 @@ def line(
             way.close()
 
 
-def _connection(binding: Binding, url: str, zone: str | None) -> Connection:
+def _connection(binding: Binding, url: str) -> Connection:
     at = datetime(2026, 11, 1, tzinfo=UTC)
-    fact = {"time_zone": Fact(zone, Provenance.FETCHED, at)} if zone else {}
     return Connection(
         client_slug=binding.client_slug,
         portal_id=binding.portal_id or PortalId(0),
@@ -146,7 +144,7 @@ def _connection(binding: Binding, url: str, zone: str | None) -> Connection:
         added_at=at,
         last_rotated_at=at,
         api_base=url,
-        facts={"name": Fact("Acme Corp", Provenance.FETCHED, at), **fact},
+        facts={"name": Fact("Acme Corp", Provenance.FETCHED, at)},
     )
 
 
@@ -486,16 +484,6 @@ def test_a_wait_that_is_cancelled_says_what_became_of_the_call(tmp_path: Path) -
             one.client.post(CONTACTS, json={})
         assert one.attempts == [1, 2]
         assert one.waits.why[0] == "acme-corp: the sandbox asked to wait (429)"
-
-
-def test_the_daily_limit_is_whole_again_at_the_portals_midnight(tmp_path: Path) -> None:
-    with fleet(tmp_path, Fault("daily"), zone="Asia/Tokyo") as (one, _):
-        with pytest.raises(hubspot_errors.DailyLimitReached, match="midnight in Asia/Tokyo") as it:
-            one.client.get(CONTACTS).raise_for_status()
-        until = it.value.until
-        assert until is not None
-        assert (until.hour, until.minute, until.tzinfo) == (15, 0, UTC)
-        assert until > datetime.now(UTC)
 
 
 def test_an_answer_can_be_streamed_whatever_it_is(tmp_path: Path) -> None:
