@@ -10,6 +10,7 @@ from hsagency.cli.audit import audit
 from hsagency.cli.common import Shared, as_json, emit, shared
 from hsagency.cli.tables import plain
 from hsagency.errors import HsAgencyError
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from hsagency.audit.lake.rebuilding import Comparison
@@ -159,7 +160,7 @@ def _in_words(one: Sealed) -> str:
     if not one.segments:
         return f"{one.client_slug}: nothing to seal"
     return (
-        f"{one.client_slug}: {_count(one.segments, 'segment')} with {_count(one.calls, 'call')} "
+        f"{one.client_slug}: {counted(one.segments, 'segment')} with {counted(one.calls, 'call')} "
         f"sealed (journal {_size(one.journal)}, evidence {_size(one.evidence)}, "
         f"lake {_size(one.lake)})"
     )
@@ -180,11 +181,7 @@ def _result(one: Comparison) -> str:
         return "nothing is sealed"
     said = "as the evidence has it" if not one.differences else "not as the evidence has it"
     made = ", made anew" if one.rebuilt else ""
-    return f"{said}{made} ({_count(one.segments, 'segment')}, {_count(one.calls, 'call')})"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    return f"{said}{made} ({counted(one.segments, 'segment')}, {counted(one.calls, 'call')})"
 
 
 def _size(count: int) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MEANS: Final = (
     "The records stay, and verify as before; their hashes tell nobody any more whom they are of.",
-    "A request for what was done with an address can not be answered from them afterwards.",
+    "A request for what was done with an address cannot be answered from them afterwards.",
     "The next call that names somebody makes a new key, with another name.",
 )
 _NOT_REACHED: Final = (

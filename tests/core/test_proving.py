@@ -294,7 +294,7 @@ def test_a_mix_up_halts_the_fleet_although_the_index_cannot_name_anybody(
 
 def test_a_rejection_is_told_with_what_became_of_it(fleet: Fleet, slug: str) -> None:
     fleet.sandbox.revoke(fleet.sandbox.portal(slug).portal_id)
-    with pytest.raises(CredentialRejected, match=r"\(401\)\. Nothing else was sent"):
+    with pytest.raises(CredentialRejected, match=r"Nothing else was sent"):
         fleet.agency.verify(slug)
 
 
