@@ -128,7 +128,8 @@ def map_portals(
         interrupted = _run(running, todo)
     rows = [_row_of(one, alone, running.rows) for one in meant]
     if interrupted:
-        sys.excepthook = partial(_end_interrupted, sys.excepthook)
+        if getattr(sys.excepthook, "func", None) is not _end_interrupted:
+            sys.excepthook = partial(_end_interrupted, sys.excepthook)
         raise FleetInterrupted(frame(rows)) from None
     return frame(rows)
 
