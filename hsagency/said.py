@@ -50,7 +50,7 @@ class Said:
     @classmethod
     def of(cls, seen: Seen) -> Said:
         """Return what an answer says; nothing of it where it makes no sense."""
-        body = _object(seen.body)
+        body = object_of(seen.body)
         words = {name: plain_word(body.get(name)) for name in _NAMING}
         message = body.get("message")
         message = message[:_LONGEST_MESSAGE].lower() if isinstance(message, str) else ""
@@ -77,7 +77,7 @@ _SCOPE: Final = re.compile(r"[a-z][a-z0-9._-]{0,99}", re.ASCII)
 _SCOPES_MOST: Final = 30
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def object_of(body: bytes) -> Mapping[str, Any]:
     """Return a body's JSON object; an empty one for whatever is none."""
     if not body or len(body) > MOST:
         return {}
