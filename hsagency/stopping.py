@@ -263,7 +263,7 @@ def advice(connection: Connection) -> str:
         source = "sandbox (POST /_sandbox/tokens/rotate)" if connection.api_base else "client"
         return f"Ask the {source} for a new service key, then: {replace_credential(connection)}"
     asks, goes_on = verify(connection), resume(connection)
-    return f"Whether it works again, says {asks}; once it does: {goes_on}"
+    return f"Ask whether it works again: {asks}; once it does: {goes_on}"
 
 
 def verify(connection: Connection) -> str:

@@ -126,7 +126,7 @@ def _print(
         for line in _explained(row, connections[row["client_slug"]], now):
             click.echo(plain(typable(f"{row['client_slug']}: {line}")))
     click.echo(_footer(rows))
-    if any("not known" in states(row) for row in rows):
+    if any(states(row)[:1] == ["not known"] for row in rows):  # a stopped one cannot be asked
         click.echo(f"To ask HubSpot what is left: {program()} quota --refresh")
 
 

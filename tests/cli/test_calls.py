@@ -63,7 +63,7 @@ def test_an_answer_that_is_no_success_is_printed_and_has_1(shared: Fleet) -> Non
         (
             Fault("status", status=403, category="PORTAL_SUSPENDED"),
             "says that the portal is suspended. Calls to it are stopped until a person resumes "
-            "them. Whether it works again, says hsagency verify acme-corp; once it does: ",
+            "them. Ask whether it works again: hsagency verify acme-corp; once it does: ",
         ),
         (Fault("status", status=403), "Have the scope added"),
         (Fault("daily"), "Find out which app spent it"),
