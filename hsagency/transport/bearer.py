@@ -10,8 +10,9 @@ import httpx
 
 from hsagency.errors import BadToken, HsAgencyError
 from hsagency.secret import Secret
-from hsagency.transport.wire import PLACE, Place, Stopped, Wire
+from hsagency.transport.wire import MAY_LEAVE, PLACE, Place, Stopped, Wire
 
+_PASSED: Final = ("timeout", PLACE, MAY_LEAVE)
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
 
@@ -82,9 +83,7 @@ class Bearer(httpx.BaseTransport):
             ],
             stream=request.stream,
             # Other extensions let a caller watch (trace) or redirect (target) what is sent.
-            extensions={
-                name: extensions[name] for name in ("timeout", PLACE) if name in extensions
-            },
+            extensions={name: extensions[name] for name in _PASSED if name in extensions},
         )
 
 

@@ -104,13 +104,16 @@ class Guard:
 
 def _copy(request: httpx.Request) -> httpx.Request:
     """Return a request that nobody else can change once it was looked at."""
-    return httpx.Request(
+    copy = httpx.Request(
         "".join([request.method]),  # the letters, whatever a type of the caller's says they are
         request.url,
         headers=list(request.headers.raw),
         stream=request.stream,
         extensions=dict(request.extensions),
     )
+    if isinstance(request.stream, httpx.ByteStream):  # it is at hand: ids are looked up in it
+        copy.read()
+    return copy
 
 
 def _allows_unclassified(request: httpx.Request, call: Touched, binding: Binding) -> bool:

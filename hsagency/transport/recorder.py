@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from functools import partial
-from itertools import count
 from typing import NoReturn
 
 import httpx
-import orjson
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, Outcome, outcome_of
 from hsagency.errors import AuditError, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.portals import plain_word
+from hsagency.said import object_of
 from hsagency.transport import answers, tripwire
 from hsagency.transport.binding import Binding, reason_of
 from hsagency.transport.call import Call
 from hsagency.transport.clock import ClockCheck
-from hsagency.transport.peeking import MOST, may_be_an_error, peek, whole_number
+from hsagency.transport.peeking import may_be_an_error, peek, whole_number
 from hsagency.transport.tripwire import Alarm
+from hsagency.transport.wire import MAY_LEAVE
 
 
 class Recorder:
@@ -33,18 +34,20 @@ class Recorder:
         self._writer, self._halt, self._alarm = writer, halt, alarm
         self._slug = binding.client_slug
         self.attempts = 0  # announced so far; each may have reached HubSpot
-        self._numbers = count(1)  # many threads may share a client
+        self._counting = threading.Lock()
         self._clock = ClockCheck(writer, slug=self._slug, portal_id=binding.portal_id)
 
     def send(self, call: Call) -> httpx.Response:
         """Send one request between two records."""
         said = call.describe()
         self._append({"event": Event.STARTED, **said}, durable=True)  # raises: nothing is sent
-        self.attempts = next(self._numbers)
+        with self._counting:  # many threads may share a client
+            self.attempts += 1
         started = time.perf_counter_ns()
         try:
-            self._halt.check()  # somebody may have halted the fleet while the call waited
-            call.grant.recheck()
+            self._may_leave(call)
+            # Again at the very end: a store of secrets and a connection take their time, too.
+            call.request.extensions[MAY_LEAVE] = partial(self._may_leave, call)
             response = call.grant.way.handle_request(call.request)
         # Whatever interrupted it, the call may have reached HubSpot all the same.
         except BaseException as error:
@@ -65,6 +68,11 @@ class Recorder:
             response.close()
             raise
         return response
+
+    def _may_leave(self, call: Call) -> None:
+        """Raise where somebody halted the fleet or stopped the portal while the call waited."""
+        self._halt.check()
+        call.grant.recheck()
 
     def _lost(self, call: Mapping[str, object], started: int, error: BaseException) -> None:
         """Record that no answer came; if not even that can be written, say so."""
@@ -124,14 +132,7 @@ def _ended(
 
 def _cause(body: bytes) -> dict[str, str]:
     """Return policy and category of an error body; its messages may quote personal data."""
-    if len(body) > MOST:
-        return {}
-    try:
-        answer = orjson.loads(body)
-    except ValueError:
-        return {}
-    if not isinstance(answer, dict):
-        return {}
+    answer = object_of(body)
     words = {name: plain_word(answer.get(name)) for name in ("policyName", "category", "errorType")}
     return {name: word for name, word in words.items() if word}
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 
 import httpx
 
-from hsagency.errors import Cancelled, CredentialMissing, HsAgencyError
+from hsagency.errors import Cancelled, ClientClosed, CredentialMissing, HsAgencyError
 from hsagency.said import Seen
 from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
 from hsagency.transport.call import Call, Station
@@ -64,10 +64,11 @@ class Retrier(httpx.BaseTransport):
         self._guard, self._stations, self._superseded = guard, stations, superseded
         self._waits, self._after, self._patience = waits, after, patience
         self._now, self._chance = now, chance
+        self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and again where that is safe and makes sense."""
-        patience, led = self._patience, False
+        patience, led, unsure = self._patience, False, False
         again = _may_be_sent_twice(request)
         for number in count(1):
             call, got = self._sent(request, number)
@@ -77,7 +78,7 @@ class Retrier(httpx.BaseTransport):
             if isinstance(got, httpx.Response) and got.is_success and got.status_code != 207:
                 return _answer(got, call, None)
             if isinstance(got, httpx.Response):
-                verdict = self._judged(got, call, attempt)
+                verdict = _doubted(self._judged(got, call, attempt), call, unsure=unsure)
                 twice = led and verdict.fate is Fate.REROUTE  # two that send it to each other
                 at_once = not twice and self._is_worth_another(got, call, verdict, attempt)
                 led = led or (at_once and verdict.fate is Fate.REROUTE)
@@ -88,6 +89,7 @@ class Retrier(httpx.BaseTransport):
                 at_once, verdict = False, _judged_lost(got, call, attempt)
                 if not verdict.retry:
                     _give_up(got, call, verdict)
+            unsure = unsure or verdict.executed is None
             if not at_once:
                 self._wait(call, verdict)
                 patience -= verdict.wait
@@ -102,9 +104,15 @@ class Retrier(httpx.BaseTransport):
             chance=self._chance(),
         )
 
+    def close(self) -> None:
+        """Begin no other attempt."""
+        self._closed = True
+
     def _sent(self, request: httpx.Request, number: int) -> tuple[Call, _Got]:
         """Make an attempt; nothing comes of it where another generation dropped its secret."""
         while True:
+            if self._closed:
+                raise ClientClosed("This client was closed meanwhile. Nothing more was sent.")
             call = self._guard.admit(request, attempt=number)
             try:
                 return call, self._stations.send(call)
@@ -187,6 +195,14 @@ def _judged_lost(error: httpx.TransportError, call: Call, attempt: Attempt) -> V
     sent = not never_left(error)
     method = call.request.method
     return judge_loss(sent=sent, method=method, touched=call.touched, attempt=attempt)
+
+
+def _doubted(verdict: Verdict, call: Call, *, unsure: bool) -> Verdict:
+    """Return what a 404 means to a deletion of which an earlier attempt had no clear answer."""
+    if not unsure or verdict.status_code != 404 or call.request.method != "DELETE":
+        return verdict
+    action = "It is gone: probably the first attempt, of which no clear answer came, removed it."
+    return replace(verdict, executed=None, action=action)
 
 
 def _give_up(error: httpx.TransportError, call: Call, verdict: Verdict) -> NoReturn:

@@ -30,6 +30,8 @@ MOST: Final = 16
 """Connections at once; a call beyond them waits for a place."""
 PLACE: Final = "place"
 """The extension of a request that holds the place it has already."""
+MAY_LEAVE: Final = "may_leave"
+"""The extension that is called last of all, and raises where the request may not leave any more."""
 _IDLE_SECONDS: Final = 5.0  # how long one is kept open; that the host hangs up sooner is noticed
 
 
@@ -133,6 +135,7 @@ class Wire(httpx.BaseTransport):
             )
             self._busy.add(connection)
             self._refuse_if_closed()  # whoever closes from now on hangs up on this connection
+            _look_last(request)
             connection.send(request, seconds=seconds.get("write"))
             head = connection.head(seconds=seconds.get("read"))
             return httpx.Response(
@@ -225,6 +228,16 @@ class Wire(httpx.BaseTransport):
                 self._idle.pop().close()
         except IndexError:
             return
+
+
+def _look_last(request: httpx.Request) -> None:
+    """Stop what was let through, and may not leave after all that it waited for since."""
+    may_leave = request.extensions.get(MAY_LEAVE)
+    try:
+        if may_leave is not None:
+            may_leave()
+    except HsAgencyError as error:
+        raise Stopped(error) from None
 
 
 class _Body(httpx.SyncByteStream):
