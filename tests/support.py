@@ -192,6 +192,12 @@ def listening(answer: Callable[[Seen], Answer] = lambda _: Answer()) -> Iterator
         server.server_close()
 
 
+def once(client: PortalClient) -> PortalClient:
+    """Have a client make every call once, where a test is about a single one."""
+    client.event_hooks = {"request": [lambda request: request.extensions.update(retry=False)]}
+    return client
+
+
 @contextmanager
 def lone_client(
     folder: Path,

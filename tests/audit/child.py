@@ -31,6 +31,7 @@ from hsagency.sandbox import Sandbox
 from hsagency.secret import Secret
 from hsagency.transport import Binding
 from tests.audit.reading import AUTHOR, CONTACTS, ending, intent
+from tests.support import once
 
 
 def say(**result: object) -> None:
@@ -56,7 +57,7 @@ def client_of(order: dict[str, Any], writer: AuditWriter, wire: Any = None) -> P
         generation=1,
         purpose="interactive",
     )
-    return way.client(binding=binding)
+    return once(way.client(binding=binding))
 
 
 def forge(order: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from hsagency.sandbox import Sandbox
 from hsagency.secret import Secret
 from hsagency.transport import Binding
 from tests.audit.reading import AUTHOR
+from tests.support import once
 
 Connect: TypeAlias = Callable[..., PortalClient]
 
@@ -88,7 +89,7 @@ def connect(sandbox: Sandbox, writer: AuditWriter, tmp_path: Path) -> Iterator[C
                 generation=1,
                 purpose="interactive",
             )
-            return stack.enter_context(way.client(binding=binding))
+            return stack.enter_context(once(way.client(binding=binding)))
 
         yield to
 
