@@ -18,10 +18,10 @@ from hsagency import hubspot_errors
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
 from hsagency.client import Channel, PortalClient, Ways
-from hsagency.errors import Cancelled, HsAgencyError
+from hsagency.errors import Cancelled, ClientClosed, HsAgencyError
 from hsagency.halt import Halt
 from hsagency.hosts import host_of
-from hsagency.hubspot_errors import HubSpotError
+from hsagency.hubspot_errors import HubSpotError, NotFound
 from hsagency.portals import (
     ClientSlug,
     Connection,
@@ -442,6 +442,36 @@ def test_an_answer_that_breaks_off_says_what_became_of_the_call(
     assert "(200), and the answer broke off (RemoteProtocolError)" in error.message
     assert "It is recorded as ok." in error.message
     assert error.hint.startswith(hint)
+
+
+def test_a_deletion_whose_first_attempt_was_lost_is_not_said_to_have_done_nothing(
+    tmp_path: Path,
+) -> None:
+    answers = iter([Answer(502), Answer(404)])
+    with listening(lambda _: next(answers)) as server, line(tmp_path, server.url) as one:
+        answer = one.client.delete(f"{CONTACTS}/1")
+        assert one.attempts == [1, 2]
+    assert answer.status_code == 404
+    with pytest.raises(NotFound, match="may or may not have taken effect") as caught:
+        answer.raise_for_status()
+    assert "probably the first attempt" in caught.value.hint
+
+
+def test_a_client_that_is_closed_between_two_attempts_makes_no_other(tmp_path: Path) -> None:
+    made: list[Line] = []
+
+    def close(_call: Call, _verdict: Verdict) -> bool:
+        made[0].client.close()
+        return False
+
+    with (
+        listening(lambda _: Answer(503)) as server,
+        line(tmp_path, server.url, after=close) as one,
+    ):
+        made.append(one)
+        with pytest.raises(ClientClosed, match="Nothing more was sent"):
+            one.client.get(CONTACTS)
+        assert one.attempts == [1]
 
 
 def test_a_body_that_can_be_read_once_is_sent_once(tmp_path: Path) -> None:

@@ -781,3 +781,30 @@ def channels(agency: Agency) -> Iterator[Channels]:
         yield made
     finally:
         made.close()
+
+
+@dataclass
+class Halting(Counting):
+    """A store that takes so long that the fleet is halted meanwhile."""
+
+    agency: Agency | None = None
+
+    def get(self, name: SecretName) -> Secret:
+        assert self.agency is not None
+        self.agency.halt.set("a portal mix-up", at=datetime.now(UTC))
+        return super().get(name)
+
+
+def test_a_call_does_not_leave_after_a_halt_that_came_while_its_secret_was_read(
+    fleet: Connected, slug: str
+) -> None:
+    store = Halting(fleet.agency.store, agency=fleet.agency)
+    with routing(fleet.agency, now=lambda: datetime.now(UTC), store=store) as router:
+        client = router.client(slug)
+        before = fleet.sandbox.counts(client.portal.portal_id)
+        with pytest.raises(Halted):
+            client.get(PATH)
+        assert len(store.read) == 1
+        assert fleet.sandbox.counts(client.portal.portal_id) == before
+    last = records(fleet.agency.workspace.root, slug)[-1]
+    assert (last["outcome"], last["reason"]) == ("refused", "halted")
