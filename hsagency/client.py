@@ -56,7 +56,7 @@ class PortalClient(ObjectCalls, httpx.Client):
     Use it as httpx is used, with relative paths. `portal` names what it is bound to. Calls
     raise `CallRefused` before a byte leaves where they may not, `AuditError` where they
     cannot be recorded, `OutcomeUnknown` where one that may have taken effect got no answer, and
-    httpx's own errors otherwise. Answers that are errors are returned, and `raise_for_status()`
+    otherwise errors that are httpx's and hsagency's both. Answers that are errors are returned, and `raise_for_status()`
     raises what they mean. Many threads may share one; a forked child must open its own.
 
     A call waits for its portal's turn, and is made again where that is safe. A single call is

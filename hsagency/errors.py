@@ -47,6 +47,8 @@ Everything that hsagency raises on purpose.
         WrongDataCentre            the credential was made for another one (488)
         HubSpotFailing             an outage, or no answer in time (408, 5xx)
       OutcomeUnknown               no answer came, and it may have taken effect (in transport.answer)
+      CallLost                   never left, a read without an answer, or an answer that broke off;
+                                 each is the httpx error of its name, too (in transport.telling)
       UnusableAnswer               HubSpot's pages make no sense, so that what is there is not known
       AuditError                   the audit log cannot be written, so nothing is sent, or read
         DamagedEvidence            a sealed segment does not hold what was put there
