@@ -86,7 +86,9 @@ def test_a_certificate_nobody_vouches_for_gets_no_token(
         for name in TRUST:
             monkeypatch.setenv(name, str(server.ca_file))
         with lone_client(tmp_path, url=server.url, token=sandbox.portals[0].token) as client:
-            with pytest.raises(httpx.ConnectError, match="certificate that is not trusted") as caught:
+            with pytest.raises(
+                httpx.ConnectError, match="certificate that is not trusted"
+            ) as caught:
                 client.get(PATH)
             text = told(caught.value)
     assert sandbox.ledger(sandbox.portals[0].portal_id) == sandbox.ledger(None) == ()
