@@ -16,6 +16,7 @@ from hsagency.audit import lake
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import AuditError
 from hsagency.sandbox import Fault, Reply, Request, Sandbox, serve
+from hsagency.transport.answer import OutcomeUnknown
 from tests.audit.conftest import Connect, Disk
 from tests.audit.reading import (
     AUTHOR,
@@ -203,7 +204,7 @@ def test_a_lost_connection_is_recorded_whether_the_write_took_effect_or_not(
     with serve(sandbox) as server:
         client = connect(server.url)
         sandbox.faults.add(Fault(kind=kind, times=1))
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(OutcomeUnknown, match="RemoteProtocolError"):
             client.post(CONTACTS, json={"properties": {"email": "new@example.com"}})
     assert events(audit) == ["call.started", "call.finished"]
     assert records(audit)[1]["outcome"] == "unknown"

@@ -143,8 +143,9 @@ def test_all_that_an_agency_does_is_in_both_books(tmp_path: Path) -> None:
     """Onboarding, checks of credentials and work, on several portals at once."""
     sandbox = Sandbox(portals=3, contacts=10)
     with connected(tmp_path / "agency", sandbox=sandbox) as there:
-        for kind in ("reset_after", "drop_before", "daily", "truncated"):
+        for kind in ("reset_after", "drop_before", "truncated"):
             sandbox.faults.add(Fault(kind, path=CONTACTS, times=STRUCK))
+        sandbox.faults.add(Fault("status", status=503, path=CONTACTS, times=STRUCK))
 
         def work(number: int) -> None:
             with suppress(httpx.TransportError):
