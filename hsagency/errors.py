@@ -108,7 +108,9 @@ def _rebuild(
     error = kind.__new__(kind)
     Exception.__init__(error, message)
     error.__dict__.update(state)
-    error.message, error.hint = message, hint
+    error.message = message
+    if error.hint != hint:
+        error.hint = hint
     return error
 
 

@@ -113,7 +113,6 @@ ZEROS = b"0" * (64 << 20)
     [
         ("gzip", gzip.compress(ZEROS)),
         ("gzip, gzip", gzip.compress(gzip.compress(ZEROS))),
-        ("gzip, identity", gzip.compress(ENVELOPE)),
         ("br", b"\x00"),
     ],
 )
@@ -133,9 +132,9 @@ def test_an_error_is_not_unpacked_beyond_what_is_looked_at(
     assert records(tmp_path, "acme-corp")[-1]["event"] == "call.finished"
 
 
-@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+@pytest.mark.parametrize("packing", ["gzip", "gzip, identity", "deflate"])
 def test_a_packed_error_names_its_cause(tmp_path: Path, packing: str) -> None:
-    body = gzip.compress(ENVELOPE) if packing == "gzip" else zlib.compress(ENVELOPE)
+    body = zlib.compress(ENVELOPE) if packing == "deflate" else gzip.compress(ENVELOPE)
     answered(tmp_path, Answer(400, {**JSON, "Content-Encoding": packing}, body))
     assert records(tmp_path, "acme-corp")[-1]["category"] == "VALIDATION_ERROR"
 

@@ -20,7 +20,9 @@ from hsagency.errors import (
     BadToken,
     DamagedEvidence,
     HsAgencyError,
+    PortalAway,
     PortalMismatch,
+    QuotaSpent,
     UsageError,
 )
 from hsagency.periods import Period, parse_day
@@ -187,8 +189,11 @@ def test_a_period_to_the_end_of_time_has_an_end() -> None:
 def test_every_error_is_its_message_and_its_hint_and_crosses_processes(
     kind: type[HsAgencyError],
 ) -> None:
-    if kind is PortalMismatch:
-        error: HsAgencyError = PortalMismatch(expected=1, got=2)
+    error: HsAgencyError
+    if issubclass(kind, PortalMismatch):
+        error = kind(expected=1, got=2)
+    elif issubclass(kind, QuotaSpent | PortalAway):
+        error = kind("It broke.", until=datetime(2026, 11, 21, tzinfo=UTC), hint="Mend it.")
     elif kind is DamagedEvidence:
         error = DamagedEvidence(Path("000-000001.jsonl.zst"), "its end is gone", cut=True)
     else:
