@@ -12,9 +12,7 @@ import math
 import random
 import shlex
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count, islice
@@ -22,12 +20,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import polars as pl
+
 from hsagency import onboarding, reports
 from hsagency.agency import Agency
 from hsagency.audit.record import Event, Origin, outcome_of, timestamp
+from hsagency.client import PortalClient
 from hsagency.data import table
 from hsagency.durable import make_private_dir, write_private
-from hsagency.errors import UsageError, WorkspaceError
+from hsagency.errors import HsAgencyError, UsageError, WorkspaceError
 from hsagency.periods import Period
 from hsagency.portals import Connection, PortalId
 from hsagency.progress import Progress, silent
@@ -48,7 +49,6 @@ DAYS: Final = 60
 CALLS: Final = 2000
 _MARK: Final = ".hsagency-demo"
 _HEADROOM: Final = 0.96  # of a burst limit that the calls of ten seconds may use
-_BURST_SECONDS: Final = 10.5  # after which none of them counts any more
 _QUIETEST: Final = 0.35  # of the calls of the busiest client, made for the quietest
 
 Say = Callable[[str], object]
@@ -149,32 +149,28 @@ def _onboard(agency: Agency, clients: Path, *, api: str, say: Say, progress: Pro
 
 def _drive(agency: Agency, *, progress: Progress) -> None:
     """
-    Make real calls, portal beside portal, each below its own burst limit.
+    Make real calls, every portal at once.
 
-    What is too much for one burst is made in a second one, when the first is over.
+    What is too much for one burst of a portal waits its turn, as calls always do.
     """
     rooms = {
         str(slug): int(_HEADROOM * _by_tier(one)["burst"])
         for slug, one in agency.connections().items()
     }
     shares = _shares(rooms)
-    requests = {slug: _requests(slug) for slug in shares}
-    over = dict.fromkeys(shares, 0.0)
-    with progress("calling", sum(shares.values())) as step, ThreadPoolExecutor(4) as pool:
+    with progress("calling", sum(shares.values())) as step:
 
-        def work(slug: str, share: int) -> None:
-            time.sleep(max(0.0, over[slug] - time.monotonic()))
-            client = agency.client(slug, purpose="demo")
-            for method, url, options in islice(requests[slug], share):
+        def work(client: PortalClient) -> None:
+            share = shares[client.portal.client_slug]
+            for method, url, options in islice(_requests(client.portal.client_slug), share):
                 client.request(method, url, **options)
                 step(1)
-            over[slug] = time.monotonic() + _BURST_SECONDS
 
-        first = {slug: min(share, rooms[slug]) for slug, share in shares.items()}
-        second = {slug: share - first[slug] for slug, share in shares.items()}
-        for burst in (first, second):
-            some = {slug: share for slug, share in burst.items() if share}
-            list(pool.map(work, some, some.values()))
+        rows = agency.map(work, purpose="demo", progress=silent)
+    failed = rows.filter(pl.col("outcome") != "done")
+    if failed.height:
+        slug, message = failed.select("client_slug", "message").row(0)
+        raise HsAgencyError(f"The demo's calls for {slug} failed. {message}")
 
 
 def _shares(rooms: Mapping[str, int]) -> dict[str, int]:
