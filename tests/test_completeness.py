@@ -41,7 +41,7 @@ from hsagency.sandbox import Clock, Fault, Sandbox
 from hsagency.secret import Secret
 from hsagency.settings import FILE
 from hsagency.transport import Binding
-from tests.support import connected
+from tests.support import connected, once
 
 SLUG = "acme-corp"
 ZONE = "US/Eastern"
@@ -80,7 +80,7 @@ class Office:
             generation=1,
             purpose="interactive",
         )
-        return self.stack.enter_context(way.client(binding=binding))
+        return self.stack.enter_context(once(way.client(binding=binding)))
 
     def calls(self) -> pl.LazyFrame:
         return lake.read(self.writer.folder, [SLUG]).calls

@@ -23,7 +23,7 @@ from hsagency.agency import Agency
 from hsagency.audit.record import outcome_of
 from hsagency.routes import touched
 from hsagency.sandbox import Fault, LedgerEntry, Sandbox
-from tests.support import connected
+from tests.support import connected, once
 
 Logged: TypeAlias = dict[str, Any]
 Seen: TypeAlias = tuple[int, LedgerEntry]  # with the portal that saw it; 0: no portal
@@ -148,17 +148,17 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
             Fault(kind="drop_after", probability=0.07),
             Fault(kind="status", status=502, probability=0.07),
             Fault(kind="status", status=503, html=True, probability=0.05),
-            Fault(kind="burst", probability=0.05),
-            Fault(kind="daily", probability=0.03),
+            Fault(kind="burst", times=9, retry_after=1),
             Fault(kind="truncated", probability=0.05),
         ):
             sandbox.faults.add(fault)
 
         def work(task: tuple[str, int]) -> None:
             slug, number = task
+            client = once(agency.client(slug, purpose=f"thread {number}"))
             for method, path, options in requests(number):
                 with suppress(httpx.TransportError):
-                    agency.client(slug, purpose=f"thread {number}").request(method, path, **options)
+                    client.request(method, path, **options)
 
         tasks = [(slug, number) for slug in there.slugs for number in range(THREADS)]
         with ThreadPoolExecutor(len(tasks)) as pool:
