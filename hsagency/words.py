@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(number: int, what: str) -> str:
     """
@@ -11,3 +13,13 @@ def counted(number: int, what: str) -> str:
     ('1 call', '0 calls', '1,200 records')
     """
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """
+    Return words as a sentence lists them.
+
+    >>> listed(["low"]), listed(["low", "normal"]), listed(["low", "normal", "high"])
+    ('low', 'low and normal', 'low, normal and high')
+    """
+    return " and ".join([*filter(None, [", ".join(words[:-1])]), *words[-1:]])

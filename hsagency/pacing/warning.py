@@ -12,6 +12,7 @@ from hsagency.errors import AuditError, CallRefused, PortalAway, QuotaSpent
 from hsagency.pacing.budgets import DAY_SHARE, room
 from hsagency.pacing.terms import Terms
 from hsagency.settings import Priority
+from hsagency.words import listed
 
 
 class Low(NamedTuple):
@@ -58,10 +59,10 @@ def _who_stops(day: Day) -> str:
         return "All calls are refused until then: what is left is the client's own apps'."
     stopped = [one for one in _LOWEST_FIRST if day.stops(one)]
     later = [one for one in _LOWEST_FIRST if not day.stops(one)]
-    shares = " and ".join(f"{_NAMES[one]} at {DAY_SHARE[one]} %" for one in later[:2])
+    shares = listed([f"{_NAMES[one]} at {DAY_SHARE[one]} %" for one in later[:2]])
     if not stopped:
         return f"None is refused yet; calls of priority {shares} are. Who calls: hsagency quota."
-    now = " and ".join(_NAMES[one] for one in stopped)
+    now = listed([_NAMES[one] for one in stopped])
     if not later:
         return f"Calls of every priority are refused until then: {now}."
     return (
