@@ -41,7 +41,7 @@ PEER = "pyrate_limiter"
 
 def hastily() -> int:
     """A clock that runs so fast that no window is ever full."""
-    return BEGAN + (time.time_ns() - BEGAN) * 200
+    return BEGAN + (time.time_ns() - BEGAN) * 400
 
 
 def pacer_in(
@@ -51,9 +51,13 @@ def pacer_in(
     writer = AuditWriter(folder / name, author=AUTHOR)
     settings = Settings(schema=1, workspace="w", store="age:x")
     pacing = Pacing(folder / "pacing", settings=settings, writer=writer, now=now)
-    return pacing.of(
+    pacer = pacing.of(
         connection(portal_id=portal, daily_limit=100_000_000, added_at=datetime.now(UTC))
     )
+    if now is hastily:  # by its time the portal is old: earlier calls may have been forgotten
+        pacer.standing()
+        time.sleep(0.1)
+    return pacer
 
 
 def answered(number: int, *, most: int, millis: int) -> httpx.Response:
