@@ -42,7 +42,7 @@ class Asked:
             portal_id=binding.portal_id,
             portal_name=connection.portal.name if connection else None,
             who=answerer(connection.api_base) if connection else HUBSPOT,
-            reads=_reads(call.request.method, call.touched),
+            reads=is_read(call.request.method, call.touched),
             attempts=call.attempt,
         )
 
@@ -70,7 +70,8 @@ class Asked:
         return f"{self.method} {self.route} {became}{tried}."
 
 
-def _reads(method: str, what: Touched) -> bool:
+def is_read(method: str, what: Touched) -> bool:
+    """Say whether a call changes nothing, however often it is made."""
     return method in ("GET", "HEAD", "OPTIONS") or what.operation_class is OperationClass.READ
 
 
@@ -131,7 +132,7 @@ def _judged(response: httpx.Response) -> tuple[Verdict | None, Asked]:
     seen = Seen(response.status_code, response.headers, response.read())
     attempt = Attempt(now=datetime.now(UTC))
     verdict = judge(seen, method=method, touched=what, attempt=attempt)
-    return verdict, Asked(method=method, route=what.template, reads=_reads(method, what))
+    return verdict, Asked(method=method, route=what.template, reads=is_read(method, what))
 
 
 class OutcomeUnknown(HsAgencyError, httpx.TransportError):

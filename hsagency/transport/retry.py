@@ -13,11 +13,11 @@ import httpx
 
 from hsagency.errors import Cancelled, ClientClosed, CredentialMissing, HsAgencyError
 from hsagency.said import Seen
-from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown
+from hsagency.transport.answer import Asked, HubSpotResponse, OutcomeUnknown, is_read
 from hsagency.transport.call import Call, Station
 from hsagency.transport.leaving import never_left
 from hsagency.transport.peeking import MOST, is_small, peek
-from hsagency.transport.telling import Told, is_read, lost
+from hsagency.transport.telling import Told, lost
 from hsagency.transport.wire import Retired
 from hsagency.verdicts import ATTEMPTS, PATIENCE, Attempt, Fate, Verdict, judge, judge_loss
 from hsagency.verifier import on_the_way
@@ -206,7 +206,7 @@ def _doubted(verdict: Verdict, call: Call, *, unsure: bool) -> Verdict:
 
 
 def _give_up(error: httpx.TransportError, call: Call, verdict: Verdict) -> NoReturn:
-    if is_read(call) or verdict.executed is False:
+    if is_read(call.request.method, call.touched) or verdict.executed is False:
         raise lost(error, call)
     raise OutcomeUnknown.of(Asked.of(call), verdict, lost_to=type(error).__name__)
 

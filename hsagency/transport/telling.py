@@ -14,14 +14,12 @@ import httpx
 
 from hsagency.audit.record import outcome_of
 from hsagency.errors import HsAgencyError
-from hsagency.routes import OperationClass
-from hsagency.transport.answer import Asked
+from hsagency.transport.answer import Asked, is_read
 from hsagency.transport.call import Call
 from hsagency.transport.leaving import never_left
 from hsagency.transport.wire import MOST
 from hsagency.verifier import HUBSPOT, on_the_way
 
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _NETWORK: Final = "Check the network of this machine."
 _SANDBOX: Final = "Start the sandbox again with the command it printed."
 _LONGER: Final = "Call again, or give it longer: client.get(path, timeout=120)."
@@ -42,11 +40,6 @@ class CallLost(HsAgencyError, httpx.TransportError):
     portal_id: int | None = None
     broke_off = False
     """Whether an answer began, and its body did not come to its end."""
-
-
-def is_read(call: Call) -> bool:
-    """Say whether a call changes nothing, however often it is made."""
-    return call.request.method in _READS or call.touched.operation_class is OperationClass.READ
 
 
 def lost(error: httpx.TransportError, call: Call) -> CallLost:
@@ -105,7 +98,7 @@ def _broken_off(error: httpx.TransportError, call: Call, status: int) -> CallLos
         f"{asked.opening} answered {asked.method} {asked.route} ({status}), and the answer broke "
         f"off ({type(error).__name__}). It is recorded as {outcome_of(status)}."
     )
-    if is_read(call):
+    if is_read(call.request.method, call.touched):
         hint = "Call again: it only reads."
     elif status < 400:
         hint = "It was carried out: look in HubSpot for what it did, rather than repeat it."
