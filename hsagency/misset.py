@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from hsagency.words import listed
+
 Path: TypeAlias = Sequence[int | str]
 
 
@@ -21,7 +23,7 @@ def _said(kind: str, at: Path, message: str, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         known = [*_fields(_model_at(model, table))]
         there = "there are" if len(known) > 1 else "there is only"
-        return f"there is no setting {name!r} {_place(table)}; {there} {_listed(known)}"
+        return f"there is no setting {name!r} {_place(table)}; {there} {listed(known)}"
     if kind == "missing":
         return f"{name!r} is missing {_place(table)}"
     message = _PLAIN.get(kind, message).removeprefix("Value error, ")
@@ -53,17 +55,6 @@ def _place(table: Path) -> str:
     if isinstance(table[-1], int):
         return f"in table {table[-1] + 1} of [[{'.'.join(map(str, table[:-1]))}]]"
     return f"in [{'.'.join(map(str, table))}]"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """
-    Return names as a person lists them.
-
-    >>> _listed(["a"]), _listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

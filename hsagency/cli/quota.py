@@ -12,7 +12,7 @@ import click
 
 from hsagency.cli.common import Shared, as_json, emit, program, records, shared, typable
 from hsagency.cli.tables import plain, show
-from hsagency.words import counted
+from hsagency.words import counted, listed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -228,8 +228,7 @@ def _explained(row: Row, connection: Connection, now: datetime) -> Iterator[str]
 
 
 def _refused(row: Row, now: datetime) -> str:
-    *others, last = row["refused"].split(", ")
-    which = f"{', '.join(others)} and {last}" if others else last
+    which = listed(row["refused"].split(", "))
     until = _both_times(row["resets_at"], row["time_zone"], now)
     return f"refused: calls of {which} priority wait until {until}."
 
