@@ -61,7 +61,7 @@ class Sender(Protocol):
     """Whatever can send a request to one portal."""
 
     def request(self, method: str, url: str, *, json: Any = None) -> httpx.Response:
-        """Send a request and return the answer."""
+        """Send a request and return the answer, or raise the error that it is."""
 
 
 class _Answer(BaseModel):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hsagency.objects.asking import Sender
     from hsagency.objects.associating import batch_associate, batch_associated
     from hsagency.objects.batching import (
         batch_archive,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hsagency.objects.paging import pages
     from hsagency.objects.results import Results
     from hsagency.objects.searching import search
+    from hsagency.verifier import Sender
 
 __all__ = [
     "Made",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx
 import orjson
@@ -19,7 +19,7 @@ from hsagency.portals import Portal, plain_word
 from hsagency.routes import touched
 from hsagency.transport.leaving import never_left
 from hsagency.verdicts import is_repeatable
-from hsagency.verifier import API_VERSION, FALLBACK_VERSION
+from hsagency.verifier import API_VERSION, FALLBACK_VERSION, Sender
 
 JsonObject = dict[str, Any]
 
@@ -34,13 +34,6 @@ class Answer:
     status: int
     content: JsonObject
     correlation_id: str | None
-
-
-class Sender(Protocol):
-    """Whatever can send a request to one portal."""
-
-    def request(self, method: str, url: str, *, json: Any = None) -> httpx.Response:
-        """Send a request and return the answer, or raise the error that it is."""
 
 
 def ask(sender: Sender, method: str, target: str, *, json: object = None) -> Answer:
@@ -69,7 +62,7 @@ def ask(sender: Sender, method: str, target: str, *, json: object = None) -> Ans
 
 
 def _broke_off(error: httpx.TransportError | UnusableAnswer) -> bool:
-    """Say whether an answer came that is not whole: one that never came was asked for often enough."""
+    """Say whether what came is not whole; what never came was asked for often enough already."""
     return isinstance(error, UnusableAnswer) or bool(getattr(error, "broke_off", False))
 
 

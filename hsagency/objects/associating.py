@@ -14,11 +14,12 @@ import polars as pl
 
 from hsagency.data import table
 from hsagency.errors import UnusableAnswer, UsageError
-from hsagency.objects.asking import Answer, JsonObject, Place, Sender, name_portal
+from hsagency.objects.asking import Answer, JsonObject, Place, name_portal
 from hsagency.objects.inputs import chunks, identified
 from hsagency.objects.outcomes import Outcome, Row, frame_of, objects_in, run, tell_rest
 from hsagency.portals import plain_word
 from hsagency.progress import Progress, silent
+from hsagency.verifier import Sender
 
 Pair = Sequence[object]
 _NOTHING = "NO_ASSOCIATIONS_FOUND"

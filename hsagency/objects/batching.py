@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import polars as pl
 
 from hsagency.data import table
-from hsagency.objects.asking import Answer, JsonObject, Place, Sender
+from hsagency.objects.asking import Answer, JsonObject, Place
 from hsagency.objects.frames import property_columns
 from hsagency.objects.inputs import (
     TRACE,
@@ -30,6 +30,7 @@ from hsagency.objects.inputs import (
 from hsagency.objects.outcomes import COLUMNS, Outcome, Row, frame_of, match, run
 from hsagency.objects.values import listed
 from hsagency.progress import Progress, silent
+from hsagency.verifier import Sender
 
 Reading = Callable[[range, Answer], None]
 

@@ -16,9 +16,10 @@ from typing import Any, Final
 import httpx
 
 from hsagency.errors import HsAgencyError, UsageError
-from hsagency.objects.asking import Answer, JsonObject, Place, Sender, may_be_done, status_of
+from hsagency.objects.asking import Answer, JsonObject, Place, may_be_done, status_of
 from hsagency.objects.values import text_of
 from hsagency.transport.answer import OutcomeUnknown
+from hsagency.verifier import Sender
 from hsagency.waiting import Waits
 
 # Seconds before each look: a read sees what was written seconds later (facts 4.3 know up to 70

@@ -13,17 +13,20 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from hsagency.data import table
-from hsagency.errors import UsageError
-from hsagency.objects.asking import JsonObject, Place, Sender, ask
+from hsagency.errors import UnusableAnswer, UsageError
+from hsagency.objects.asking import JsonObject, Place, ask
 from hsagency.objects.results import Page, Results, page_of
 from hsagency.objects.values import listed
+from hsagency.portals import plain_word
 from hsagency.progress import Progress, silent
 from hsagency.routes import touched
+from hsagency.verifier import Sender
 
 _RECORDS: Final = re.compile(
     r"/crm/(?:objects/(?:v\d+|\d{4}-\d{2}(?:-beta)?)|v\d+/objects)/[A-Za-z0-9_-]+", re.ASCII
 )
 _JOINED: Final = frozenset({"properties", "propertiesWithHistory", "associations"})
+_GONE: Final = "OBJECT_NOT_FOUND"
 _HOST: Final = len("https://api-eu1.hubapi.com")
 _Pairs = list[tuple[str, str]]
 
@@ -116,6 +119,7 @@ class _Question:
         if history := self._listed("propertiesWithHistory"):
             body["propertiesWithHistory"] = history
         answer = self._ask("POST", f"/batch/read{_query(archived)}", json=body)
+        _demand_read(answer, what=what)
         read = {str(one.get("id")): one for one in page_of(answer, what=what).results}
         # who is not among them was archived in between, and is no longer in the list
         whole = [one | read[str(one["id"])] for one in found.results if str(one["id"]) in read]
@@ -132,6 +136,20 @@ class _Question:
     def _listed(self, name: str) -> list[str]:
         found = [one for key, value in self._pairs if key == name for one in value.split(",")]
         return list(dict.fromkeys(one.strip() for one in found if one.strip()))
+
+
+def _demand_read(content: JsonObject, *, what: str) -> None:
+    """Refuse an answer to a batch in which something failed but that a record is gone."""
+    errors = content.get("errors")
+    found = errors if isinstance(errors, list) else []
+    words = [one.get("category") if isinstance(one, dict) else None for one in found]
+    others = sorted({plain_word(one) or "?" for one in words} - {_GONE})
+    if others:
+        raise UnusableAnswer(
+            f"HubSpot did not read some records of {what} ({', '.join(others)}), so this page "
+            "would lack them.",
+            hint="Try again; a page with fewer properties is read without a batch.",
+        )
 
 
 def _limited(pairs: _Pairs, limit: int | None, *, is_records: bool) -> _Pairs:

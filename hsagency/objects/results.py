@@ -16,9 +16,10 @@ import httpx
 import polars as pl
 
 from hsagency.errors import HsAgencyError, UnusableAnswer
-from hsagency.objects.asking import JsonObject, Sender, name_portal
+from hsagency.objects.asking import JsonObject, name_portal
 from hsagency.objects.frames import plain_frame, records_frame
 from hsagency.progress import Progress, Step, silent
+from hsagency.verifier import Sender
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from hsagency.data import table
 from hsagency.errors import UnusableAnswer, UsageError
-from hsagency.objects.asking import JsonObject, Place, Sender
+from hsagency.objects.asking import JsonObject, Place
 from hsagency.objects.results import Page, Results, page_of
 from hsagency.objects.values import listed, text_of
 from hsagency.progress import Progress, silent
+from hsagency.verifier import Sender
 
 Filter = Mapping[str, Any] | Sequence[Any]
 """As HubSpot spells it, or ("amount", "GT", 100), ("city", "IN", ["Ulm"]), ("email", "HAS_PROPERTY")."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -266,6 +267,47 @@ def test_a_record_that_is_archived_between_the_two_calls_of_a_page_is_gone(porta
     portal.wire.before.append(archive)
     found = [one["id"] for one in pages(portal.client, DATED, properties=WIDE)]
     assert found == [one for one in ids if one != ids[5]]
+
+
+def by_batch(errors: object) -> Callable[[Seen], Answer]:
+    """List two records, of which the batch gives one, and says this of the other."""
+
+    def answer(seen: Seen) -> Answer:
+        if seen.method == "GET":
+            return json_answer({"results": [{"id": "1"}, {"id": "2"}]})
+        content = {"status": "COMPLETE", "results": [{"id": "1"}], "errors": errors}
+        return Answer(207, {"Content-Type": "application/json"}, json.dumps(content).encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([{"category": "OBJECT_NOT_FOUND"}, {"category": "INTERNAL_ERROR"}], "INTERNAL_ERROR"),
+        ([{"category": "jane@example.com"}], r"\?"),
+        ([{"category": {}}, {"category": "FORBIDDEN"}], r"\?, FORBIDDEN"),
+        (["nonsense"], r"\?"),
+    ],
+)
+def test_a_record_that_the_batch_failed_to_read_is_an_error_and_no_shorter_page(
+    tmp_path: Path, errors: object, said: str
+) -> None:
+    with (
+        listening(by_batch(errors)) as server,
+        lone_client(tmp_path, url=server.url) as client,
+        pytest.raises(UnusableAnswer, match=rf"did not read some .* \({said}\).* page 1"),
+    ):
+        list(pages(client, V3, properties=WIDE))
+
+
+@pytest.mark.parametrize("errors", [None, [], [{"category": "OBJECT_NOT_FOUND"}]])
+def test_a_record_that_the_batch_says_is_gone_is_left_out(tmp_path: Path, errors: object) -> None:
+    with (
+        listening(by_batch(errors)) as server,
+        lone_client(tmp_path, url=server.url) as client,
+    ):
+        assert [one["id"] for one in pages(client, V3, properties=WIDE)] == ["1"]
 
 
 def test_what_is_too_long_elsewhere_is_refused_before_anything_is_sent(portal: Portal) -> None:
