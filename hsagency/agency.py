@@ -35,7 +35,6 @@ from hsagency.progress import Progress, bar
 from hsagency.quota import fleet as quotas
 from hsagency.router import Parts, Router
 from hsagency.settings import Priority, Workspace
-from hsagency.stopping import Stops
 from hsagency.transport import Network
 from hsagency.verifier import DailyUsage, Identity, daily_usage
 
@@ -86,7 +85,6 @@ class Agency:
         self.pacing = Pacing(
             workspace.state / "pacing", settings=workspace.settings, writer=self.writer
         )
-        self.stops = Stops(index=self.index, writer=self.writer, halt=self.halt, now=utc_now)
         identifiers = Identifiers(
             store=lambda: self.store,
             workspace=workspace.settings.workspace,
@@ -100,19 +98,19 @@ class Agency:
             identifiers=identifiers,
             signer=signing.signer,
         )
-        self.router = Router(
-            Parts(
-                workspace=workspace,
-                index=self.index,
-                store=lambda: self.store,
-                writer=self.writer,
-                halt=self.halt,
-                now=utc_now,
-                network=self.network,
-                pacing=self.pacing,
-                identify=identifiers.hashed,
-            )
+        parts = Parts(
+            workspace=workspace,
+            index=self.index,
+            store=lambda: self.store,
+            writer=self.writer,
+            halt=self.halt,
+            now=utc_now,
+            network=self.network,
+            pacing=self.pacing,
+            identify=identifiers.hashed,
         )
+        self.stops = parts.stops
+        self.router = Router(parts)
 
     @classmethod
     def open(cls, workspace: str | Path | None = None) -> Self:
@@ -169,9 +167,9 @@ class Agency:
 
         `clients` are slugs, or a question about a `Connection`. The client raises answers that
         are errors; whatever the function raises is that portal's row. Portals that are stopped,
-        not connected, without room for `cost` calls, or that take no part in an `audit`, are
-        rows too. `workers` bounds how many portals are at work at once (all, up to 128); one
-        that waits its turn does not count. When `cancel` is set, waiting calls give up, those
+        have no room for `cost` calls, or take no part in an `audit`, are rows too. `workers`
+        bounds how many portals are at work at once (all, up to 128); one that waits its turn
+        does not count. When `cancel` is set, waiting calls give up, those
         in flight end, and nothing more is begun; Ctrl-C does the same and raises
         `FleetInterrupted`, which has the rows. Raises `UnknownClient`, or `Halted`.
         """
