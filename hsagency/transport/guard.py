@@ -112,7 +112,8 @@ def _copy(request: httpx.Request) -> httpx.Request:
         extensions=dict(request.extensions),
     )
     if isinstance(request.stream, httpx.ByteStream):  # it is at hand: ids are looked up in it
-        copy.read()
+        # a class of the caller's may give other bytes the next time: what was read is what is sent
+        copy.stream = httpx.ByteStream(copy.read())
     return copy
 
 

@@ -250,3 +250,26 @@ def test_a_redirect_to_a_call_that_may_not_be_made_is_refused(tmp_path: Path) ->
     ):
         client.get(PATH, follow_redirects=True)
     assert len(server.seen) == 1
+
+
+def test_the_bytes_that_are_sent_are_those_whose_ids_were_recorded(tmp_path: Path) -> None:
+    class Body(httpx.ByteStream):
+        """Gives another id each time it is read."""
+
+        read = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            self.read += 1
+            yield json.dumps({"inputs": [{"id": f"{100 + self.read}"}]}).encode()
+
+    length = {"Content-Length": str(len(b"".join(Body(b""))))}
+    with (
+        listening(lambda _: Answer(204, body=b"")) as server,
+        lone_client(tmp_path, url=server.url) as client,
+    ):
+        request = client.build_request("POST", f"{PATH}/batch/archive", headers=JSON | length)
+        request.stream = Body(b"")
+        client.send(request)
+        (sent,) = [one["id"] for one in json.loads(server.seen[-1].body)["inputs"]]
+    recorded = [one["objectIds"] for one in records(tmp_path, "acme-corp") if "objectIds" in one]
+    assert recorded == [[sent]]
