@@ -124,7 +124,7 @@ class Stops:
             self._note(before, Event.STOP_CLEARED, said)
 
     def failed(self, connection: Connection, error: VerificationError) -> None:
-        """Do what a failed proof of a live connection asks for: halt the fleet, stop one, nothing."""
+        """Do what a failed proof of a live connection asks for: halt all, stop one, or nothing."""
         if isinstance(error, PortalMismatch):
             self.halt_fleet(connection, error)
         elif isinstance(error, CredentialRejected | PortalForbidden):
@@ -200,9 +200,12 @@ class Stops:
         rows: list[dict[str, object]] = []
         reason = self.halt.reason()
         if reason is not None:
-            since, trace = self.halt.since(), self.halt.correlation_id()
-            rows.append({"reason": reason, "since": since, "correlation_id": trace})
-            rows[0] |= {"next_step": RESUME}
+            rows.append({
+                "reason": reason,
+                "since": self.halt.since(),
+                "correlation_id": self.halt.correlation_id(),
+                "next_step": RESUME,
+            })  # fmt: skip
         for slug, one in sorted(self.index.read().connections.items()):
             if one.stopped is not None:
                 stop = one.stopped

@@ -6,8 +6,6 @@ import contextlib
 import os
 import stat
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,6 +15,7 @@ import pytest
 
 from hsagency.errors import NewerSchema, QuotaSpent, WorkspaceError
 from hsagency.pacing import Pacing
+from tests.core.conftest import Child
 from tests.core.desks import (
     CALL,
     CRITICAL,
@@ -145,16 +144,13 @@ def test_what_is_in_the_place_of_the_file_is_an_error_with_a_cure(desk: Desk) ->
     assert "move it away" in refused.value.hint
 
 
-def test_a_full_disk_is_an_error_and_nothing_is_sent(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_nothing_is_sent(tmp_path: Path, child: Child) -> None:
     code = """
 import resource, signal, sys
 from pathlib import Path
-from datetime import timedelta
-from hsagency.errors import NewerSchema, QuotaSpent, WorkspaceError
-from hsagency.pacing import Pacing
-from tests.core.desks import NOON, connection, LOW
 from hsagency.audit.journal.writer import AuditWriter
-from tests.core.desks import *
+from hsagency.errors import WorkspaceError
+from tests.core.desks import AUTHOR, CALL, NORMAL, Desk
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = Path(sys.argv[1])
 with AuditWriter(folder / "audit", author=AUTHOR) as writer:
@@ -167,28 +163,19 @@ with AuditWriter(folder / "audit", author=AUTHOR) as writer:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     print("after", pacer.reserve(CALL, NORMAL).granted)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        cwd=Path(__file__).resolve().parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = child(code, tmp_path)
     assert "refused" in done.stdout, done.stderr
     assert "ulimit -f" in done.stdout
     assert "after True" in done.stdout
 
 
-def test_a_file_of_another_user_is_an_error_with_a_cure(tmp_path: Path) -> None:
+def test_a_file_of_another_user_is_an_error_with_a_cure(tmp_path: Path, child: Child) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from datetime import timedelta
-from hsagency.errors import NewerSchema, QuotaSpent, WorkspaceError
-from hsagency.pacing import Pacing
-from tests.core.desks import NOON, connection, LOW
 from hsagency.audit.journal.writer import AuditWriter
-from tests.core.desks import *
+from hsagency.errors import WorkspaceError
+from tests.core.desks import AUTHOR, CALL, NORMAL, Desk
 folder = Path(sys.argv[1])
 (folder / "mine").mkdir(mode=0o777)
 os.chmod(folder / "mine", 0o777)
@@ -207,12 +194,6 @@ with AuditWriter(folder / "mine" / "audit", author=AUTHOR) as writer:
     for one in (tmp_path, *tmp_path.parents):
         if one.stat().st_uid == os.geteuid() and one != Path("/tmp"):
             one.chmod(one.stat().st_mode | 0o055)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        cwd=Path(__file__).resolve().parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = child(code, tmp_path)
     assert "refused" in done.stdout, done.stderr
     assert "Nothing was sent" in done.stdout
