@@ -56,8 +56,9 @@ class PortalClient(ObjectCalls, httpx.Client):
     Use it as httpx is used, with relative paths. `portal` names what it is bound to. Calls
     raise `CallRefused` before a byte leaves where they may not, `AuditError` where they
     cannot be recorded, `OutcomeUnknown` where one that may have taken effect got no answer, and
-    otherwise errors that are httpx's and hsagency's both. Answers that are errors are returned, and `raise_for_status()`
-    raises what they mean. Many threads may share one; a forked child must open its own.
+    otherwise errors that are httpx's and hsagency's both. Answers that are errors are returned,
+    and `raise_for_status()` raises what they mean. Many threads may share one; a forked child
+    must open its own.
 
     A call waits for its portal's turn, and is made again where that is safe. A single call is
     labelled with `extensions={"purpose": "data fix"}`, and made once alone with

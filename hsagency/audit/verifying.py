@@ -311,7 +311,7 @@ def _state(log: Log) -> list[tuple[str, int, int]]:
 
 
 def is_live(path: Path) -> bool:
-    """Say whether a writer holds a segment; one that dies lets go of it, and none what is sealed."""
+    """Say whether a writer holds a segment; one that dies lets go, and none holds a sealed one."""
     try:
         with open_to_read(path) as file:
             return not try_lock(file.fileno())

@@ -104,8 +104,9 @@ def _answer(agency: Agency, client: PortalClient, *args: str, **options: Any) ->
             hint="Write it from the slash on: /crm/objects/2026-09/contacts",
         ) from None
     except httpx.HTTPError as error:
+        who = answerer(agency.connection(slug).api_base)
         raise HsAgencyError(
-            f"{client.portal}: {answerer(agency.connection(slug).api_base)} gave no whole answer ({type(error).__name__}).",
+            f"{client.portal}: {who} gave no whole answer ({type(error).__name__}).",
             hint="Whether one began, and whether the call took effect, says the log as far as "
             f"anybody knows: hsagency audit tail {slug} -n 1",
         ) from None

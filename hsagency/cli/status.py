@@ -304,8 +304,8 @@ def _progress(one: Standing) -> str:
     if not one.behind_records:
         return f"up to date, {one.delivered} forwarded{damaged}"
     return (
-        f"{counted(one.behind_records, 'record')} behind, the first for {_time(one.behind_seconds or 0)}; "
-        f"{one.delivered} forwarded{damaged}"
+        f"{counted(one.behind_records, 'record')} behind, "
+        f"the first for {_time(one.behind_seconds or 0)}; {one.delivered} forwarded{damaged}"
     )
 
 

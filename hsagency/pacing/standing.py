@@ -20,9 +20,9 @@ class Standing:
     A portal's limits at one moment; what nobody told is None, never zero.
 
     `used` and `remaining` are of everybody who calls the portal, as HubSpot told last
-    (`source`, `as_of`), and what this machine has sent since is used too; both are unknown from the portal's
-    midnight until told again. `ours` and `checks` are this machine's calls of today, and how many
-    of them were our own proofs and probes.
+    (`source`, `as_of`), and what this machine has sent since is used too; both are unknown from
+    the portal's midnight until told again. `ours` and `checks` are this machine's calls of today,
+    and how many of them were our own proofs and probes.
     """
 
     client_slug: str

@@ -29,8 +29,9 @@ class Pace:
     """
     Lets each call leave when its portal's limits, and what other processes do, have room for it.
 
-    Raises `QuotaSpent` where the day has none, `PortalAway` where the portal is moving, `Cancelled` where `waits` is cancelled; the
-    refusal is a record of its own. A call that judges a credential has no portal yet, and passes.
+    Raises `QuotaSpent` where the day has none, `PortalAway` where the portal is moving,
+    `Cancelled` where `waits` is cancelled; the refusal is a record of its own. A call that judges
+    a credential has no portal yet, and passes.
     """
 
     def __init__(

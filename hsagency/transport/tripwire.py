@@ -11,7 +11,8 @@ HubSpot sends when answers are mixed up, not for what somebody who forges them c
 
 What is asked about another portal names that one, and is no alarm: what is nested (properties,
 lists of portals, of forms), records of partner clients, the owner of a token, the installs of
-an app, a file of a theme, and a portal whose id stands in the path or query of the call. While a credential is being judged there is no portal to compare with.
+an app, a file of a theme, and a portal whose id stands in the path or query of the call. While
+a credential is being judged there is no portal to compare with.
 """
 
 from __future__ import annotations

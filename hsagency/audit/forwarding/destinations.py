@@ -123,7 +123,8 @@ class Logging:
             raise UsageError(
                 f"No handler takes what the logger {self._logger.name} says at level INFO. "
                 "Nothing was forwarded.",
-                hint="Set up logging first, in Python, and forward from there: agency.audit.forward().",
+                hint="Set up logging first, in Python, and forward from there: "
+                "agency.audit.forward().",
             )
         self._logger.info("%s", orjson.dumps(record).decode())
 

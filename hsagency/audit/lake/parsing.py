@@ -51,7 +51,7 @@ EVENTS: Final[dict[str, type[pl.DataType]]] = {
 """Columns of records of what is not a call, and where each is."""
 
 TIME_FORM: Final = "%Y-%m-%dT%H:%M:%S.%6fZ"
-"""How frames read the times that records write; another form of the same takes four times as long."""
+"""How frames read the times that records write; another form of them takes four times as long."""
 
 _TIME_LENGTH: Final = 27
 # How segments follow one another is no news: whoever verifies the log reads that.

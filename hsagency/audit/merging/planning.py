@@ -304,7 +304,8 @@ def _refuse_fork(
     elif not ours:
         refuse(
             source.path,
-            "is older than what was merged from that machine, of which the register is damaged here",
+            "is older than what was merged from that machine, of which the register is damaged "
+            "here",
             "Merge its newest pack first: hsagency audit verify says what is wrong.",
         )
     elif theirs == ours[: len(theirs)]:

@@ -69,7 +69,7 @@ def _checkpoints(
 
 
 def _named_by_the_next(verdict: Verdict, farthest: Mapping[str, Head]) -> dict[str, Head]:
-    """Return segments of before there was a register, which the next one of the slot vouches for."""
+    """Return segments from before the register, which the next one of the slot vouches for."""
     found: dict[str, Head] = {}
     after: Segment | None = None
     for one in sorted(verdict.segments, key=lambda one: one.name, reverse=True):

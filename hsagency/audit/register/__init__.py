@@ -9,11 +9,11 @@ The register of a client's segments: signed lines that say how far each one had 
     state/heads/<slug>/SSS.json     the second copy of the checkpoint, replaced after the first
 
 A line is one JSON object. `segment` is the name of its file without the ending, `head` the hash
-of its record number `records`, and `bytes` where that record ends. `seq` counts lines from 1, and `previous` is the SHA-256 of the
-line before without its line end (`genesis` for the first); a checkpoint is no part of that
-chain and has neither. The signature, Ed25519, is the last member and covers the line's bytes
-without it and without the line end: `signed_part`. A line written while no key was to be had
-has `"key":null` and no signature.
+of its record number `records`, and `bytes` where that record ends. `seq` counts lines from 1, and
+`previous` is the SHA-256 of the line before without its line end (`genesis` for the first); a
+checkpoint is no part of that chain and has neither. The signature, Ed25519, is the last member
+and covers the line's bytes without it and without the line end: `signed_part`. A line written
+while no key was to be had has `"key":null` and no signature.
 
 Promised: a line is on the disk before what comes after it counts, in the register and in the
 second copy; a line or a checkpoint never claims more than the disk has of its segment. The

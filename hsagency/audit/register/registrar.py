@@ -72,7 +72,7 @@ class Registrar:
         return self._signer() is not None
 
     def replaced(self) -> str:
-        """Say which key a line written now would be the first to be signed with, if one was before."""
+        """Say which key a line written now would be the first to have, if another was before."""
         signer = self._signer()
         lines = map(_parsed, reversed(read_lines(self._path)[0]))
         last = next((one.key for one in lines if one is not None and one.key), None)

@@ -50,7 +50,8 @@ def failure(what: str, error: AuditError | OSError) -> Trouble:
         return Trouble(what=message.removesuffix(" Nothing was sent."), cure=hint)
     advice = cure(
         cause,
-        otherwise="Give this user access to it again (it must be the owner), then run the repair again.",
+        otherwise="Give this user access to it again (it must be the owner), then run the repair "
+        "again.",
     )
     where = cause.filename or what
     return Trouble(what=f"{where} cannot be read or written ({cause.strerror}).", cure=advice)
