@@ -22,6 +22,7 @@ from hsagency.audit.privacy.identifiers import Identifiers
 from hsagency.audit.record import When
 from hsagency.audit.register.signing import SigningKey
 from hsagency.audit.standalone.verdict import Verdict
+from hsagency.auth import TokenDesk
 from hsagency.client import PortalClient
 from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
@@ -109,7 +110,7 @@ class Agency:
             pacing=self.pacing,
             identify=identifiers.hashed,
         )
-        self.stops = parts.stops
+        self.stops, self.apps = parts.stops, parts.apps
         self.router = Router(parts)
 
     @classmethod
@@ -133,6 +134,16 @@ class Agency:
     def store(self) -> CredentialStore:
         """Where the secrets are: the store that `hsagency.toml` names, never another."""
         return open_store(self.workspace.settings.store, workspace=self.workspace.root)
+
+    def desk(self, api_base: str, *, candidate: ClientSlug) -> TokenDesk:
+        """Return HubSpot's token endpoints, for a portal that is not connected yet."""
+        return TokenDesk(
+            self.apps.read(api_base),
+            writer=self.writer,
+            halt=self.halt,
+            network=self.network,
+            candidate=candidate,
+        )
 
     def slugs(self) -> list[ClientSlug]:
         """Return the slugs of all connections, sorted."""

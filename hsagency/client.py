@@ -24,13 +24,13 @@ from hsagency.halt import Halt
 from hsagency.objects.calling import ObjectCalls
 from hsagency.portals import Portal
 from hsagency.routes import touched
-from hsagency.secret import Secret
 from hsagency.transport import (
     After,
     Alarm,
     Bearer,
     Binding,
     Call,
+    Credential,
     Current,
     Grant,
     Guard,
@@ -205,7 +205,7 @@ class Channel:
         self,
         *,
         host: httpx.URL,
-        credential: Callable[[], Secret],
+        credential: Callable[[], Credential],
         writer: AuditWriter,
         halt: Halt,
         wire: httpx.BaseTransport | None = None,

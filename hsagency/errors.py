@@ -17,10 +17,13 @@ Everything that hsagency raises on purpose.
         CredentialMissing          the store answered, and holds no such secret
         WriteNotConfirmed          what was read back is not what was written
         CredentialChanged          the stored secret is not the one that was proven
+        NoOAuthApp                 no app is set up that could ask for a portal
+        AppMisconfigured           HubSpot does not know our app so: it says nothing of a portal
       VerificationError            whose credential is this?
         PortalMismatch             another portal's
           ForeignAnswer            an answer to a live connection names another portal
         CredentialRejected         nobody's any more (401)
+          AuthorisationEnded       what a person authorised over OAuth is over
         MissingScopes              it may not read the account (403)
         PortalForbidden            its portal is suspended, closed to it, or gone (403, 404)
         PortalUnreachable          no usable answer: network, rate limit, outage
@@ -54,6 +57,9 @@ Everything that hsagency raises on purpose.
         DamagedEvidence            a sealed segment does not hold what was put there
         SealingBusy                another process is sealing this log
         EvidenceRefused            a log from elsewhere does not prove what it should (exit code 4)
+      ConnectingError              nobody let our app into a portal
+        ConsentDenied              the person said no
+        ConsentTimedOut            nobody came back from HubSpot's page in time
       OnboardingError              a plan that no longer fits, or a list that cannot be read
       ReportError                  a notebook or a document could not be made
         NothingToReport            no records in the selection (exit code 3)
@@ -194,11 +200,27 @@ class CredentialChanged(CredentialError):
     """The stored secret is not the one that was proven to belong to this portal."""
 
 
+class NoOAuthApp(CredentialError):
+    """No OAuth app is set up."""
+
+    hint = "Set one up once for all portals: hsagency connect --setup"
+
+
+class AppMisconfigured(CredentialError):
+    """HubSpot refuses the app itself, whichever portal it asks about."""
+
+    hint = (
+        "Compare the app's client id, secret and redirect URL with HubSpot > Development > "
+        "Projects, and give them again: hsagency connect --setup"
+    )
+
+
 class VerificationError(HsAgencyError):
     """A credential could not be shown to belong to the expected portal."""
 
     status_code: int | None = None
     correlation_id: str | None = None
+    cause = "unknown"  # one of `portals.Cause`
 
     def add(self, sentence: str) -> None:
         """Add what was not done, which only the caller of a verification knows."""
@@ -250,6 +272,12 @@ class CredentialRejected(VerificationError):
         "It was revoked, rotated or copied wrongly. Ask the client for a new service key: "
         "HubSpot > Development > Keys > Service keys."
     )
+
+
+class AuthorisationEnded(CredentialRejected):
+    """HubSpot no longer accepts what a person authorised over OAuth."""
+
+    hint = "Ask the client whether that was meant; then connect it again: hsagency reconnect SLUG"
 
 
 class MissingScopes(VerificationError):
@@ -353,6 +381,18 @@ class EvidenceRefused(AuditError):
 
 class AuditWarning(UserWarning):
     """The audit log goes on, but something about it needs a person."""
+
+
+class ConnectingError(HsAgencyError):
+    """Nobody let our app into a portal; nothing was connected."""
+
+
+class ConsentDenied(ConnectingError):
+    """The person said no on HubSpot's page."""
+
+
+class ConsentTimedOut(ConnectingError):
+    """Nobody came back from HubSpot's page in time."""
 
 
 class OnboardingError(HsAgencyError):

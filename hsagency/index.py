@@ -5,9 +5,10 @@ Written by compare-and-swap under a lock, so that of two writers one wins and th
 told; a file that cannot be read is an error, never an empty index. One portal, one
 fingerprint and one slug belong together: a second is refused by the name of the first.
 
-Schema 2 knows of stops and of data centres that calls are led to; an older version would call
-a stopped portal, so it must refuse the file. One of schema 1 is read as it is, and kept beside
-the new one when that is first written.
+Schema 2 knows of stops and of data centres that calls are led to, schema 3 of OAuth and of
+removed clients; an older version would call a stopped portal, or send what OAuth keeps as if it
+were a token, so it must refuse the file. One of an older schema is read as it is, and kept
+beside the new one when that is first written.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from pydantic import TypeAdapter
 
 from hsagency.durable import locked, read_regular, write_private
 from hsagency.errors import Conflict, CorruptFile, NewerSchema, UsageError, WorkspaceError
-from hsagency.portals import ClientSlug, Connection, parse_portal_id, parse_slug
+from hsagency.portals import ClientSlug, Connection, Tombstone, parse_portal_id, parse_slug
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 _CONNECTION: Final = TypeAdapter(Connection)
+_TOMBSTONE: Final = TypeAdapter(Tombstone)
+_Tombstones = dict[ClientSlug, Tombstone]
 _TICK: Final = 100_000_000  # nanoseconds; file systems tell times apart in steps of up to 10 ms
 
 
@@ -42,7 +45,7 @@ class Snapshot:
 
     version: int
     connections: Mapping[ClientSlug, Connection]
-    tombstones: Mapping[str, Any]
+    tombstones: Mapping[ClientSlug, Tombstone]
     schema: int = SCHEMA
 
     def check(self) -> None:
@@ -117,17 +120,50 @@ class Index:
         Apply a change to the connections and return the new index.
 
         `expect` is the version the change was planned against: raises `Conflict` if somebody
-        wrote in between.
+        wrote in between. A client that is connected again has its tombstone taken away; raises
+        `Conflict` while its removal is not finished.
         """
+        return self._change(lambda connections, _: change(connections), expect=expect)
+
+    def bury(self, tombstone: Tombstone, *, instead_of: Connection) -> Snapshot:
+        """Put a tombstone in a connection's place; raises `Conflict` if it is another by now."""
+
+        def change(connections: dict[ClientSlug, Connection], tombstones: _Tombstones) -> None:
+            slug = tombstone.client_slug
+            there = connections.pop(slug, None)
+            if there is None or _removed_as(there) != _removed_as(instead_of):
+                raise Conflict(f"{slug} was changed by somebody else; nothing was removed.")
+            tombstones[slug] = tombstone
+
+        return self._change(change)
+
+    def settle(self, tombstone: Tombstone) -> Snapshot:
+        """Write what is known of a removal now; raises `Conflict` if the client is back."""
+
+        def change(_: dict[ClientSlug, Connection], tombstones: _Tombstones) -> None:
+            if tombstone.client_slug not in tombstones:
+                raise Conflict(f"{tombstone.client_slug} is not removed any more.")
+            tombstones[tombstone.client_slug] = tombstone
+
+        return self._change(change)
+
+    def _change(
+        self,
+        change: Callable[[dict[ClientSlug, Connection], _Tombstones], None],
+        *,
+        expect: int | None = None,
+    ) -> Snapshot:
         with self._writing(), locked(self._lock):
             before = self._read_anew()
             if expect is not None and before.version != expect:
                 raise Conflict("The index was changed by somebody else; nothing was written.")
-            connections = dict(before.connections)
-            change(connections)
-            if connections == before.connections:
+            connections, tombstones = dict(before.connections), dict(before.tombstones)
+            change(connections, tombstones)
+            if (connections, tombstones) == (before.connections, before.tombstones):
                 return before
-            after = Snapshot(before.version + 1, connections, before.tombstones)
+            after = Snapshot(
+                before.version + 1, connections, _without_risen(connections, tombstones)
+            )
             after.check()
             self._keep(before)
             self._write(after)
@@ -174,7 +210,9 @@ class Index:
                 slug: _rename(_CONNECTION.dump_python(one, mode="json"), _camel)
                 for slug, one in sorted(snapshot.connections.items())
             },
-            "tombstones": dict(snapshot.tombstones),
+            "tombstones": {
+                slug: _tombstone_as_json(one) for slug, one in sorted(snapshot.tombstones.items())
+            },
         }
         write_private(self._path, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
 
@@ -217,8 +255,49 @@ def _snapshot(data: dict[str, Any], schema: int) -> Snapshot:
     connections = {
         parse_slug(slug): _connection(slug, one) for slug, one in data["connections"].items()
     }
-    version, tombstones = int(data["version"]), dict(data["tombstones"])
-    return Snapshot(version, MappingProxyType(connections), tombstones, schema)
+    tombstones = {
+        parse_slug(slug): _tombstone(slug, one) for slug, one in data["tombstones"].items()
+    }
+    version = int(data["version"])
+    return Snapshot(version, MappingProxyType(connections), MappingProxyType(tombstones), schema)
+
+
+def _tombstone(slug: str, content: Any) -> Tombstone:
+    read = _rename(content, _snake)
+    if read.get("pending") is not None:
+        read["pending"] = _connection(slug, read["pending"])
+    tombstone = _TOMBSTONE.validate_python(read)
+    parse_portal_id(tombstone.portal_id)
+    if tombstone.client_slug != slug or None in (
+        tombstone.added_at.tzinfo,
+        tombstone.removed_at.tzinfo,
+    ):
+        raise ValueError("a tombstone under another slug, or a time without its zone")
+    return tombstone
+
+
+def _tombstone_as_json(tombstone: Tombstone) -> dict[str, Any]:
+    shown: dict[str, Any] = _rename(_TOMBSTONE.dump_python(tombstone, mode="json"), _camel)
+    shown["pending"] = as_json(tombstone.pending) if tombstone.pending else None
+    return shown
+
+
+def _without_risen(
+    connections: Mapping[ClientSlug, Connection], tombstones: _Tombstones
+) -> _Tombstones:
+    """Return the tombstones of those who are not connected again."""
+    for slug in connections.keys() & tombstones.keys():
+        if tombstones[slug].pending is not None:
+            raise Conflict(
+                f"The removal of {slug} is not finished; it was not connected.",
+                hint=f"Finish it: hsagency remove {slug}",
+            )
+    return {slug: one for slug, one in tombstones.items() if slug not in connections}
+
+
+def _removed_as(one: Connection) -> tuple[object, ...]:
+    """Return what a removal was planned for; a proof that is fresh again is no change."""
+    return one.portal_id, one.api_base, one.generation, one.fingerprint
 
 
 def _connection(slug: str, content: Any) -> Connection:

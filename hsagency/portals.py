@@ -64,6 +64,19 @@ class ConnectionStatus(StrEnum):
     DISCONNECTED = "disconnected"
 
 
+class Cause(StrEnum):
+    """Why a connection does not work, or not as it should (features F24)."""
+
+    EXPIRED = "expired"
+    REVOKED = "revoked"  # revoked, rotated, deleted or uninstalled in HubSpot
+    SCOPES = "scopes"  # it holds fewer than its connection type needs
+    USER = "user"  # who authorised it was deactivated, or may do less
+    ACCOUNT = "account"  # merged, downgraded, closed to it or deleted
+    SUSPENDED = "suspended"
+    DATA_CENTRE = "data_centre"  # made for another one than keeps the portal now
+    UNKNOWN = "unknown"
+
+
 class Provenance(StrEnum):
     """Where a fact comes from."""
 
@@ -80,6 +93,7 @@ class Fact:
     provenance: Provenance
     at: datetime
     evidence: str = ""
+    confidence: str = ""  # of what is inferred: high or low
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +124,7 @@ class Stop:
     at: datetime
     status_code: int | None = None
     correlation_id: str | None = None
+    cause: Cause = Cause.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +147,8 @@ class Connection:
     `api_base` is empty for HubSpot itself and a loopback address for a sandbox, so that a
     sandbox's credential can never be sent to HubSpot or the other way round. `binding` ties slug,
     portal and address to the credential (see `binding_of`), so that an edit of them is noticed.
+    `fingerprint` names a static token; of OAuth it names what a person authorised, which stays
+    the same while its tokens change. `cause` is why `status` is not connected.
     `routed_to` is the data centre that HubSpot sent this credential to (facts 1.8), else none;
     `routed` says when, and from where.
     """
@@ -146,6 +163,7 @@ class Connection:
     last_rotated_at: datetime
     status: ConnectionStatus = ConnectionStatus.CONNECTED
     status_evidence: str = ""
+    cause: Cause | None = None
     stopped: Stop | None = None
     hublet: str | None = None
     routed_to: str | None = None
@@ -164,6 +182,36 @@ class Connection:
             client_slug=self.client_slug,
             name=str(name.value) if name else None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """
+    What is kept of a connection that was removed, so that its records still say whose they are.
+
+    `pending` is the connection itself while its removal is not finished: its secrets may still
+    be in the store, and HubSpot has yet to be asked. No client is handed out for it any more.
+    """
+
+    client_slug: ClientSlug
+    portal_id: PortalId
+    name: str | None
+    connection_type: ConnectionType
+    kind: CredentialKind
+    generation: int
+    fingerprint: str
+    api_base: str
+    added_at: datetime
+    removed_at: datetime
+    removed_by: str
+    proof: str = ""  # what became of the credential: of the last generation, in words
+    severed: bool = False  # whether HubSpot was seen to refuse it
+    pending: Connection | None = None
+
+    @property
+    def portal(self) -> Portal:
+        """The portal that it was, as it is named beside the slug."""
+        return Portal(portal_id=self.portal_id, client_slug=self.client_slug, name=self.name)
 
 
 def binding_of(connection: Connection, secret: Secret) -> str:

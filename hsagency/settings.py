@@ -190,6 +190,23 @@ class NetworkSettings(_Section):
     proxy: Annotated[str, AfterValidator(_proxy)] = ""
 
 
+def _size(given: object) -> object:
+    if given == "unlimited" or (type(given) is int and 1 <= given <= 10_000):
+        return given
+    raise ValueError('write a number of portals from 1 to 10000, or "unlimited"')
+
+
+class FleetSettings(_Section):
+    """How many portals may be connected at once, as the agency's plan has it."""
+
+    size: Annotated[int | Literal["unlimited"], BeforeValidator(_size)] = "unlimited"
+
+    @property
+    def slots(self) -> int | None:
+        """The number of portals, or nothing where there is no limit."""
+        return None if self.size == "unlimited" else self.size
+
+
 class Settings(_Section):
     """What `hsagency.toml` says."""
 
@@ -203,6 +220,7 @@ class Settings(_Section):
     completeness: CompletenessSettings = CompletenessSettings()
     quota: QuotaSettings = QuotaSettings()
     purposes: dict[str, Priority] = {}
+    fleet: FleetSettings = FleetSettings()
     network: NetworkSettings = NetworkSettings()
     forward: tuple[ForwardSettings, ...] = ()
 

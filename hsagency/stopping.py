@@ -32,7 +32,16 @@ from hsagency.errors import (
 )
 from hsagency.halt import RESUME, Halt
 from hsagency.index import Index
-from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionStatus, Stop, redact
+from hsagency.portals import (
+    AGENCY,
+    Cause,
+    ClientSlug,
+    Connection,
+    ConnectionStatus,
+    CredentialKind,
+    Stop,
+    redact,
+)
 
 STOPPED: Final[Mapping[str, pl.DataType]] = {
     "client_slug": pl.String(),
@@ -47,6 +56,9 @@ STOPPED: Final[Mapping[str, pl.DataType]] = {
 """Columns and types of the frame of what is stopped; the whole fleet's row names no client."""
 
 _NEW_CREDENTIAL: Final = frozenset({401, 488})  # what another credential mends, and nothing else
+_MENDED_BY_ANOTHER: Final = frozenset({
+    Cause.EXPIRED, Cause.REVOKED, Cause.SCOPES, Cause.USER, Cause.DATA_CENTRE,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +77,7 @@ class Stops:
         *,
         status_code: int | None = None,
         correlation_id: str | None = None,
+        cause: Cause = Cause.UNKNOWN,
     ) -> bool:
         """
         Stop calls to one portal, for a reason in words of that client alone; say whether they are.
@@ -78,6 +91,7 @@ class Stops:
             at=self.now(),
             status_code=status_code,
             correlation_id=correlation_id,
+            cause=cause,
         )
         held = []
 
@@ -131,10 +145,16 @@ class Stops:
             if connection.stopped is not None:
                 said = f"Asked while calls are stopped: {error.message}"
                 self._note(connection, Event.CONNECTION_FAILED, said)
-            code, trace = error.status_code, error.correlation_id
-            if self.stop(connection, error.message, status_code=code, correlation_id=trace):
+            stopped = self.stop(
+                connection,
+                error.message,
+                status_code=error.status_code,
+                correlation_id=error.correlation_id,
+                cause=Cause(error.cause),
+            )
+            if stopped:
                 error.add(f"Calls to {connection.portal} are stopped until a person resumes them.")
-                is_over = error.status_code in _NEW_CREDENTIAL
+                is_over = _is_mended_by_another(error.status_code, Cause(error.cause))
                 cure = replace_credential(connection) if is_over else resume(connection)
                 error.hint += f" Then: {cure}" if is_over else f" Once it works again: {cure}"
 
@@ -263,6 +283,8 @@ def advice(connection: Connection) -> str:
     if _works_again(connection):
         return f"It works again; to let calls go on: {resume(connection)}"
     if _needs_a_key(connection):
+        if connection.kind is CredentialKind.OAUTH:
+            return f"Ask the client whether that was meant; to connect it again: {replace_credential(connection)}"
         source = "sandbox (POST /_sandbox/tokens/rotate)" if connection.api_base else "client"
         return f"Ask the {source} for a new service key, then: {replace_credential(connection)}"
     asks, goes_on = verify(connection), resume(connection)
@@ -276,9 +298,7 @@ def verify(connection: Connection) -> str:
 
 def replace_credential(connection: Connection) -> str:
     """Return the command that gives a connection a new credential, and so ends its stop."""
-    where = f" --api {connection.api_base}" if connection.api_base else ""
-    named = f"--client {connection.client_slug} --portal {connection.portal_id}"
-    return f"hsagency onboard {named} --replace{where}"
+    return f"hsagency reconnect {connection.client_slug}"
 
 
 def resume(connection: Connection) -> str:
@@ -293,18 +313,20 @@ def moment(at: datetime) -> str:
 
 def _stopped(stored: Connection, stop: Stop) -> Connection:
     status = ConnectionStatus.DISCONNECTED
-    if stop.status_code in _NEW_CREDENTIAL:
+    if _is_mended_by_another(stop.status_code, stop.cause):
         status = ConnectionStatus.NEEDS_RECONNECTION
     trace = f", correlation id {stop.correlation_id}" if stop.correlation_id else ""
     said = f"{stop.status_code or 'stopped'} at {moment(stop.at)}{trace}"
-    return replace(stored, stopped=stop, status=status, status_evidence=said, proof=None)
+    return replace(
+        stored, stopped=stop, status=status, status_evidence=said, cause=stop.cause, proof=None
+    )
 
 
 def _resumed(stored: Connection, *, at: datetime) -> Connection:
     """Return a connection that may be called: it works if that was shown while it was stopped."""
     resumed = replace(stored, stopped=None, proof=None)
     if _works_again(stored):
-        return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="")
+        return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="", cause=None)
     said = f"{stored.status_evidence}; resumed at {moment(at)} and not asked since"
     return replace(resumed, status_evidence=said)  # whether it works, its next proof says
 
@@ -317,7 +339,12 @@ def _works_again(connection: Connection) -> bool:
 
 def _needs_a_key(connection: Connection) -> bool:
     stop = connection.stopped
-    return stop is not None and stop.status_code in _NEW_CREDENTIAL
+    return stop is not None and _is_mended_by_another(stop.status_code, stop.cause)
+
+
+def _is_mended_by_another(status_code: int | None, cause: Cause) -> bool:
+    """Say whether another credential is what it takes, rather than the client's own doing."""
+    return status_code in _NEW_CREDENTIAL or cause in _MENDED_BY_ANOTHER
 
 
 def _evidence(stop: Stop) -> dict[str, object]:

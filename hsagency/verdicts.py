@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from hsagency import hubspot_errors
 from hsagency.data import table
 from hsagency.hubspot_errors import HubSpotError
-from hsagency.portals import CredentialKind
+from hsagency.portals import Cause, CredentialKind
 from hsagency.routes import OperationClass, Touched
 from hsagency.said import Said, Seen
 
@@ -98,6 +98,7 @@ class Verdict:
     correlation_id: str | None = None
     scopes: tuple[str, ...] = ()
     hublet: str | None = None  # the data centre that a 488 names
+    breaks: Cause = Cause.UNKNOWN  # why the connection no longer works, where it does not
 
 
 def judge(seen: Seen, *, method: str, touched: Touched, attempt: Attempt) -> Verdict | None:
@@ -191,6 +192,7 @@ def _decided(
         "cause": row["cause"],
         "executed": False if row.get("executed") == "no" else None,
         "budget": row.get("budget"),
+        "breaks": Cause(row.get("breaks", Cause.UNKNOWN)),
     }
 
 

@@ -124,10 +124,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introspection:
-    """What HubSpot reports of a static token itself."""
+    """What HubSpot reports of a token itself."""
 
     portal_id: PortalId
     scopes: tuple[str, ...]
+    hub_domain: str | None = None  # of OAuth: where the customer's website is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +356,7 @@ def _explained(response: httpx.Response, who: str) -> VerificationError:
     error = kind(f"{_first(who)} {words.format(said)}.", hint=hint)
     error.status_code = status
     error.correlation_id = _correlation_id(response)
+    error.cause = verdict.breaks if verdict else error.cause
     return error
 
 

@@ -45,6 +45,8 @@ class Event(StrEnum):
     CONNECTION_VERIFIED = "connection.verified"
     CONNECTION_FAILED = "connection.failed"
     CONNECTION_CHANGED = "connection.changed"
+    CONNECTION_REMOVING = "connection.removing"
+    CONNECTION_REMOVED = "connection.removed"
     AUDIT_OPENED = "audit.opened"
     AUDIT_CLOSED = "audit.closed"
     AUDIT_IDLE = "audit.idle"

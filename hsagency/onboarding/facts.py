@@ -15,8 +15,8 @@ from hsagency.portals import (
     Proof,
     Provenance,
     binding_of,
-    parse_token,
 )
+from hsagency.scopes import lacking, surplus_scopes
 from hsagency.verifier import DailyUsage, Identity, Introspection, facts_of, hublet_warning
 
 
@@ -70,22 +70,22 @@ def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
         connection_type=row.connection_type,
         kind=row.kind,
         generation=1,
-        fingerprint=row.token.fingerprint,
+        fingerprint=row.key.fingerprint,
         added_at=at,
         last_rotated_at=at,
-        hublet=identity.hosting or parse_token(row.token),
+        hublet=identity.hosting or found.token_hublet,
         routed_to=found.routed_to,
         api_base=api,
         proof=Proof(
             at=at,
             portal_id=identity.portal_id,
-            fingerprint=row.token.fingerprint,
+            fingerprint=row.key.fingerprint,
             correlation_id=identity.correlation_id,
             api_base=api,
         ),
         facts=_facts(row, found, at),
     )
-    return replace(connection, binding=binding_of(connection, row.token))
+    return replace(connection, binding=binding_of(connection, row.key))
 
 
 def _facts(row: Row, found: Findings, at: datetime) -> Mapping[str, Fact]:
@@ -126,29 +126,6 @@ def _with_earlier(new: Mapping[str, Fact], old: Mapping[str, Fact]) -> Mapping[s
     }
     # Scopes are the credential's, and that is another one now.
     return {**{name: fact for name, fact in old.items() if name != "scopes"}, **new, **declared}
-
-
-def missing_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> dict[str, str]:
-    """Return the scopes a connection type needs and a token lacks, with the reason for each."""
-    held = {scope.removesuffix(".v2") for scope in scopes}
-    return {
-        one["name"]: one["why"]
-        for one in table("scopes")["scope"]
-        if connection_type in one["required"] and one["name"] not in held
-    }
-
-
-def lacking(connection_type: ConnectionType, scopes: tuple[str, ...]) -> str | None:
-    """Return in words which scopes a token lacks for a connection type, if any."""
-    missing = missing_scopes(connection_type, scopes)
-    why = ", ".join(f"{name} ({reason})" for name, reason in missing.items())
-    return f"the token lacks scopes that {connection_type} needs: {why}" if missing else None
-
-
-def surplus_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> list[str]:
-    """Return the scopes that can change something on a connection that must not."""
-    marks = tuple(table("scopes")["surplus"].get(connection_type, ()))
-    return [one for one in scopes if marks and one.removesuffix(".v2").endswith(marks)]
 
 
 def infer_tier(daily_limit: int, account_type: str | None) -> tuple[str, str] | None:

@@ -13,6 +13,8 @@ from dataclasses import replace as with_
 from enum import StrEnum
 
 from hsagency.agency import Agency
+from hsagency.auth import key_of
+from hsagency.client import PortalClient
 from hsagency.credentials import SecretName
 from hsagency.errors import (
     BadToken,
@@ -28,7 +30,6 @@ from hsagency.onboarding.candidate import Candidate
 from hsagency.onboarding.facts import (
     Findings,
     found_connection,
-    lacking,
     renewed,
 )
 from hsagency.onboarding.rows import NEW_KEY, BadRow, Row
@@ -40,10 +41,12 @@ from hsagency.portals import (
     parse_slug,
     parse_token,
 )
+from hsagency.scopes import lacking
 from hsagency.secret import Secret
 from hsagency.verifier import (
     FIRST_CONTACT,
     Expected,
+    Introspection,
     answerer,
     daily_usage,
     introspect,
@@ -102,7 +105,7 @@ def ask(
             raise
         return Findings(
             identity=identity,
-            introspection=introspect(client, row.token),
+            introspection=_introspected(agency, row, client, api=api),
             usage=daily_usage(client),
             token_hublet=_hublet(row.token),
             routed_to=candidate.routed_to,
@@ -200,6 +203,21 @@ def _explain(error: VerificationError, owners: Mapping[int, str], *, api: str) -
     error.add("The token was not stored.")
 
 
+def _introspected(
+    agency: Agency, row: Row, client: PortalClient, *, api: str
+) -> Introspection | None:
+    """Return what HubSpot tells of a credential's scopes, or nothing where it does not say."""
+    if row.authorisation is None:
+        return introspect(client, row.token)
+    try:
+        told = agency.desk(api, candidate=row.slug).introspect(row.token)
+    except VerificationError:
+        return None
+    if not told.active or told.portal_id is None or told.scopes is None:
+        return None
+    return Introspection(portal_id=told.portal_id, scopes=told.scopes, hub_domain=told.hub_domain)
+
+
 def _hublet(token: Secret) -> str | None:
     try:
         return parse_token(token)
@@ -216,7 +234,7 @@ def _if_usable(
     except CredentialError as error:
         trouble, hint = error.message.rstrip("."), error.hint
     else:
-        if secret.fingerprint == anew.fingerprint:
+        if key_of(secret).fingerprint == anew.fingerprint:
             return judged
         trouble, hint = "the store holds another secret than the one that was proven", ""
     if replace:
@@ -303,7 +321,7 @@ def _judged(
         decision=decision,
         warnings=warnings,
         connection=connection,
-        secret=row.token if decision in (Decision.NEW, Decision.REPLACE) else None,
+        secret=row.kept if decision in (Decision.NEW, Decision.REPLACE) else None,
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hsagency.auth import Authorisation
 from hsagency.errors import BadSlug, BadToken, OnboardingError, UsageError
 from hsagency.portals import (
     ClientSlug,
@@ -53,7 +54,12 @@ _KINDS: Final = tuple(kind for kind in CredentialKind if kind is not CredentialK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One client to connect, as somebody asked for it; nothing of it is proven yet."""
+    """
+    One client to connect, as somebody asked for it; nothing of it is proven yet.
+
+    `token` is what HubSpot is asked with, and `kept` what the store is to keep, which is the
+    same but over OAuth.
+    """
 
     line: int
     slug: ClientSlug
@@ -63,6 +69,17 @@ class Row:
     connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT
     display_name: str | None = None
     tier: str | None = None
+    authorisation: Authorisation | None = None
+
+    @property
+    def kept(self) -> Secret:
+        """What the store is to keep."""
+        return self.authorisation.kept() if self.authorisation else self.token
+
+    @property
+    def key(self) -> Secret:
+        """What names the credential in the index and in records."""
+        return self.authorisation.key if self.authorisation else self.token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

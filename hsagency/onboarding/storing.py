@@ -15,6 +15,7 @@ from typing import Final
 import orjson
 
 from hsagency.agency import Agency
+from hsagency.auth import key_of
 from hsagency.credentials import SecretName
 from hsagency.durable import write_private
 from hsagency.errors import Conflict, CredentialError, CredentialMissing, HsAgencyError
@@ -44,7 +45,7 @@ class Secrets:
             there = self._fingerprint(name)
             if there is None:
                 self._put.append(name)
-            elif there != one.secret.fingerprint:
+            elif there != key_of(one.secret).fingerprint:
                 raise _somebody_elses(name)
             self._agency.store.put(name, one.secret)
         except CredentialError as error:
@@ -89,7 +90,7 @@ class Secrets:
 
     def _fingerprint(self, name: SecretName) -> str | None:
         try:
-            return self._agency.store.get(name).fingerprint
+            return key_of(self._agency.store.get(name)).fingerprint
         except CredentialMissing:
             return None
 

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hsagency.client import Channel
-from hsagency.credentials import SecretName
-from hsagency.errors import ClientClosed, CredentialChanged
+from hsagency.errors import ClientClosed
 from hsagency.hosts import host_of
-from hsagency.portals import ClientSlug, Connection, PortalId, binding_of
-from hsagency.router.parts import Parts
+from hsagency.portals import ClientSlug, Connection, CredentialKind, PortalId
+from hsagency.router.parts import Parts, refuse_another
 from hsagency.secret import Secret
 
 
@@ -102,18 +101,15 @@ class Channels:
 
     def _credential(self, connection: Connection) -> Callable[[], Secret]:
         """Return a function that reads the secret once, when a call first needs it."""
-        name = SecretName(
-            workspace=self._parts.workspace.settings.workspace,
-            slug=connection.client_slug,
-            generation=connection.generation,
-        )
+        if connection.kind is CredentialKind.OAUTH:
+            return lambda: self._parts.refresher.token(connection)
         lock, kept = threading.Lock(), list[Secret]()
 
         def read() -> Secret:
             with lock:
                 if not kept:
-                    secret = self._parts.store().get(name)
-                    _refuse_another(connection, secret)
+                    secret = self._parts.store().get(self._parts.secret_name(connection))
+                    refuse_another(connection, secret)
                     kept.append(secret)
                 return kept[0]
 
@@ -139,19 +135,3 @@ def _key(connection: Connection) -> _Key:
         api_base=connection.api_base,
         routed_to=connection.routed_to,
     )
-
-
-def _refuse_another(connection: Connection, secret: Secret) -> None:
-    """Raise unless this is the secret that was onboarded, for this portal and this address."""
-    slug = connection.client_slug
-    if secret.fingerprint != connection.fingerprint:
-        raise CredentialChanged(
-            f"The stored secret of {slug} is not the one that was proven. It was not used.",
-            hint="Somebody changed the store: onboard the client again with --replace.",
-        )
-    if connection.binding != binding_of(connection, secret):
-        raise CredentialChanged(
-            f"The index was edited: the secret of {slug} was onboarded for another portal or "
-            "another address than it names now. Nothing was sent.",
-            hint="Put portalId and apiBase back as they were, or restore a backup of the index.",
-        )

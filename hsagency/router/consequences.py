@@ -15,12 +15,14 @@ from hsagency.pacing import Budget, Pacer, budget_of
 from hsagency.portals import Connection
 from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
+from hsagency.router.renewing import renewed
 from hsagency.router.routing import reroute
 from hsagency.transport import Call
 from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import answerer
 
 _LIMITED: Final = 429
+_REJECTED: Final = 401
 _BUDGETS: Final = {"burst": Budget.BURST, "search": Budget.SEARCH}
 _ASKED_LATELY: Final = timedelta(seconds=60)  # a portal that answered then is not lost
 
@@ -46,6 +48,8 @@ class Consequences:
             return reroute(self._parts, granted, verdict)
         if self._parts.superseded(call):
             return verdict.executed is False
+        if verdict.status_code == _REJECTED and renewed(self._parts, call):
+            return verdict.executed is False
         if verdict.fate is Fate.CONFIRM:
             self._confirm(granted)
         else:
@@ -59,6 +63,7 @@ class Consequences:
             f"{who[:1].upper()}{who[1:]} {verdict.cause}.",
             status_code=verdict.status_code,
             correlation_id=verdict.correlation_id,
+            cause=verdict.breaks,
         )
 
     def _confirm(self, granted: Connection) -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property, partial
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event
-from hsagency.credentials import CredentialStore
+from hsagency.auth import Apps, Refresher, TokenDesk, key_of
+from hsagency.credentials import CredentialStore, SecretName
+from hsagency.errors import CredentialChanged
 from hsagency.halt import Halt
 from hsagency.index import Index
 from hsagency.pacing import Pacing
-from hsagency.portals import ClientSlug, Connection, redact
+from hsagency.portals import ClientSlug, Connection, binding_of, redact
+from hsagency.router.scoping import heed_scopes
+from hsagency.secret import Secret
 from hsagency.settings import Workspace
 from hsagency.stopping import Stops
 from hsagency.transport import Call, Identify, Network, Pace, Station, no_hashes
 from hsagency.waiting import Waits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What a router works with; the agency puts it together once."""
 
@@ -33,10 +38,47 @@ class Parts:
     pacing: Pacing
     identify: Identify = no_hashes
 
-    @property
+    @cached_property
     def stops(self) -> Stops:
         """What stops a portal, or the fleet."""
         return Stops(index=self.index, writer=self.writer, halt=self.halt, now=self.now)
+
+    @cached_property
+    def apps(self) -> Apps:
+        """Our own OAuth apps."""
+        return Apps(store=self.store, workspace=self.workspace.settings.workspace)
+
+    @cached_property
+    def refresher(self) -> Refresher:
+        """What keeps the access tokens of OAuth fresh."""
+        return Refresher(
+            self.workspace.state / "authorisation",
+            store=self.store,
+            name=self.secret_name,
+            desk=self.desk,
+            stops=self.stops,
+            check=refuse_another,
+            told=partial(heed_scopes, self.index, self.note),
+            now=self.now,
+        )
+
+    def desk(self, connection: Connection) -> TokenDesk:
+        """Return HubSpot's token endpoints, asked about one connection; raises `NoOAuthApp`."""
+        return TokenDesk(
+            self.apps.read(connection.api_base),
+            writer=self.writer,
+            halt=self.halt,
+            network=self.network,
+            connection=connection,
+        )
+
+    def secret_name(self, connection: Connection) -> SecretName:
+        """Return what the secret of a connection's generation is called."""
+        return SecretName(
+            workspace=self.workspace.settings.workspace,
+            slug=connection.client_slug,
+            generation=connection.generation,
+        )
 
     def pace(self, inner: Station, waits: Waits) -> Station:
         """Return the station that lets each call leave in its portal's turn."""
@@ -63,3 +105,19 @@ class Parts:
         said = redact(message)  # names of portals are HubSpot's text
         fields = {"event": event, "portalId": connection.portal_id, "message": said}
         self.writer.append(connection.client_slug, fields)
+
+
+def refuse_another(connection: Connection, kept: Secret) -> None:
+    """Raise unless this is the secret that was onboarded, for this portal and this address."""
+    slug, key = connection.client_slug, key_of(kept)
+    if key.fingerprint != connection.fingerprint:
+        raise CredentialChanged(
+            f"The stored secret of {slug} is not the one that was proven. It was not used.",
+            hint=f"Somebody changed the store: hsagency reconnect {slug}",
+        )
+    if connection.binding != binding_of(connection, key):
+        raise CredentialChanged(
+            f"The index was edited: the secret of {slug} was onboarded for another portal or "
+            "another address than it names now. Nothing was sent.",
+            hint="Put portalId and apiBase back as they were, or restore a backup of the index.",
+        )

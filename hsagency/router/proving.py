@@ -18,10 +18,11 @@ from typing import Final
 from hsagency.audit.record import Event
 from hsagency.client import Ways
 from hsagency.errors import PortalUnreachable, VerificationError
-from hsagency.portals import Connection, ConnectionStatus, Proof
+from hsagency.portals import Cause, Connection, ConnectionStatus, Proof
 from hsagency.router.channels import Channels
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
+from hsagency.router.renewing import renewed
 from hsagency.router.routing import lead_back, reroute
 from hsagency.routes import OperationClass
 from hsagency.transport import Call, Grant
@@ -33,6 +34,7 @@ PURPOSE: Final = "verification"
 """Of the calls that a proof costs."""
 PATIENCE: Final = 15.0
 """Seconds that whoever asks for a client waits at most for HubSpot to tell whose it is."""
+_REJECTED: Final = 401
 _MOMENT: Final = 0.02  # seconds between two looks whether another thread has its proof
 
 
@@ -122,9 +124,11 @@ class Prover:
 
     def _led(self, call: Call, verdict: Verdict) -> bool:
         """Go where the portal's data centre is; what else an answer means, `verify` says."""
-        if call.connection is None or verdict.fate is not Fate.REROUTE:
+        if call.connection is None:
             return False
-        return reroute(self._parts, call.connection, verdict)
+        if verdict.fate is Fate.REROUTE:
+            return reroute(self._parts, call.connection, verdict)
+        return verdict.status_code == _REJECTED and renewed(self._parts, call)
 
     def _note_success(self, before: Connection, after: Connection, *, asked_for: bool) -> None:
         """Record what a verification found before the index shows it."""
@@ -158,9 +162,10 @@ def _is_free(lock: threading.Lock, seconds: float) -> bool:
 
 def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
     """Return a connection that works, with what is told of its portal now beside the rest."""
-    status, evidence = ConnectionStatus.CONNECTED, ""
-    if stored.stopped is not None:  # who looks at it must see why it is not called all the same
-        status, evidence = stored.status, stored.status_evidence
+    status, evidence, cause = ConnectionStatus.CONNECTED, "", None
+    # Who looks at it must see why it is not called all the same, or what it still lacks.
+    if stored.stopped is not None or stored.cause is Cause.SCOPES:
+        status, evidence, cause = stored.status, stored.status_evidence, stored.cause
     return replace(
         stored,
         proof=Proof(
@@ -173,6 +178,7 @@ def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connecti
         ),
         status=status,
         status_evidence=evidence,
+        cause=cause,
         hublet=identity.hosting or stored.hublet,
         facts={**stored.facts, **facts_of(identity, at=at)},
     )

@@ -15,7 +15,7 @@ only the copy that `Bearer` makes does, and it is dropped with its traceback.
 
 from __future__ import annotations
 
-from hsagency.transport.bearer import Bearer
+from hsagency.transport.bearer import USED, Bearer, Credential, Form
 from hsagency.transport.binding import Binding, Identify, is_label, no_hashes
 from hsagency.transport.call import Call, Grant, Station
 from hsagency.transport.guard import Current, Guard, Prove
@@ -28,12 +28,15 @@ from hsagency.transport.tripwire import Alarm
 from hsagency.transport.wire import Wire
 
 __all__ = [
+    "USED",
     "After",
     "Alarm",
     "Bearer",
     "Binding",
     "Call",
+    "Credential",
     "Current",
+    "Form",
     "Grant",
     "Guard",
     "Identify",

@@ -1,10 +1,16 @@
-"""The last station of a call: the credential goes on a copy that no caller ever holds."""
+"""
+The last station of a call: the credential goes on a copy that no caller ever holds.
+
+It is a token, which goes into a header, or a form of secrets, which is the copy's body.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Final, cast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, cast
+from urllib.parse import urlencode
 
 import httpx
 
@@ -16,19 +22,45 @@ _PASSED: Final = ("timeout", PLACE, MAY_LEAVE)
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
 
+USED: Final = "hsagency.credential"
+"""The extension that names, by its fingerprint, the token that an attempt was made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Fields of a form, some of them secrets, as the token endpoints take them."""
+
+    fields: Mapping[str, str | Secret] = field(repr=False)
+
+    def encoded(self) -> bytes:
+        """Return the body."""
+        plain = {
+            name: one.reveal() if isinstance(one, Secret) else one
+            for name, one in self.fields.items()
+        }
+        return urlencode(plain).encode("ascii")
+
+
+Credential: TypeAlias = Secret | Form
+
+
 class Bearer(httpx.BaseTransport):
     """Puts the credential on a copy of each request, addressed to the pinned host."""
 
     def __init__(
-        self, wire: httpx.BaseTransport, *, credential: Callable[[], Secret], host: httpx.URL
+        self, wire: httpx.BaseTransport, *, credential: Callable[[], Credential], host: httpx.URL
     ) -> None:
         self._wire, self._credential, self._host = wire, credential, host
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the copy; what comes back leads to no cookie, no wire and no credential."""
         secret = self._credential()
-        if not _is_sendable(secret):
-            raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
+        if isinstance(secret, Secret):
+            if not _is_sendable(secret):
+                raise BadToken(
+                    "The credential holds characters that cannot be sent. Nothing was sent."
+                )
+            request.extensions[USED] = secret.fingerprint
         stopped = None
         try:
             response = self._wire.handle_request(self._copy(request, secret))
@@ -71,17 +103,27 @@ class Bearer(httpx.BaseTransport):
             return url  # taking an address apart and together again costs 20 microseconds
         return url.copy_with(scheme=host.scheme, host=host.host, port=host.port)
 
-    def _copy(self, request: httpx.Request, secret: Secret) -> httpx.Request:
-        extensions = request.extensions
+    def _copy(self, request: httpx.Request, secret: Credential) -> httpx.Request:
+        extensions, dropped, stream = request.extensions, {b"host"}, request.stream
+        if isinstance(secret, Form):
+            body = secret.encoded()
+            stream = httpx.ByteStream(body)
+            dropped.add(b"content-length")
+            own = [
+                (b"Content-Type", b"application/x-www-form-urlencoded"),
+                (b"Content-Length", b"%d" % len(body)),
+            ]
+        else:
+            own = [(b"Authorization", b"Bearer " + secret.reveal().encode("ascii"))]
         return httpx.Request(
             request.method,
             self._pinned(request.url),
             headers=[
-                *((name, value) for name, value in request.headers.raw if name.lower() != b"host"),
+                *((name, one) for name, one in request.headers.raw if name.lower() not in dropped),
                 (b"Host", self._host.netloc),
-                (b"Authorization", b"Bearer " + secret.reveal().encode("ascii")),
+                *own,
             ],
-            stream=request.stream,
+            stream=stream,
             # Other extensions let a caller watch (trace) or redirect (target) what is sent.
             extensions={name: extensions[name] for name in _PASSED if name in extensions},
         )

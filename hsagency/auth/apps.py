@@ -1,0 +1,130 @@
+"""Our own OAuth app, as HubSpot knows it: one per workspace, and one for a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from hsagency.credentials import CredentialStore, SecretName
+from hsagency.data import table
+from hsagency.errors import CredentialMissing, NoOAuthApp, StoreUnreadable, UsageError
+from hsagency.portals import AGENCY
+from hsagency.secret import Secret
+
+CALLBACK: Final = "/oauth/callback"
+_SCHEMA: Final = 1
+
+
+class Distribution(StrEnum):
+    """How HubSpot lets others install an app (facts 3.1)."""
+
+    PRIVATE = "private"
+    MARKETPLACE = "marketplace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthApp:
+    """
+    An OAuth app.
+
+    `required` and `optional` are the scopes that it registered. `partner` says whether its
+    owner is a Solutions Partner, whose apps may have more portals.
+    """
+
+    client_id: str
+    client_secret: Secret
+    redirect_uri: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    distribution: Distribution = Distribution.PRIVATE
+    partner: bool = False
+    api_base: str = ""
+
+    @property
+    def port(self) -> int:
+        """The port on this machine to which HubSpot's page sends the browser back."""
+        return urlsplit(self.redirect_uri).port or 80
+
+    @property
+    def cap(self) -> tuple[int, str]:
+        """How many portals may install it, and why (facts 3.1)."""
+        for row in table("oauth")["cap"]:
+            if (row["distribution"], row["partner"]) == (self.distribution, self.partner):
+                return row["most"], row["why"]
+        raise AssertionError("every app has a cap")
+
+
+class Apps:
+    """Keeps the apps of a workspace in its credential store."""
+
+    def __init__(self, *, store: Callable[[], CredentialStore], workspace: str) -> None:
+        self._store, self._workspace = store, workspace
+
+    def read(self, api_base: str) -> OAuthApp:
+        """Return the app for HubSpot, or for one sandbox; raises `NoOAuthApp`."""
+        try:
+            app = _parse(self._store().get(self._name(api_base)))
+        except CredentialMissing:
+            app = None
+        if app is None or app.api_base != api_base:
+            where = f"the sandbox at {api_base}" if api_base else "HubSpot"
+            hint = f"hsagency connect --setup --api {api_base}" if api_base else None
+            raise NoOAuthApp(
+                f"No OAuth app is set up for {where}. Nothing was asked.",
+                hint=f"Set one up: {hint}" if hint else NoOAuthApp.hint,
+            )
+        return app
+
+    def keep(self, app: OAuthApp) -> None:
+        """Keep an app in place of the one before; raises as a store's `put` does."""
+        _check_redirect(app.redirect_uri)
+        content: dict[str, Any] = asdict(app) | {
+            "schema": _SCHEMA,
+            "client_secret": app.client_secret.reveal(),
+        }
+        self._store().put(self._name(app.api_base), Secret(orjson.dumps(content).decode()))
+
+    def _name(self, api_base: str) -> SecretName:
+        # A sandbox's app never takes the place of HubSpot's.
+        capability = "oauth-app-sandbox" if api_base else "oauth-app"
+        return SecretName(self._workspace, AGENCY, 1, capability)
+
+
+def _parse(kept: Secret) -> OAuthApp:
+    try:
+        content = orjson.loads(kept.reveal())
+        if content.pop("schema") == _SCHEMA:
+            return OAuthApp(
+                **content
+                | {
+                    "client_secret": Secret(content["client_secret"]),
+                    "required": tuple(content["required"]),
+                    "optional": tuple(content["optional"]),
+                    "distribution": Distribution(content["distribution"]),
+                }
+            )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    raise StoreUnreadable(  # outside: the error above would bring the secret along
+        "What the store keeps as the OAuth app is not one. It was not used.",
+        hint="A later hsagency may have written it; otherwise: hsagency connect --setup",
+    )
+
+
+def _check_redirect(uri: str) -> None:
+    """Refuse a redirect URL at which no program of this machine could listen (facts 6)."""
+    try:
+        parts = urlsplit(uri)
+        fits = parts.port is not None and parts.port >= 1024
+    except ValueError:
+        fits = False
+    if not fits or uri != f"http://localhost:{parts.port}{CALLBACK}":
+        raise UsageError(
+            "The redirect URL is not one at which this machine can listen. Nothing was stored.",
+            hint=f"It is http://localhost:PORT{CALLBACK}, with a port from 1024 to 65535.",
+        )

@@ -1,0 +1,46 @@
+"""What HubSpot says of a credential's scopes, once it is connected (features F48)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hsagency.audit.record import Event
+from hsagency.index import Index
+from hsagency.portals import Cause, Connection, ConnectionStatus, Fact, Provenance
+from hsagency.scopes import lacking
+
+Note = Callable[[Connection, Event, str], None]
+
+
+def heed_scopes(index: Index, note: Note, connection: Connection, scopes: tuple[str, ...]) -> None:
+    """Store and record scopes that are not what they were; say what is missing of them."""
+
+    def change(stored: Connection) -> Connection:
+        after = with_scopes(stored, scopes, at=datetime.now(UTC))
+        known = stored.facts.get("scopes")
+        before = set(known.value) if known and isinstance(known.value, tuple) else set[str]()
+        gone, new = sorted(before - set(scopes)), sorted(set(scopes) - before)
+        if known is not None and (gone or new):
+            said = [f"no longer {', '.join(gone)}"] if gone else []
+            said += [f"now {', '.join(new)}"] if new else []
+            note(after, Event.CONNECTION_CHANGED, f"Its scopes changed: {'; '.join(said)}.")
+        return after if gone or new or after.cause is not stored.cause else stored
+
+    index.edit(connection.client_slug, generation=connection.generation, change=change)
+
+
+def with_scopes(stored: Connection, scopes: tuple[str, ...], *, at: datetime) -> Connection:
+    """Return a connection with its scopes as told now: it needs others, or has what it needs."""
+    facts = {**stored.facts, "scopes": Fact(scopes, Provenance.FETCHED, at)}
+    told = replace(stored, facts=facts)
+    if stored.stopped is not None:
+        return told
+    missing = lacking(stored.connection_type, scopes)
+    if missing is not None:
+        needs = ConnectionStatus.NEEDS_RECONNECTION
+        return replace(told, status=needs, status_evidence=missing, cause=Cause.SCOPES)
+    if stored.cause is Cause.SCOPES:
+        return replace(told, status=ConnectionStatus.CONNECTED, status_evidence="", cause=None)
+    return told
