@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import polars as pl
 
@@ -26,7 +26,7 @@ from hsagency.auth import TokenDesk
 from hsagency.client import PortalClient
 from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
-from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, map_portals
+from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, listing, map_portals
 from hsagency.fleet.choosing import chosen
 from hsagency.halt import Halt
 from hsagency.pacing import Pacing
@@ -38,25 +38,6 @@ from hsagency.router import Parts, Router
 from hsagency.settings import Priority, Workspace
 from hsagency.transport import Network
 from hsagency.verifier import DailyUsage, Identity, daily_usage
-
-PORTALS: Final[Mapping[str, pl.DataType]] = {
-    "client_slug": pl.String(),
-    "account_name": pl.String(),
-    "portal_id": pl.Int64(),
-    "connection_type": pl.String(),
-    "status": pl.String(),
-    "status_evidence": pl.String(),
-    "tier": pl.String(),
-    "daily_limit": pl.Int64(),
-    "kind": pl.String(),
-    "generation": pl.Int64(),
-    "hublet": pl.String(),
-    "added_at": pl.Datetime("us", "UTC"),
-    "last_rotated_at": pl.Datetime("us", "UTC"),
-    "verified_at": pl.Datetime("us", "UTC"),
-    "api": pl.String(),
-}
-"""Columns and types of the frame of portals."""
 
 
 class Agency:
@@ -287,9 +268,8 @@ class Agency:
         return self.stops.frame()
 
     def portals(self) -> pl.DataFrame:
-        """Return one row a connection, from stored facts, sorted by slug (columns: `PORTALS`)."""
-        rows = [_portal_row(one) for _, one in sorted(self.connections().items())]
-        return pl.DataFrame(rows, schema=PORTALS)
+        """Return one row a connection, from stored facts, sorted by slug (columns: `fleet.PORTALS`)."""
+        return listing.portals(self.connections().values())
 
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None
@@ -376,24 +356,3 @@ class Agency:
 
     def __repr__(self) -> str:
         return f"<Agency {self.workspace.root}>"
-
-
-def _portal_row(connection: Connection) -> dict[str, object]:
-    facts = {name: fact.value for name, fact in connection.facts.items()}
-    return {
-        "client_slug": connection.client_slug,
-        "account_name": facts.get("name"),
-        "portal_id": connection.portal_id,
-        "connection_type": connection.connection_type.value,
-        "status": connection.status.value,
-        "status_evidence": connection.status_evidence or None,
-        "tier": facts.get("tier"),
-        "daily_limit": facts.get("daily_limit"),
-        "kind": connection.kind.value,
-        "generation": connection.generation,
-        "hublet": connection.hublet,
-        "added_at": connection.added_at,
-        "last_rotated_at": connection.last_rotated_at,
-        "verified_at": connection.proof.at if connection.proof else None,
-        "api": connection.api_base or None,
-    }
