@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,16 +25,30 @@ from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
+from hsagency.auth import Authorisation, OAuthApp
 from hsagency.client import Channel, PortalClient
+from hsagency.credentials import SecretName
 from hsagency.halt import Halt
 from hsagency.hosts import host_of
-from hsagency.portals import ClientSlug, ConnectionType, Portal, PortalId
+from hsagency.onboarding import Result
+from hsagency.onboarding.rows import Row
+from hsagency.portals import ClientSlug, ConnectionType, CredentialKind, Portal, PortalId
 from hsagency.sandbox import Sandbox, SandboxServer, serve
 from hsagency.sandbox.clients_csv import COLUMNS, client_rows
+from hsagency.sandbox.ledger import LedgerEntry
+from hsagency.sandbox.oauth.apps import App
+from hsagency.sandbox.oauth.grants import Challenge
 from hsagency.secret import Secret
 from hsagency.transport import Binding
 
 TOKEN = "pat-na1-0c0ffee0-1111-4222-8333-444455556666"
+CALLBACK = "http://localhost:8765/oauth/callback"
+OPTIONAL = (
+    "crm.objects.contacts.read",
+    "crm.objects.contacts.write",
+    "crm.schemas.contacts.read",
+    "crm.schemas.contacts.write",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,107 @@ def connected(
         result = onboarding.apply(agency, plan, digest=plan.digest)
         assert not result.refused, result.frame()
         yield Connected(agency=agency, sandbox=fleet, server=server)
+
+
+@dataclass(frozen=True)
+class Authorised(Connected):
+    """An agency whose portals let our app in over OAuth; `app` is what the sandbox registered."""
+
+    app: App
+
+    def authorise(self, slug: str, portal: int | str) -> Authorisation:
+        """Agree for a portal on the consent page, and trade the code that comes back."""
+        verifier = secrets.token_urlsafe(48)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+        challenge = Challenge(digest.rstrip(b"=").decode(), "S256")
+        code = self.sandbox.authorize(self.app, portal, challenge=challenge)
+        desk = self.agency.desk(self.server.url, candidate=ClientSlug(slug))
+        issued = desk.exchange(Secret(code), verifier=Secret(verifier))
+        now = datetime.now(UTC)
+        ends = now + timedelta(seconds=issued.expires_in)
+        return Authorisation(
+            refresh=issued.refresh, access=issued.access, issued_at=now, expires_at=ends
+        )
+
+    def row(self, slug: str, portal: int | str, **changes: Any) -> Row:
+        """Return what connects a portal under a slug, as onboarding takes it."""
+        made = self.authorise(slug, portal)
+        asked = {"expected": PortalId(self.sandbox.portal(portal).portal_id), "line": 1, **changes}
+        kind = CredentialKind.OAUTH
+        return Row(slug=ClientSlug(slug), token=made.access, authorisation=made, kind=kind, **asked)
+
+    def connect(self, rows: Iterable[Row], *, replace_tokens: bool = False) -> Result:
+        """Connect rows, or with `replace_tokens` connect them again."""
+        given = list(rows)
+        plan = onboarding.plan(
+            self.agency, given, api=self.server.url, replace_tokens=replace_tokens
+        )
+        return onboarding.apply(self.agency, plan, digest=plan.digest)
+
+    def kept(self, slug: str) -> Authorisation:
+        """Return what the store keeps of a connection at this moment."""
+        connection = self.agency.connection(slug)
+        name = SecretName(
+            self.agency.workspace.settings.workspace, connection.client_slug, connection.generation
+        )
+        return Authorisation.parse(self.agency.store.get(name))
+
+    def keep(self, slug: str, **changes: Any) -> Authorisation:
+        """Put another authorisation in the store, such as one that ended a while ago."""
+        connection = self.agency.connection(slug)
+        name = SecretName(
+            self.agency.workspace.settings.workspace, connection.client_slug, connection.generation
+        )
+        changed = replace(self.kept(slug), **changes)
+        self.agency.store.put(name, changed.kept())
+        return changed
+
+    def end(self, slug: str, *, ago: float = 60) -> Authorisation:
+        """Let the access token of a connection have ended so many seconds ago."""
+        ended = datetime.now(UTC) - timedelta(seconds=ago)
+        issued = ended - timedelta(seconds=1800)
+        return self.keep(slug, issued_at=issued, expires_at=ended)
+
+    def asked(self, slug: str, *, of: str = "/oauth/") -> list[LedgerEntry]:
+        """Return the calls to the token endpoints about a portal, oldest first."""
+        return [one for one in self.sandbox.ledger(slug) if one.path.startswith(of)]
+
+
+@contextmanager
+def authorised(
+    folder: Path,
+    *,
+    portals: int = 1,
+    contacts: int = 10,
+    sandbox: Sandbox | None = None,
+    required: Iterable[str] = ("oauth",),
+    optional: Iterable[str] = OPTIONAL,
+) -> Iterator[Authorised]:
+    """Make a workspace in `folder`, connected over OAuth to every portal of a sandbox."""
+    fleet = sandbox or Sandbox(portals=portals, contacts=contacts)
+    app = fleet.register_app(
+        "Agency app",
+        redirect_uris=[CALLBACK],
+        required=required,
+        optional=optional,
+        partner=True,  # 100 portals may have it
+    )
+    with serve(fleet) as server, Agency.create(folder, store="age:credentials") as agency:
+        agency.apps.keep(
+            OAuthApp(
+                client_id=app.client_id,
+                client_secret=Secret(app.client_secret),
+                redirect_uri=CALLBACK,
+                required=tuple(sorted(app.required)),
+                optional=tuple(sorted(app.optional)),
+                partner=True,
+                api_base=server.url,
+            )
+        )
+        made = Authorised(agency=agency, sandbox=fleet, server=server, app=app)
+        result = made.connect(made.row(one.client_slug, one.portal_id) for one in fleet.portals)
+        assert not result.refused, result.frame()
+        yield made
 
 
 def tokens_of(sandbox: Sandbox) -> list[str]:
