@@ -150,7 +150,9 @@ def signer_of(agency: Agency) -> Signer | None:
         workspace=agency.workspace.settings.workspace,
         audit=agency.workspace.audit,
         lock=agency.workspace.state / "signing.lock",
+        copy=agency.workspace.heads / "keys.json",
         now=utc_now,
+        tell=agency.writer.tell,
     )
     return key.signer()
 
