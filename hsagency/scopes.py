@@ -2,28 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
 from hsagency.data import table
 from hsagency.portals import ConnectionType
 
 
-def missing_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> dict[str, str]:
-    """Return the scopes a connection type needs and a token lacks, with the reason for each."""
-    held = {scope.removesuffix(".v2") for scope in scopes}
-    return {
-        one["name"]: one["why"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A scope that a connection type asks for, and what for."""
+
+    name: str
+    why: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeWords:
+    """A connection type as people choose it."""
+
+    title: str
+    enables: str
+    refuses: str
+    when: str
+
+
+# Source: the source document on adding a portal; what is refused, the guard of every call does.
+TYPES: Final[Mapping[ConnectionType, TypeWords]] = {
+    ConnectionType.CONFIG_AND_AUDIT: TypeWords(
+        title="Config + Audit",
+        enables="Full access: reads and changes configuration and records, and audits them.",
+        refuses="Nothing but calls that the route table does not know, unless they are allowed "
+        "one by one.",
+        when="The most common choice: a client whose portal is both set up and audited.",
+    ),
+    ConnectionType.CONFIG_ONLY: TypeWords(
+        title="Config Only",
+        enables="Reads and deploys configuration: properties, pipelines, lists, forms, workflows.",
+        refuses="Records, people and activity, so no audits; and deleting, exporting and sending.",
+        when="A portal into which things are only deployed.",
+    ),
+    ConnectionType.AUDIT_ONLY: TypeWords(
+        title="Audit Only",
+        enables="Reads configuration, records and activity, and audits them. Forms, workflows, "
+        "tickets and products stay closed: HubSpot has no scope that only reads them.",
+        refuses="Whatever is not a read: no import, no deploy, no change.",
+        when="A prospect, or a client for whom only an audit is run.",
+    ),
+}
+
+
+def wanted(connection_type: ConnectionType) -> tuple[Wanted, ...]:
+    """Return every scope that a connection type asks for over OAuth, the required ones first."""
+    asked = [
+        Wanted(name=one["name"], why=one["why"], required=connection_type in _of(one, "required"))
         for one in table("scopes")["scope"]
-        if connection_type in one["required"] and one["name"] not in held
-    }
+        if connection_type in (*_of(one, "required"), *_of(one, "optional"))
+    ]
+    return tuple(sorted(asked, key=lambda one: not one.required))
 
 
-def lacking(connection_type: ConnectionType, scopes: tuple[str, ...]) -> str | None:
+def missing_scopes(connection_type: ConnectionType, scopes: Iterable[str]) -> dict[str, str]:
+    """Return the scopes a connection type needs and a token lacks, with the reason for each."""
+    return {one.name: one.why for one in absent_scopes(connection_type, scopes) if one.required}
+
+
+def absent_scopes(connection_type: ConnectionType, scopes: Iterable[str]) -> tuple[Wanted, ...]:
+    """Return what a connection type asks for and a token does not hold, required ones first."""
+    held = {plain_name(scope) for scope in scopes}
+    return tuple(one for one in wanted(connection_type) if one.name not in held)
+
+
+def lacking(connection_type: ConnectionType, scopes: Iterable[str]) -> str | None:
     """Return in words which scopes a token lacks for a connection type, if any."""
     missing = missing_scopes(connection_type, scopes)
     why = ", ".join(f"{name} ({reason})" for name, reason in missing.items())
     return f"the token lacks scopes that {connection_type} needs: {why}" if missing else None
 
 
-def surplus_scopes(connection_type: ConnectionType, scopes: tuple[str, ...]) -> list[str]:
+def surplus_scopes(connection_type: ConnectionType, scopes: Iterable[str]) -> list[str]:
     """Return the scopes that can change something on a connection that must not."""
     marks = tuple(table("scopes")["surplus"].get(connection_type, ()))
-    return [one for one in scopes if marks and one.removesuffix(".v2").endswith(marks)]
+    return [one for one in scopes if marks and plain_name(one).endswith(marks)]
+
+
+def plain_name(scope: str) -> str:
+    """Return a scope's name; HubSpot tells some of a service key with `.v2` behind it."""
+    return scope.removesuffix(".v2")
+
+
+def _of(scope: Mapping[str, list[str]], which: str) -> list[str]:
+    return scope.get(which, [])
