@@ -73,6 +73,7 @@ ever holds a token. Library code raises; only the command line exits.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -105,19 +106,8 @@ class HsAgencyError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process boundaries when reports run in parallel.
-        return (_rebuild, (type(self), self.message, self.hint, dict(self.__dict__)))
-
-
-def _rebuild(
-    kind: type[HsAgencyError], message: str, hint: str, state: dict[str, object]
-) -> HsAgencyError:
-    error = kind.__new__(kind)
-    Exception.__init__(error, message)
-    error.__dict__.update(state)
-    error.message = message
-    if error.hint != hint:
-        error.hint = hint
-    return error
+        made: object = copyreg.__newobj__  # type: ignore[attr-defined]  # typeshed lacks it
+        return (made, (type(self), self.message), self.__dict__)
 
 
 class UsageError(HsAgencyError):
@@ -305,7 +295,13 @@ class UnexpectedAnswer(VerificationError):
 
 
 class CallRefused(HsAgencyError):
-    """The call was stopped here, before a byte left."""
+    """The call was stopped here, before a byte left; `until` says until when, if known."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, until: datetime | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.until = until
 
 
 class Halted(CallRefused):
@@ -327,17 +323,9 @@ class PortalStopped(CallRefused):
 class QuotaSpent(CallRefused):
     """A portal's limit leaves no room for this call; `until` says when it will, if known."""
 
-    def __init__(self, message: str, *, until: datetime | None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.until = until
-
 
 class PortalAway(CallRefused):
     """HubSpot is moving a portal to another data centre; `until` says when to call again."""
-
-    def __init__(self, message: str, *, until: datetime | None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.until = until
 
 
 class Cancelled(CallRefused):
