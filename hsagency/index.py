@@ -306,7 +306,8 @@ def _connection(slug: str, content: Any) -> Connection:
     parse_portal_id(connection.portal_id)
     moments = [connection.added_at, connection.last_rotated_at]
     moments += [fact.at for fact in connection.facts.values()]
-    moments += [one.at for one in (connection.proof, connection.stopped, connection.routed) if one]
+    seen = (connection.proof, connection.stopped, connection.trouble, connection.routed)
+    moments += [one.at for one in seen if one]
     if connection.client_slug != slug or any(at.tzinfo is None for at in moments):
         raise ValueError("a connection under another slug, or a time without its zone")
     return connection

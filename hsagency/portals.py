@@ -118,7 +118,7 @@ class Routed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Why, and since when, calls to one portal are stopped until a person resumes them."""
+    """Why, and since when, calls to one portal are stopped, or some of them are in vain."""
 
     reason: str
     at: datetime
@@ -148,7 +148,8 @@ class Connection:
     sandbox's credential can never be sent to HubSpot or the other way round. `binding` ties slug,
     portal and address to the credential (see `binding_of`), so that an edit of them is noticed.
     `fingerprint` names a static token; of OAuth it names what a person authorised, which stays
-    the same while its tokens change. `cause` is why `status` is not connected.
+    the same while its tokens change. `cause` is why `status` is not connected; `trouble` is by
+    what that was seen where calls go on, because some work or a person resumed them.
     `routed_to` is the data centre that HubSpot sent this credential to (facts 1.8), else none;
     `routed` says when, and from where.
     """
@@ -165,6 +166,7 @@ class Connection:
     status_evidence: str = ""
     cause: Cause | None = None
     stopped: Stop | None = None
+    trouble: Stop | None = None
     hublet: str | None = None
     routed_to: str | None = None
     routed: Routed | None = None

@@ -270,17 +270,28 @@ def since(stop: Stop) -> str:
 
 
 def next_step(connection: Connection) -> str:
-    """Return the command that a person who sees a stopped portal runs next."""
-    if _works_again(connection):
+    """Return the command that a person who sees a portal that is not well runs next."""
+    if connection.stopped is None:  # calls go on: some in vain, or nobody saw yet whether they are
+        another = connection.cause is Cause.USER or (
+            connection.cause is Cause.SCOPES and connection.kind is CredentialKind.OAUTH
+        )
+        return replace_credential(connection) if another else verify(connection)
+    if works_again(connection):
         return resume(connection)
     return replace_credential(connection) if _needs_a_key(connection) else verify(connection)
+
+
+def works_again(connection: Connection) -> bool:
+    """Say whether a portal was shown to work since it was stopped."""
+    proof, stop = connection.proof, connection.stopped
+    return proof is not None and stop is not None and proof.at > stop.at
 
 
 def advice(connection: Connection) -> str:
     """Return, with the same command, what a person who sees a stopped portal does next."""
     if connection.stopped is None:
         return ""
-    if _works_again(connection):
+    if works_again(connection):
         return f"It works again; to let calls go on: {resume(connection)}"
     if _needs_a_key(connection):
         if connection.kind is CredentialKind.OAUTH:
@@ -325,16 +336,10 @@ def _stopped(stored: Connection, stop: Stop) -> Connection:
 def _resumed(stored: Connection, *, at: datetime) -> Connection:
     """Return a connection that may be called: it works if that was shown while it was stopped."""
     resumed = replace(stored, stopped=None, proof=None)
-    if _works_again(stored):
+    if works_again(stored):
         return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="", cause=None)
     said = f"{stored.status_evidence}; resumed at {moment(at)} and not asked since"
     return replace(resumed, status_evidence=said)  # whether it works, its next proof says
-
-
-def _works_again(connection: Connection) -> bool:
-    """Say whether a portal was shown to work since it was stopped."""
-    proof, stop = connection.proof, connection.stopped
-    return proof is not None and stop is not None and proof.at > stop.at
 
 
 def _needs_a_key(connection: Connection) -> bool:

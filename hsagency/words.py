@@ -23,3 +23,16 @@ def listed(words: Sequence[str]) -> str:
     ('low', 'low and normal', 'low, normal and high')
     """
     return " and ".join([*filter(None, [", ".join(words[:-1])]), *words[-1:]])
+
+
+def span(seconds: float) -> str:
+    """
+    Return a time in the largest unit of which there are two.
+
+    >>> span(90), span(7200), span(17375006)
+    ('90 s', '120 min', '201 days')
+    """
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds > 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

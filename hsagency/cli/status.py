@@ -15,7 +15,7 @@ from hsagency.cli.common import Shared, as_json, emit, program, records, shared
 from hsagency.cli.tables import plain
 from hsagency.durable import cure
 from hsagency.errors import HsAgencyError, UsageError
-from hsagency.words import counted
+from hsagency.words import counted, span
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
@@ -283,7 +283,7 @@ def _evidence(row: dict[str, Any]) -> list[str]:
     if row["since"]:
         since = datetime.fromisoformat(row["since"])
         ago = max(0.0, (utc_now() - since).total_seconds())
-        said.append(f"since {moment(since)} ({_time(ago)} ago)")
+        said.append(f"since {moment(since)} ({span(ago)} ago)")
     if row["statusCode"]:
         said.append(f"status {row['statusCode']}")
     if row["correlationId"]:
@@ -305,21 +305,8 @@ def _progress(one: Standing) -> str:
         return f"up to date, {one.delivered} forwarded{damaged}"
     return (
         f"{counted(one.behind_records, 'record')} behind, "
-        f"the first for {_time(one.behind_seconds or 0)}; {one.delivered} forwarded{damaged}"
+        f"the first for {span(one.behind_seconds or 0)}; {one.delivered} forwarded{damaged}"
     )
-
-
-def _time(seconds: float) -> str:
-    """
-    Return a time in the largest unit of which there are two.
-
-    >>> _time(90), _time(7200), _time(17375006)
-    ('90 s', '120 min', '201 days')
-    """
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds > 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _size(count: int) -> str:

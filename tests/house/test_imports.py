@@ -26,7 +26,7 @@ LAYERS = (
     {"client"},
     {"objects"},
     {"transport"},
-    {"pacing", "stopping"},
+    {"pacing", "stopping", "health"},
     {"verifier", "credentials", "audit", "routes", "halt", "verdicts", "said"},
     {"scopes"},
     {"index", "settings", "misset", "portals"},
