@@ -63,6 +63,17 @@ class Pacing:
             pacer.know(connection)
         return pacer
 
+    def forget(self, connection: Connection) -> None:
+        """Let go of a removed portal's file, and delete it."""
+        pacer = self._pacers.pop((connection.portal_id, connection.api_base), None)
+        if pacer is not None:
+            pacer.let_go()
+        self.path(connection).unlink(missing_ok=True)
+
+    def path(self, connection: Connection) -> Path:
+        """Return the file of a connection's portal, whether there is one or not."""
+        return self._folder / _name(connection)
+
     def close(self) -> None:
         """Let go of every file."""
         for pacer in list(self._pacers.values()):
@@ -73,7 +84,7 @@ class Pacing:
         # Not under a lock: a fork would copy it as it is, and of two only one is kept.
         made = Pacer(
             connection,
-            path=self._folder / _name(connection),
+            path=self.path(connection),
             settings=self._settings.quota,
             writer=self._writer,
             now=self._now,

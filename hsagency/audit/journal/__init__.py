@@ -114,6 +114,13 @@ class Journal:
                 self._checkpoint(segment.head)
         self._tell_all()
 
+    def end(self) -> None:
+        """End the segment, so that it can be sealed; the next record begins another one."""
+        with self._lock:
+            if self._segment is not None:
+                self._end()
+        self._tell_all()
+
     def close(self) -> None:
         """Settle and let go of the slot; a forked child only lets go of its copy."""
         if os.getpid() != self._pid:
@@ -159,10 +166,7 @@ class Journal:
         if self._closed:
             raise AuditError(STRANGE, hint=REOPEN)
         if self._segment is not None:
-            # In this order, so that after an error or an interrupt it is simply done again.
-            self._finish(self._segment)
-            self._let_go(self._segment)
-            self._slot, self._segment = int(self._segment.name[:3]), None
+            self._end()
         try:
             return self._taken_up()
         except OSError as error:
@@ -171,6 +175,14 @@ class Journal:
                 f"({error.strerror}).",
                 hint=cure(error),
             ) from error
+
+    def _end(self) -> None:
+        segment = self._segment
+        assert segment is not None  # noqa: S101
+        # In this order, so that after an error or an interrupt it is simply done again.
+        self._finish(segment)
+        self._let_go(segment)
+        self._slot, self._segment = int(segment.name[:3]), None
 
     def _taken_up(self) -> Segment:
         silent_since = ""

@@ -187,6 +187,12 @@ class AuditWriter:
         for journal in list(self._journals.values()):
             journal.flush()
 
+    def end(self, slug: str) -> None:
+        """End the segment that this process writes of a client, so that it can be sealed."""
+        journal = self._journals.get(slug)
+        if journal is not None:
+            journal.end()
+
     def settle(self) -> None:
         """Flush, and say in the checkpoints how far that is."""
         for journal in list(self._journals.values()):
