@@ -40,7 +40,7 @@ Everything that hsagency raises on purpose.
         TokenRejected              nobody's any more, or malformed (401, 530)
           TokenExpired             an OAuth token past its half hour
         NotPermitted               not with this credential (403)
-          ScopeMissing  FeatureGated  PortalSuspended
+          ScopeMissing  FeatureGated  PortalSuspended  UserNotPermitted
         NotFound                   no such thing in this portal (404)
         AlreadyThere               there already, or changed by somebody else meanwhile (409)
         RecordLocked               another write holds it (423)
@@ -211,6 +211,7 @@ class VerificationError(HsAgencyError):
     status_code: int | None = None
     correlation_id: str | None = None
     cause = "unknown"  # one of `portals.Cause`
+    seen_to = False  # whether what follows from it was done
 
     def add(self, sentence: str) -> None:
         """Add what was not done, which only the caller of a verification knows."""

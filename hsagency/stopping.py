@@ -22,6 +22,7 @@ from hsagency.errors import (
     Conflict,
     CredentialRejected,
     ForeignAnswer,
+    MissingScopes,
     NotStopped,
     PortalForbidden,
     PortalMismatch,
@@ -106,6 +107,44 @@ class Stops:
         self.index.edit(connection.client_slug, generation=connection.generation, change=change)
         return bool(held)
 
+    def doubt(
+        self,
+        connection: Connection,
+        reason: str,
+        *,
+        status_code: int | None,
+        correlation_id: str | None,
+        cause: Cause,
+    ) -> None:
+        """
+        Note that some calls to one portal are in vain; the others go on, and nothing is stopped.
+
+        What was noted first stays, and so does what is known of another credential generation.
+        Raises `AuditError` where it cannot be recorded.
+        """
+        known = self.index.read().connections.get(connection.client_slug)
+        if known is None or known.status is not ConnectionStatus.CONNECTED:
+            return  # of every such call, one is worth a lock
+        seen = Stop(
+            reason=redact(reason),
+            at=self.now(),
+            status_code=status_code,
+            correlation_id=correlation_id,
+            cause=cause,
+        )
+
+        def change(stored: Connection) -> Connection:
+            if stored.status is not ConnectionStatus.CONNECTED or stored.stopped is not None:
+                return stored
+            said = f"{stored.portal} needs reconnection, and calls go on meanwhile: {seen.reason}"
+            self._note(stored, Event.CONNECTION_FAILED, said, **_evidence(seen))
+            needs = ConnectionStatus.NEEDS_RECONNECTION
+            return replace(
+                stored, status=needs, status_evidence=_said(seen), cause=cause, trouble=seen
+            )
+
+        self.index.edit(connection.client_slug, generation=connection.generation, change=change)
+
     def clear(self, slug: ClientSlug, *, reason: str) -> Stop:
         """
         Let calls to one portal go on, for a reason that is recorded; return what stopped them.
@@ -138,9 +177,24 @@ class Stops:
             self._note(before, Event.STOP_CLEARED, said)
 
     def failed(self, connection: Connection, error: VerificationError) -> None:
-        """Do what a failed proof of a live connection asks for: halt all, stop one, or nothing."""
+        """
+        Do what a failed proof of a live connection asks for: halt all, stop one, or nothing.
+
+        Once: whoever passes the same error on may ask for it again.
+        """
+        if error.seen_to:
+            return
+        error.seen_to = True
         if isinstance(error, PortalMismatch):
             self.halt_fleet(connection, error)
+        elif isinstance(error, MissingScopes):  # asked again at the next call: it may be added
+            self.doubt(
+                connection,
+                error.message,
+                status_code=error.status_code,
+                correlation_id=error.correlation_id,
+                cause=Cause.SCOPES,
+            )
         elif isinstance(error, CredentialRejected | PortalForbidden):
             if connection.stopped is not None:
                 said = f"Asked while calls are stopped: {error.message}"
@@ -326,18 +380,28 @@ def _stopped(stored: Connection, stop: Stop) -> Connection:
     status = ConnectionStatus.DISCONNECTED
     if _is_mended_by_another(stop.status_code, stop.cause):
         status = ConnectionStatus.NEEDS_RECONNECTION
-    trace = f", correlation id {stop.correlation_id}" if stop.correlation_id else ""
-    said = f"{stop.status_code or 'stopped'} at {moment(stop.at)}{trace}"
     return replace(
-        stored, stopped=stop, status=status, status_evidence=said, cause=stop.cause, proof=None
+        stored,
+        stopped=stop,
+        trouble=None,
+        status=status,
+        status_evidence=_said(stop),
+        cause=stop.cause,
+        proof=None,
     )
+
+
+def _said(stop: Stop) -> str:
+    trace = f", correlation id {stop.correlation_id}" if stop.correlation_id else ""
+    return f"{stop.status_code or 'stopped'} at {moment(stop.at)}{trace}"
 
 
 def _resumed(stored: Connection, *, at: datetime) -> Connection:
     """Return a connection that may be called: it works if that was shown while it was stopped."""
-    resumed = replace(stored, stopped=None, proof=None)
+    resumed = replace(stored, stopped=None, proof=None, trouble=stored.stopped)
     if works_again(stored):
-        return replace(resumed, status=ConnectionStatus.CONNECTED, status_evidence="", cause=None)
+        connected = ConnectionStatus.CONNECTED
+        return replace(resumed, status=connected, status_evidence="", cause=None, trouble=None)
     said = f"{stored.status_evidence}; resumed at {moment(at)} and not asked since"
     return replace(resumed, status_evidence=said)  # whether it works, its next proof says
 
