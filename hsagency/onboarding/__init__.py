@@ -233,6 +233,9 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
     """Record a change before the index shows it, so that no change goes unrecorded."""
     event = Event.CONNECTION_ADDED if before is None else Event.CONNECTION_ROTATED
     did = "Connected" if before is None else "Replaced the credential of"
+    if before is not None and before.connection_type is not connection.connection_type:
+        did = f"Changed the type of a connection from {before.connection_type}, and replaced "
+        did += "the credential of"
     message = (
         f"{did} {connection.portal} as {connection.connection_type}, {connection.kind} "
         f"generation {connection.generation}, fingerprint {connection.fingerprint}."

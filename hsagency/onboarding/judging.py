@@ -148,14 +148,14 @@ def judge(
     except HsAgencyError as error:
         unanswered = isinstance(error, PortalUnreachable)
         return bad(row, error.message.rstrip("."), error.hint, unanswered=unanswered)
-    kind = stored.connection_type if stored else row.connection_type
+    kind = _type_of(row, stored)
     contradiction = _contradiction(row, found, kind)
     if contradiction is not None:
         return contradiction
     connection = found_connection(row, found, api=address)
     judged = _against_stored(row, connection, known, found, replace=replace)
     if judged.decision is Decision.CURRENT and stored is not None:
-        judged = _if_usable(agency, row, judged, renewed(stored, connection), replace=replace)
+        judged = _if_usable(agency, row, judged, _anew(row, stored, connection), replace=replace)
     return with_(judged, calls=found.calls)
 
 
@@ -300,7 +300,7 @@ def _newer(
     replace: bool,
 ) -> Judgement:
     if replace:
-        return _judged(row, Decision.REPLACE, renewed(stored, connection), warnings)
+        return _judged(row, Decision.REPLACE, _anew(row, stored, connection), warnings)
     return Judgement(
         line=row.line,
         slug=row.slug,
@@ -325,6 +325,15 @@ def _judged(
     )
 
 
+def _type_of(row: Row, stored: Connection | None) -> ConnectionType:
+    """Return the type that a row's credential is judged by: the stored one's, unless it changes."""
+    return row.connection_type if stored is None or row.retype else stored.connection_type
+
+
+def _anew(row: Row, stored: Connection, found: Connection) -> Connection:
+    return with_(renewed(stored, found), connection_type=_type_of(row, stored))
+
+
 def taken(
     connection: Connection, connections: Mapping[ClientSlug, Connection]
 ) -> ClientSlug | None:
@@ -341,9 +350,9 @@ def taken(
 def _warnings(
     row: Row, connection: Connection, found: Findings, stored: Connection | None
 ) -> list[str]:
-    kind = stored.connection_type if stored else row.connection_type
+    kind = _type_of(row, stored)
     said = [*found.notes(kind)]
-    if stored is not None and stored.connection_type is not row.connection_type:
+    if stored is not None and kind is not row.connection_type:
         said.append(
             f"stored as {stored.connection_type}, the list says {row.connection_type}: not changed"
         )

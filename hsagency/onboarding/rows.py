@@ -58,7 +58,7 @@ class Row:
     One client to connect, as somebody asked for it; nothing of it is proven yet.
 
     `token` is what HubSpot is asked with, and `kept` what the store is to keep, which is the
-    same but over OAuth.
+    same but over OAuth. With `retype` its connection type takes the place of the stored one's.
     """
 
     line: int
@@ -70,6 +70,7 @@ class Row:
     display_name: str | None = None
     tier: str | None = None
     authorisation: Authorisation | None = None
+    retype: bool = False
 
     @property
     def kept(self) -> Secret:
