@@ -116,7 +116,7 @@ class Agency:
         """Where the secrets are: the store that `hsagency.toml` names, never another."""
         return open_store(self.workspace.settings.store, workspace=self.workspace.root)
 
-    def desk(self, api_base: str, *, candidate: ClientSlug) -> TokenDesk:
+    def desk(self, api_base: str, *, candidate: ClientSlug | None = None) -> TokenDesk:
         """Return HubSpot's token endpoints, for a portal that is not connected yet."""
         return TokenDesk(
             self.apps.read(api_base),
