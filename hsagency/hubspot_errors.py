@@ -48,6 +48,10 @@ class NotPermitted(HubSpotError):
     """The credential is accepted, but not for this (403)."""
 
 
+class UserNotPermitted(NotPermitted):
+    """The user behind the credential may not do this, or no longer (403)."""
+
+
 class ScopeMissing(NotPermitted):
     """The credential lacks a scope (403)."""
 

@@ -38,6 +38,7 @@ class Fate(StrEnum):
     NONE = "none"
     STOP = "stop"
     CONFIRM = "confirm"  # ask for the account's details: lost only if they are refused too
+    LACK = "lack"  # of a scope: it counts where the connection type cannot do without
     REROUTE = "reroute"
     EXPIRED = "expired"
 

@@ -12,11 +12,12 @@ from typing import Final
 
 from hsagency.errors import VerificationError, WorkspaceError
 from hsagency.pacing import Budget, Pacer, budget_of
-from hsagency.portals import Connection
+from hsagency.portals import Cause, Connection
 from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
 from hsagency.router.renewing import renewed
 from hsagency.router.routing import reroute
+from hsagency.scopes import missing_scopes
 from hsagency.transport import Call
 from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import answerer
@@ -51,32 +52,53 @@ class Consequences:
         if verdict.status_code == _REJECTED and renewed(self._parts, call):
             return verdict.executed is False
         if verdict.fate is Fate.CONFIRM:
-            self._confirm(granted)
+            self._confirm(granted, call, verdict)
+        elif verdict.fate is Fate.LACK:
+            self._lack(granted, call, verdict)
         else:
             self._stop(granted, verdict)
         return False
 
     def _stop(self, granted: Connection, verdict: Verdict) -> None:
-        who = answerer(granted.api_base)
         self._parts.stops.stop(
             granted,
-            f"{who[:1].upper()}{who[1:]} {verdict.cause}.",
+            f"{_who(granted)} {verdict.cause}.",
             status_code=verdict.status_code,
             correlation_id=verdict.correlation_id,
             cause=verdict.breaks,
         )
 
-    def _confirm(self, granted: Connection) -> None:
+    def _confirm(self, granted: Connection, call: Call, verdict: Verdict) -> None:
         """Stop the portal if it does not even tell its own details (facts 4.2)."""
         now = self._parts.stored(granted.client_slug)
         if now is None or now.stopped is not None:
             return
-        if now.proof is not None and self._parts.now() - now.proof.at < _ASKED_LATELY:
-            return
-        try:
-            self._prover.confirm(now)
-        except VerificationError:
-            return  # what follows from it was done, and the caller is told of its own call
+        if now.proof is None or self._parts.now() - now.proof.at >= _ASKED_LATELY:
+            try:
+                self._prover.confirm(now, because=verdict)
+            except VerificationError:
+                return  # what follows from it was done, and the caller is told of its own call
+        if verdict.breaks is Cause.USER:  # nobody but a person can tell what else is refused
+            self._lack(granted, call, verdict)
+
+    def _lack(self, granted: Connection, call: Call, verdict: Verdict) -> None:
+        """Note that calls of a kind are in vain, where the connection type is for such calls."""
+        why = verdict.cause
+        if verdict.breaks is Cause.SCOPES:
+            needed = missing_scopes(granted.connection_type, ())
+            lacks = [f"{one} ({needed[one]})" for one in verdict.scopes if one in needed]
+            if not lacks:
+                return
+            why = f"says that the credential lacks a scope that {granted.connection_type} needs: "
+            why += ", ".join(lacks)
+        self._parts.stops.doubt(
+            granted,
+            f"{_who(granted)} {why}. It was asked for {call.request.method} "
+            f"{call.touched.template}.",
+            status_code=verdict.status_code,
+            correlation_id=verdict.correlation_id,
+            cause=verdict.breaks,
+        )
 
 
 def slow_down(pacer: Pacer, call: Call, verdict: Verdict, *, now: datetime) -> None:
@@ -89,6 +111,11 @@ def slow_down(pacer: Pacer, call: Call, verdict: Verdict, *, now: datetime) -> N
         pacer.back_off(_limited(call, verdict), verdict.wait)
     elif verdict.closes and verdict.until is not None:
         pacer.close(verdict.until, f"{who} {verdict.closes}")
+
+
+def _who(connection: Connection) -> str:
+    who = answerer(connection.api_base)
+    return who[:1].upper() + who[1:]
 
 
 def _limited(call: Call, verdict: Verdict) -> Budget:

@@ -35,6 +35,7 @@ PURPOSE: Final = "verification"
 PATIENCE: Final = 15.0
 """Seconds that whoever asks for a client waits at most for HubSpot to tell whose it is."""
 _REJECTED: Final = 401
+_NO_REASON: Final = "unknown"
 _MOMENT: Final = 0.02  # seconds between two looks whether another thread has its proof
 
 
@@ -65,10 +66,14 @@ class Prover:
         with self._channels.open(connection).lock:
             return self._ask(connection, asked_for=True)
 
-    def confirm(self, connection: Connection) -> Identity:
-        """Ask whether a portal that refused a call still answers at all; raises as `verify` does."""
+    def confirm(self, connection: Connection, *, because: Verdict) -> Identity:
+        """
+        Ask whether a portal that refused a call still answers at all; raises as `verify` does.
+
+        Where this is refused in the same way, and without a reason, the call's is the reason.
+        """
         with self._channels.open(connection).lock:
-            return self._ask(connection)
+            return self._ask(connection, because=because)
 
     def _age(self, does: OperationClass) -> timedelta:
         limits = self._parts.workspace.settings.proof
@@ -86,7 +91,12 @@ class Prover:
         return timedelta() <= self._parts.now() - proof.at <= age
 
     def _ask(
-        self, connection: Connection, *, asked_for: bool = False, waits: Waits | None = None
+        self,
+        connection: Connection,
+        *,
+        asked_for: bool = False,
+        because: Verdict | None = None,
+        waits: Waits | None = None,
     ) -> Identity:
         who = answerer(connection.api_base)
         grants = Grants(
@@ -107,13 +117,18 @@ class Prover:
             except VerificationError as error:
                 if error.status_code is None and isinstance(error, PortalUnreachable):
                     lead_back(self._parts, connection)
+                if because and (error.cause, error.status_code) == (
+                    _NO_REASON,
+                    because.status_code,
+                ):
+                    error.cause = because.breaks
                 self._parts.stops.failed(connection, error)
                 error.add("Nothing else was sent.")
                 raise
         at = self._parts.now()
 
         def proven(stored: Connection) -> Connection:
-            after = _proven(stored, identity, at=at)
+            after = _proven(stored, identity, at=at, asked_for=asked_for)
             self._note_success(stored, after, asked_for=asked_for)
             return after
 
@@ -142,6 +157,8 @@ class Prover:
         if again or asked_for:
             evidence = f" ({before.status_evidence})" if before.status_evidence else ""
             was = f" It works again; it was {before.status}{evidence}." if again else ""
+            if before.cause is Cause.USER and before.stopped is None:
+                was = f" Calls were refused to its user{evidence}: the next such call shows whether they are."
             still = (
                 " Calls to it stay stopped until a person resumes them." if after.stopped else ""
             )
@@ -160,14 +177,17 @@ def _is_free(lock: threading.Lock, seconds: float) -> bool:
     return not lock.locked()
 
 
-def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connection:
+def _proven(stored: Connection, identity: Identity, *, at: datetime, asked_for: bool) -> Connection:
     """Return a connection that works, with what is told of its portal now beside the rest."""
-    status, evidence, cause = ConnectionStatus.CONNECTED, "", None
-    # Who looks at it must see why it is not called all the same, or what it still lacks.
-    if stored.stopped is not None or stored.cause is Cause.SCOPES:
-        status, evidence, cause = stored.status, stored.status_evidence, stored.cause
+    before = stored
+    # Who looks at it must see why it is not called all the same, or what it still lacks. Of its
+    # user the portal's details tell nothing: only a person who asks puts that behind us.
+    lacks = before.cause is Cause.SCOPES or (before.cause is Cause.USER and not asked_for)
+    if before.stopped is None and not lacks:
+        connected = ConnectionStatus.CONNECTED
+        before = replace(before, status=connected, status_evidence="", cause=None, trouble=None)
     return replace(
-        stored,
+        before,
         proof=Proof(
             at=at,
             portal_id=identity.portal_id,
@@ -176,9 +196,6 @@ def _proven(stored: Connection, identity: Identity, *, at: datetime) -> Connecti
             api_base=stored.api_base,
             routed_to=stored.routed_to,
         ),
-        status=status,
-        status_evidence=evidence,
-        cause=cause,
         hublet=identity.hosting or stored.hublet,
         facts={**stored.facts, **facts_of(identity, at=at)},
     )

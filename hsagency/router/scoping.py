@@ -42,5 +42,6 @@ def with_scopes(stored: Connection, scopes: tuple[str, ...], *, at: datetime) ->
         needs = ConnectionStatus.NEEDS_RECONNECTION
         return replace(told, status=needs, status_evidence=missing, cause=Cause.SCOPES)
     if stored.cause is Cause.SCOPES:
-        return replace(told, status=ConnectionStatus.CONNECTED, status_evidence="", cause=None)
+        connected = ConnectionStatus.CONNECTED
+        return replace(told, status=connected, status_evidence="", cause=None, trouble=None)
     return told
