@@ -29,6 +29,7 @@ from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, listing, map_portals
 from hsagency.fleet.choosing import chosen
 from hsagency.halt import Halt
+from hsagency.health import stopped
 from hsagency.pacing import Pacing
 from hsagency.periods import days_between
 from hsagency.portals import ClientSlug, Connection
@@ -261,11 +262,11 @@ class Agency:
 
     def stopped(self) -> pl.DataFrame:
         """
-        Return what is stopped until a person resumes it (columns: `stopping.STOPPED`).
+        Return what is stopped until a person resumes it (columns: `health.STOPPED`).
 
         One row a portal, by slug; before them, with no slug, one for the fleet if it is halted.
         """
-        return self.stops.frame()
+        return stopped(self.connections().values(), self.halt)
 
     def portals(self) -> pl.DataFrame:
         """Return one row a connection, from stored facts, sorted by slug (columns: `fleet.PORTALS`)."""

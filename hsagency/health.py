@@ -7,16 +7,31 @@ and still be called: then some of what it is for does not work, and the rest goe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from hsagency.halt import RESUME
+import polars as pl
+
+from hsagency.halt import RESUME, Halt
 from hsagency.portals import Cause, Connection, ConnectionStatus, CredentialKind, Stop
 from hsagency.stopping import moment, next_step, works_again
 from hsagency.words import span
+
+STOPPED: Final[Mapping[str, pl.DataType]] = {
+    "client_slug": pl.String(),
+    "account_name": pl.String(),
+    "portal_id": pl.Int64(),
+    "cause": pl.String(),
+    "reason": pl.String(),
+    "since": pl.Datetime("us", "UTC"),
+    "status_code": pl.Int64(),
+    "correlation_id": pl.String(),
+    "next_step": pl.String(),
+}
+"""Columns and types of the frame of what is stopped; the whole fleet's row names no client."""
 
 
 class HealthStatus(StrEnum):
@@ -62,6 +77,34 @@ def health(connection: Connection, *, halted: str | None = None, now: datetime) 
         correlation_id=own.correlation_id,
         next_step=RESUME,
     )
+
+
+def stopped(connections: Iterable[Connection], halt: Halt) -> pl.DataFrame:
+    """Return one row for each portal that is stopped, by slug, after one for the fleet's halt."""
+    rows: list[dict[str, object]] = []
+    reason = halt.reason()
+    if reason is not None:
+        rows.append({
+            "reason": reason,
+            "since": halt.since(),
+            "correlation_id": halt.correlation_id(),
+            "next_step": RESUME,
+        })  # fmt: skip
+    for one in sorted(connections, key=lambda one: one.client_slug):
+        stop = one.stopped
+        if stop is not None:
+            rows.append({
+                "client_slug": one.client_slug,
+                "account_name": one.portal.name,
+                "portal_id": one.portal_id,
+                "cause": stop.cause,
+                "reason": stop.reason,
+                "since": stop.at,
+                "status_code": stop.status_code,
+                "correlation_id": stop.correlation_id,
+                "next_step": next_step(one),
+            })  # fmt: skip
+    return pl.DataFrame(rows, schema=STOPPED)
 
 
 def named(cause: Cause | None, kind: CredentialKind) -> str:

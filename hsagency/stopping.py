@@ -9,12 +9,10 @@ stops a newer one, and a new credential is not stopped. Both are on record befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
-
-import polars as pl
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event
@@ -31,7 +29,7 @@ from hsagency.errors import (
     VerificationError,
     WorkspaceError,
 )
-from hsagency.halt import RESUME, Halt
+from hsagency.halt import Halt
 from hsagency.index import Index
 from hsagency.portals import (
     AGENCY,
@@ -43,18 +41,6 @@ from hsagency.portals import (
     Stop,
     redact,
 )
-
-STOPPED: Final[Mapping[str, pl.DataType]] = {
-    "client_slug": pl.String(),
-    "account_name": pl.String(),
-    "portal_id": pl.Int64(),
-    "reason": pl.String(),
-    "since": pl.Datetime("us", "UTC"),
-    "status_code": pl.Int64(),
-    "correlation_id": pl.String(),
-    "next_step": pl.String(),
-}
-"""Columns and types of the frame of what is stopped; the whole fleet's row names no client."""
 
 _NEW_CREDENTIAL: Final = frozenset({401, 488})  # what another credential mends, and nothing else
 _MENDED_BY_ANOTHER: Final = frozenset({
@@ -268,32 +254,6 @@ class Stops:
         for slug in logs:
             self.writer.append(slug, {"event": event, "message": said})
         self.writer.append(AGENCY, {"event": event, "message": all_of_it})
-
-    def frame(self) -> pl.DataFrame:
-        """Return one row for each portal that is stopped, after one for the fleet's halt."""
-        rows: list[dict[str, object]] = []
-        reason = self.halt.reason()
-        if reason is not None:
-            rows.append({
-                "reason": reason,
-                "since": self.halt.since(),
-                "correlation_id": self.halt.correlation_id(),
-                "next_step": RESUME,
-            })  # fmt: skip
-        for slug, one in sorted(self.index.read().connections.items()):
-            if one.stopped is not None:
-                stop = one.stopped
-                rows.append({
-                    "client_slug": slug,
-                    "account_name": one.portal.name,
-                    "portal_id": one.portal_id,
-                    "reason": stop.reason,
-                    "since": stop.at,
-                    "status_code": stop.status_code,
-                    "correlation_id": stop.correlation_id,
-                    "next_step": next_step(one),
-                })  # fmt: skip
-        return pl.DataFrame(rows, schema=STOPPED)
 
     def _owners(self) -> dict[int, str]:
         try:

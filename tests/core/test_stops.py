@@ -16,9 +16,10 @@ from hsagency.errors import (
     PortalForbidden,
     PortalStopped,
 )
+from hsagency.health import STOPPED
 from hsagency.portals import ClientSlug, ConnectionStatus, Stop
 from hsagency.sandbox import Fault
-from hsagency.stopping import STOPPED, Stops, next_step
+from hsagency.stopping import Stops, next_step
 from tests.core.conftest import Child
 from tests.support import Connected, assert_no_tokens, client_list, records
 
