@@ -29,7 +29,7 @@ def resume(
 
     A portal is stopped when HubSpot no longer accepts its credential, or the portal is suspended
     or closed to us; hsagency status shows which, and hsagency verify whether it works again. A
-    new credential (hsagency onboard --replace) needs no resuming. The next call proves the
+    new credential (hsagency reconnect) needs no resuming. The next call proves the
     credential anew.
 
     \b

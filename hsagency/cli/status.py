@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hsagency.cli import attention
 from hsagency.cli.audit import audit
-from hsagency.cli.common import Shared, as_json, emit, program, records, shared
+from hsagency.cli.colours import coloured
+from hsagency.cli.common import Shared, as_json, emit, program, shared
 from hsagency.cli.tables import plain
 from hsagency.durable import cure
 from hsagency.errors import HsAgencyError, UsageError
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
     from hsagency.agency import Agency
     from hsagency.audit.forwarding import Forwarder
     from hsagency.audit.forwarding.standing import Standing
-    from hsagency.portals import ClientSlug, Connection
     from hsagency.settings import ForwardSettings
 
 
-@click.command(short_help="Show whether calls may be made, and what is behind.")
+@click.command(short_help="Show what needs a person, and what is behind.")
 @as_json
 @shared
 def status(common: Shared, *, as_json: bool) -> None:
     """
-    Show how a workspace is doing: what is stopped, the disk, the clients, what is forwarded.
+    Show how a workspace is doing: what needs a person, the disk, the clients, what is forwarded.
 
-    Of what is stopped it shows why, since when, and the commands that let calls go on. Looks at
-    this machine alone: it asks HubSpot nothing and reads no secret.
+    Of what is stopped, needs reconnection or is half removed it shows why, since when, and the
+    commands that mend it. On a terminal green is well, yellow needs reconnection, and red is
+    stopped or gone (none with NO_COLOR). Looks at this machine alone: it asks HubSpot nothing and
+    reads no secret.
 
     \b
     Examples:
@@ -47,10 +49,12 @@ def status(common: Shared, *, as_json: bool) -> None:
     if as_json:
         emit({**found, "forwarders": [_document(one) for one in standings]})
         return
-    for line in (*_halt(found), *_stops(found, connections), *_closed(found, connections)):
-        click.echo(plain(line))
+    for line in attention.lines(found, connections):
+        click.echo(line)
     click.echo(f"disk        {_size(found['freeBytes'])} free")
-    counts = ", ".join(f"{count} {name}" for name, count in found["connections"].items())
+    counts = ", ".join(
+        coloured(f"{count} {name}", name) for name, count in found["connections"].items()
+    )
     click.echo(f"clients     {counts or 'none'}; {found['clientsRecorded']} with an audit log")
     for slug in found["withoutLog"]:
         click.echo(plain(f"no log      {slug}: connected, and nothing is recorded of it"))
@@ -177,10 +181,7 @@ def _found(agency: Agency) -> dict[str, Any]:
     states = Counter(one.status.value for one in agency.connections().values())
     return {
         "workspace": str(workspace.root),
-        "halted": agency.halt.reason(),
-        "haltedOf": agency.halt.logs(),
-        "stopped": records(agency.stopped()),
-        "closed": _closings(agency),
+        **attention.found(agency),
         "freeBytes": shutil.disk_usage(workspace.root).free,
         "connections": dict(sorted(states.items())),
         "clientsRecorded": len(agency.audit.recorded()),
@@ -220,81 +221,6 @@ _CAMEL: Final = {
     "behind_seconds": "behindSeconds",
     "error_since": "errorSince",
 }
-
-
-def _halt(found: dict[str, Any]) -> list[str]:
-    """Say whether the fleet is halted, why, since when, and what a person does about it."""
-    if found["halted"] is None:
-        return ["halt        no: calls may be made"]
-    row = next(one for one in found["stopped"] if one["clientSlug"] is None)
-    shown = [f"halt        HALTED: {row['reason']}", *_evidence(row)]
-    logs = [("what was called", f"hsagency audit tail {slug}") for slug in found["haltedOf"]]
-    steps = [
-        *logs,
-        ("what happened", "hsagency audit activity"),
-        ("whose is whose", "hsagency portals"),
-    ]
-    return [*shown, *_steps([*steps, ("once the cause is found", row["nextStep"])])]
-
-
-def _stops(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
-    """Say of each portal that is stopped why, since when, and what a person does about it."""
-    from hsagency.stopping import replace_credential, resume, verify
-
-    rows = [one for one in found["stopped"] if one["clientSlug"] is not None]
-    if not rows:
-        yield "stopped     no portal"
-    for row in rows:
-        connection = connections[row["clientSlug"]]
-        yield f"stopped     {connection.portal}: {row['reason']}"
-        yield from _evidence(row)
-        steps = {
-            verify(connection): "ask again",
-            replace_credential(connection): "with a new credential",
-            resume(connection): "once it works again",
-        }
-        first = row["nextStep"]  # the one that is told everywhere
-        yield from _steps([(steps.pop(first), first), *((why, one) for one, why in steps.items())])
-
-
-def _closings(agency: Agency) -> list[dict[str, Any]]:
-    """Return which portals HubSpot takes no calls of for now, until when and why."""
-    quota = agency.quota().select("client_slug", "closed_until", "closed_because")
-    return records(quota.filter(quota["closed_until"].is_not_null()))
-
-
-def _closed(found: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
-    """Say of each portal that takes no calls for now until when and why."""
-    from hsagency.stopping import moment
-
-    for row in found["closed"]:
-        until = moment(datetime.fromisoformat(row["closedUntil"]))
-        why = f", because {row['closedBecause']}" if row["closedBecause"] else ""
-        yield f"closed      {connections[row['clientSlug']].portal}: until {until}{why}"
-        yield f"            see: {program()} quota {row['clientSlug']}"
-
-
-def _evidence(row: dict[str, Any]) -> list[str]:
-    """Say since when something is stopped, and what HubSpot answered."""
-    from hsagency.audit.journal.writer import utc_now
-    from hsagency.stopping import moment
-
-    said = []
-    if row["since"]:
-        since = datetime.fromisoformat(row["since"])
-        ago = max(0.0, (utc_now() - since).total_seconds())
-        said.append(f"since {moment(since)} ({span(ago)} ago)")
-    if row["statusCode"]:
-        said.append(f"status {row['statusCode']}")
-    if row["correlationId"]:
-        said.append(f"correlation id {row['correlationId']}")
-    return [f"            {', '.join(said)}"] if said else []
-
-
-def _steps(steps: list[tuple[str, str]]) -> list[str]:
-    width = max(len(when) for when, _ in steps) + 1
-    typed = [(when, command.removeprefix("hsagency")) for when, command in steps]
-    return [f"            {when + ':':{width}} {program()}{rest}" for when, rest in typed]
 
 
 def _progress(one: Standing) -> str:
