@@ -120,6 +120,16 @@ def locked(path: Path) -> Iterator[None]:
         unlock_and_close(descriptor)
 
 
+@contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold an exclusive lock on `path` if nobody else has it, and say whether; never waits."""
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+    try:
+        yield try_lock(descriptor)
+    finally:
+        unlock_and_close(descriptor)
+
+
 def try_lock(descriptor: int) -> bool:
     """Take an exclusive lock on an open file if nobody has it; it goes with the descriptor."""
     try:

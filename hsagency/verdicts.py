@@ -150,6 +150,9 @@ def is_repeatable(method: str, touched: Touched) -> bool:
     if does in _NEVER or "gdpr-delete" in template:
         return False
     if method == "POST":
+        if template.startswith("/oauth/"):
+            # Whoever lost the answer of a token endpoint can only ask again: what is lost is lost.
+            return template.endswith(("/token", "/token/revoke", "/token/introspect"))
         made = template.endswith("/links/generate")  # a read to whoever counts, but it makes one
         # Updates say what is to be, not what to change; an upsert finds what it made by its name.
         same = template.endswith(("/batch/archive", "/batch/labels/archive")) or (

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from hsagency.auth.authorisation import is_token
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.data import table
 from hsagency.errors import CredentialMissing, NoOAuthApp, StoreUnreadable, UsageError
@@ -83,11 +84,14 @@ class Apps:
     def keep(self, app: OAuthApp) -> None:
         """Keep an app in place of the one before; raises as a store's `put` does."""
         _check_redirect(app.redirect_uri)
-        content: dict[str, Any] = asdict(app) | {
-            "schema": _SCHEMA,
-            "client_secret": app.client_secret.reveal(),
-        }
-        self._store().put(self._name(app.api_base), Secret(orjson.dumps(content).decode()))
+        kept = _written(app)
+        if kept is None:
+            raise UsageError(
+                "A client id and a client secret are printable text without spaces. Nothing was "
+                "stored.",
+                hint="Copy them again from HubSpot > Development > Projects, the app's Auth tab.",
+            )
+        self._store().put(self._name(app.api_base), kept)
 
     def _name(self, api_base: str) -> SecretName:
         # A sandbox's app never takes the place of HubSpot's.
@@ -95,19 +99,42 @@ class Apps:
         return SecretName(self._workspace, AGENCY, 1, capability)
 
 
+def _written(app: OAuthApp) -> Secret | None:
+    """Return what the store is to keep: made here, so that no error's frame holds the secret."""
+    if not (is_token(app.client_id) and is_token(app.client_secret.reveal())):
+        return None
+    content: dict[str, Any] = asdict(app) | {
+        "schema": _SCHEMA,
+        "client_secret": app.client_secret.reveal(),
+    }
+    return Secret(orjson.dumps(content).decode())
+
+
+def _read(kept: Secret) -> OAuthApp:
+    content = orjson.loads(kept.reveal())
+    if content.pop("schema") != _SCHEMA:
+        raise ValueError("of a later schema")
+    texts = (content["client_id"], content["redirect_uri"], content["api_base"])
+    scopes = (*content["required"], *content["optional"])
+    if not all(isinstance(one, str) for one in (*texts, *scopes)):
+        raise ValueError("not text")
+    if not is_token(content["client_secret"]):
+        raise ValueError("no secret")
+    return OAuthApp(
+        **content
+        | {
+            "client_secret": Secret(content["client_secret"]),
+            "required": tuple(content["required"]),
+            "optional": tuple(content["optional"]),
+            "distribution": Distribution(content["distribution"]),
+            "partner": content["partner"] is True,
+        }
+    )
+
+
 def _parse(kept: Secret) -> OAuthApp:
     try:
-        content = orjson.loads(kept.reveal())
-        if content.pop("schema") == _SCHEMA:
-            return OAuthApp(
-                **content
-                | {
-                    "client_secret": Secret(content["client_secret"]),
-                    "required": tuple(content["required"]),
-                    "optional": tuple(content["optional"]),
-                    "distribution": Distribution(content["distribution"]),
-                }
-            )
+        return _read(kept)
     except (ValueError, LookupError, TypeError, AttributeError):
         pass
     raise StoreUnreadable(  # outside: the error above would bring the secret along

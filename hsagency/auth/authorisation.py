@@ -7,6 +7,7 @@ bound to. A random key made with it does that: a generation is one authorisation
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,17 @@ from typing import Final, Self
 import orjson
 
 from hsagency.data import table
-from hsagency.errors import StoreUnreadable
+from hsagency.errors import StoreUnreadable, UsageError
 from hsagency.secret import Secret
 
 _MARK: Final = "hsagency-oauth:"
 _SCHEMA: Final = 1
+_TOKEN: Final = re.compile(r"[!-~]{1,4096}", re.ASCII)
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+_SKEW: Final = timedelta(minutes=2)  # between two machines that share a store
+LONGEST: Final = timedelta(days=1)
+"""No access token is taken to live longer, whatever is said of it: HubSpot's live half an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +52,28 @@ class Authorisation:
         return self.issued_at - _SKEW <= now < self.expires_at - spare
 
     def kept(self) -> Secret:
-        """Return it as the one secret that the store keeps."""
+        """Return it as the one secret that the store keeps; raises `UsageError` for no tokens."""
+        kept = self._written()
+        if kept is None:
+            raise UsageError("These are no tokens of HubSpot's. Nothing was stored.")
+        return kept
+
+    @classmethod
+    def parse(cls, kept: Secret) -> Self:
+        """Read what the store keeps; raises `StoreUnreadable`, without a word of it."""
+        try:
+            return cls._read(kept)
+        except (ValueError, LookupError, TypeError, OverflowError):
+            pass
+        raise StoreUnreadable(  # outside: the error above would bring the tokens along
+            "What the store keeps is not what a person authorised. It was not used.",
+            hint="A later hsagency may have written it; otherwise reconnect the client.",
+        )
+
+    def _written(self) -> Secret | None:
+        tokens = (self.key, self.refresh, self.access)
+        if not all(is_token(one.reveal()) for one in tokens):
+            return None
         content = {
             "schema": _SCHEMA,
             "key": self.key.reveal(),
@@ -57,18 +85,6 @@ class Authorisation:
         return Secret(_MARK + orjson.dumps(content).decode())
 
     @classmethod
-    def parse(cls, kept: Secret) -> Self:
-        """Read what the store keeps; raises `StoreUnreadable`, without a word of it."""
-        try:
-            return cls._read(kept)
-        except (ValueError, LookupError, TypeError):
-            pass
-        raise StoreUnreadable(  # outside: the error above would bring the tokens along
-            "What the store keeps is not what a person authorised. It was not used.",
-            hint="A later hsagency may have written it; otherwise reconnect the client.",
-        )
-
-    @classmethod
     def _read(cls, kept: Secret) -> Self:
         text = kept.reveal()
         if not text.startswith(_MARK):
@@ -76,12 +92,15 @@ class Authorisation:
         content = orjson.loads(text[len(_MARK) :])
         if content["schema"] != _SCHEMA:
             raise ValueError("of a later schema")
+        issued, expires = _moment(content["issuedAt"]), _moment(content["expiresAt"])
+        if not timedelta() < expires - issued <= LONGEST:
+            raise ValueError("no life of a token")
         return cls(
             key=_secret(content["key"]),
             refresh=_secret(content["refreshToken"]),
             access=_secret(content["accessToken"]),
-            issued_at=_moment(content["issuedAt"]),
-            expires_at=_moment(content["expiresAt"]),
+            issued_at=issued,
+            expires_at=expires,
         )
 
 
@@ -94,17 +113,19 @@ def key_of(kept: Secret) -> Secret:
     return Authorisation.parse(kept).key if kept.reveal().startswith(_MARK) else kept
 
 
+def is_token(value: object) -> bool:
+    """Say whether this could be a token: printable, and short enough for a header."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
 def _secret(value: object) -> Secret:
-    if not isinstance(value, str) or not value:
+    if not is_token(value):
         raise ValueError("no token")
-    return Secret(value)
+    return Secret(str(value))
 
 
 def _moment(value: object) -> datetime:
     at = datetime.fromisoformat(str(value))
-    if at.tzinfo is None:
-        raise ValueError("a time without its zone")
+    if at.tzinfo is None or not _EARLIEST <= at <= _LATEST:
+        raise ValueError("no time in a zone")
     return at.astimezone(UTC)
-
-
-_SKEW: Final = timedelta(minutes=2)  # between two machines that share a store

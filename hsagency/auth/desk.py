@@ -9,9 +9,9 @@ with HubSpot, and none of a portal's calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 import httpx
@@ -19,6 +19,7 @@ import orjson
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.auth.apps import OAuthApp
+from hsagency.auth.authorisation import LONGEST, is_token
 from hsagency.client import Channel, Ways
 from hsagency.data import table
 from hsagency.errors import (
@@ -42,12 +43,19 @@ from hsagency.portals import (
 )
 from hsagency.secret import Secret
 from hsagency.transport import Binding, Form, Network
+from hsagency.transport.answer import OutcomeUnknown
 from hsagency.verifier import answerer, on_the_way
 
 PURPOSE: Final = "authorisation"
 """Of the calls that OAuth costs."""
-_PATIENCE: Final = 15.0  # seconds; calls wait behind this one
+PATIENCE: Final = 15.0
+"""Seconds that it waits at most between attempts; calls wait behind it."""
+# Not shorter: who hangs up on a slow answer may lose a refresh token that took another's place.
+_TIMEOUT: Final = httpx.Timeout(30, connect=10)
 _OK: Final = 200
+_CODE: Final = "authorization_code"
+_REFUSALS: Final = (400, 401, 403)
+_PASSING: Final = (408, 423, 425, 429, 477)  # what another attempt may mend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,28 +100,36 @@ class TokenDesk:
         network: Network,
         connection: Connection | None = None,
         candidate: ClientSlug | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._app, self._writer, self._halt, self._network = app, writer, halt, network
-        self._connection, self._candidate, self._now = connection, candidate, now
+        self._connection, self._candidate = connection, candidate
         self._who = answerer(app.api_base)
 
     def exchange(self, code: Secret, *, verifier: Secret) -> Issued:
         """
         Trade the code that the browser brought back for tokens.
 
-        Raises `ConnectingError` for a code that is used, too old or another attempt's.
+        Raises `ConnectingError` for a code that is used, too old or another attempt's, and where
+        the account may not have the app.
         """
         return self._tokens(
-            grant_type="authorization_code",
+            grant_type=_CODE,
             code=code,
             redirect_uri=self._app.redirect_uri,
             code_verifier=verifier,
         )
 
-    def refresh(self, refresh: Secret) -> Issued:
-        """Renew; raises `AuthorisationEnded` where this portal no longer lets us in."""
-        return self._tokens(grant_type="refresh_token", refresh_token=refresh)
+    def refresh(self, refresh: Secret, *, patience: float = PATIENCE) -> Issued:
+        """
+        Renew; raises `AuthorisationEnded` where this portal no longer lets us in.
+
+        `patience` is how many seconds it may wait between attempts, all of them together.
+        """
+        return self._tokens(
+            patience=patience,
+            grant_type="refresh_token",
+            refresh_token=refresh,
+        )
 
     def introspect(self, token: Secret, *, hint: str = "access_token") -> Introspected:
         """Ask what a token is, and what it may do."""
@@ -137,52 +153,46 @@ class TokenDesk:
         """
         self._ask("revoke", token=refresh, token_type_hint="refresh_token")  # noqa: S106
 
-    def _tokens(self, **fields: str | Secret) -> Issued:
-        told = self._ask("token", **fields)
-        access, life = told.get("access_token"), _number(told.get("expires_in"))
-        refresh = told.get("refresh_token")
-        if not isinstance(refresh, str) or not refresh:  # it may be left out where it stays
-            refresh = fields.get("refresh_token")
-        if isinstance(refresh, str):
-            refresh = Secret(refresh)
-        if not (isinstance(access, str) and access and isinstance(refresh, Secret) and life):
-            raise UnexpectedAnswer(f"The answer of {self._who} holds no tokens.")
-        return Issued(
-            access=Secret(access),
-            refresh=refresh,
-            expires_in=life,
-            portal_id=_portal(told.get("hub_id")),
-            scopes=_scopes(told.get("scopes")),
-            user_id=_number(told.get("user_id")),
-        )
+    def _tokens(self, *, patience: float = PATIENCE, **fields: str | Secret) -> Issued:
+        issued = _issued(self._ask("token", patience=patience, **fields), fields)
+        if issued is None:  # raised here, where no frame holds what was told
+            raise UnexpectedAnswer(f"The answer of {self._who} holds no tokens that make sense.")
+        return issued
 
-    def _ask(self, what: str, **fields: str | Secret) -> Mapping[str, Any]:
+    def _ask(
+        self, what: str, *, patience: float = PATIENCE, **fields: str | Secret
+    ) -> Mapping[str, Any]:
         """Send a form, and return the JSON object that comes back."""
-        app, host = self._app, host_of(self._app.api_base)
-        own: dict[str, str | Secret] = {
-            "client_id": app.client_id,
-            "client_secret": app.client_secret,
-        }
+        response = self._sent(what, {**self._own(), **fields}, patience=patience)
+        if response.status_code != _OK:
+            self._refused(response, grant=str(fields.get("grant_type", "")))
+        return _object(response)
+
+    def _own(self) -> dict[str, str | Secret]:
+        return {"client_id": self._app.client_id, "client_secret": self._app.client_secret}
+
+    def _sent(
+        self, what: str, fields: Mapping[str, str | Secret], *, patience: float
+    ) -> httpx.Response:
+        host = host_of(self._app.api_base)
         channel = Channel(
             host=host,
-            credential=lambda: Form({**own, **fields}),
+            credential=lambda: Form(fields),
             writer=self._writer,
             halt=self._halt,
             wire=self._network.wire(host),
         )
+        path = table("oauth")["paths"][what]
         try:
-            with channel.client(binding=self._binding(host), ways=Ways(patience=_PATIENCE)) as one:
-                response = one.request("POST", table("oauth")["paths"][what])
+            with channel.client(binding=self._binding(host), ways=Ways(patience=patience)) as one:
+                return one.request("POST", path, timeout=_TIMEOUT)
         except httpx.HTTPError as error:
+            lost = error.lost_to if isinstance(error, OutcomeUnknown) else type(error).__name__
             raise on_the_way(error, who=self._who) or PortalUnreachable(
-                f"{self._who[:1].upper()}{self._who[1:]} did not answer at its token endpoint "
-                f"({type(error).__name__})."
+                f"{_first(self._who)} did not answer at its token endpoint ({lost})."
             ) from None
         finally:
             channel.close()
-        if response.status_code != _OK:
-            self._refused(response)
-        return _object(response)
 
     def _binding(self, host: httpx.URL) -> Binding:
         one = self._connection
@@ -197,28 +207,65 @@ class TokenDesk:
             candidate_slug=one.client_slug if one else self._candidate,
         )
 
-    def _refused(self, response: httpx.Response) -> NoReturn:
+    def _refused(self, response: httpx.Response, *, grant: str) -> NoReturn:
         """Raise what a refusal is about: this portal, our app, or neither (facts 4.2)."""
-        marker = _object(response).get("status")
-        who = f"{self._who[:1].upper()}{self._who[1:]}"
-        code = response.status_code
-        for row in table("oauth")["refusal"]:
-            if marker != row["marker"]:
-                continue
-            said = f"{who} {row['words']} ({code}, {marker})."
-            if row["about"] == "app":
-                raise AppMisconfigured(f"{said} Nothing is said of any portal by that.")
-            if row["about"] == "code":
-                raise ConnectingError(f"{said} Nothing was connected.", hint="Begin again.")
-            ended = AuthorisationEnded(said)
-            ended.status_code, ended.cause = code, Cause(row["cause"]).value
-            ended.correlation_id = plain_word(response.headers.get("x-hubspot-correlation-id"))
-            raise ended
-        if 400 <= code < 500 and code not in (408, 429, 477):
+        who, code = _first(self._who), response.status_code
+        row = _row(_object(response)) if code in _REFUSALS else None
+        if row is not None and row["about"] == "code" and grant != _CODE:
+            row = None
+        if row is None and 400 <= code < 500 and code not in _PASSING:
             raise UnexpectedAnswer(
                 f"{who} answered {code} at its token endpoint, which no rule covers."
             )
-        raise PortalUnreachable(f"{who} answered {code} at its token endpoint.")
+        if row is None:
+            raise PortalUnreachable(f"{who} answered {code} at its token endpoint.")
+        said = f"{who} {row['words']} ({code}, {row.get('marker') or row['error']})."
+        if row["about"] == "app":
+            raise AppMisconfigured(f"{said} Nothing is said of any portal by that.")
+        if grant == _CODE:
+            raise ConnectingError(f"{said} Nothing was connected.", hint="Begin again.")
+        ended = AuthorisationEnded(said, hint="Ask the client whether that was meant.")
+        ended.status_code, ended.cause = code, Cause(row.get("cause", Cause.REVOKED)).value
+        ended.correlation_id = plain_word(response.headers.get("x-hubspot-correlation-id"))
+        raise ended
+
+
+def _issued(told: Mapping[str, Any], asked: Mapping[str, str | Secret]) -> Issued | None:
+    """Return the tokens of an answer; nothing where it makes no sense."""
+    access, life, hub = (
+        told.get("access_token"),
+        _number(told.get("expires_in")),
+        told.get("hub_id"),
+    )
+    refresh = told.get("refresh_token") or asked.get("refresh_token")  # left out where it stays
+    if isinstance(refresh, str) and is_token(refresh):
+        refresh = Secret(refresh)
+    if not (is_token(access) and isinstance(refresh, Secret) and life):
+        return None
+    if hub is not None and _portal(hub) is None:  # whose they are must not be left open
+        return None
+    return Issued(
+        access=Secret(str(access)),
+        refresh=refresh,
+        expires_in=min(life, int(LONGEST / timedelta(seconds=1))),
+        portal_id=_portal(hub),
+        scopes=_scopes(told.get("scopes")),
+        user_id=_number(told.get("user_id")),
+    )
+
+
+def _row(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what is known of a refusal: by HubSpot's own word, else by the standard's."""
+    rows: list[Mapping[str, Any]] = table("oauth")["refusal"]
+    for name, word in (("marker", told.get("status")), ("error", told.get("error"))):
+        for row in rows:
+            if word and row.get(name) == word:
+                return row
+    return None
+
+
+def _first(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _object(response: httpx.Response) -> Mapping[str, Any]:

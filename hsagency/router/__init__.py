@@ -20,6 +20,7 @@ from functools import partial
 
 from hsagency.client import PortalClient, Ways
 from hsagency.errors import ClientClosed, UsageError
+from hsagency.facts import Verified
 from hsagency.portals import ClientSlug, Connection, unknown_client
 from hsagency.router.channels import Channels
 from hsagency.router.consequences import Consequences
@@ -28,7 +29,6 @@ from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
 from hsagency.routes import OperationClass
 from hsagency.transport import is_label
-from hsagency.verifier import Identity
 from hsagency.waiting import Waits
 
 __all__ = ["Parts", "Router"]
@@ -92,8 +92,8 @@ class Router:
                 known = self._clients[key] = self._hand_out(connection, grants)
             return known
 
-    def prove(self, slug: str) -> Identity:
-        """Ask HubSpot now whose credential this is, and record it; raises as `verify` does."""
+    def prove(self, slug: str) -> Verified:
+        """Ask HubSpot now whose credential this is and what it may do; raises as `verify` does."""
         self._parts.halt.check()
         return self._prover.prove(self.connection(slug))
 
@@ -105,6 +105,7 @@ class Router:
         for client in clients.values():
             client.close()
         self._channels.close()
+        self._parts.close()
 
     def _hand_out(
         self,

@@ -15,7 +15,7 @@ from hsagency.client import Channel
 from hsagency.errors import ClientClosed
 from hsagency.hosts import host_of
 from hsagency.portals import ClientSlug, Connection, CredentialKind, PortalId
-from hsagency.router.parts import Parts, refuse_another
+from hsagency.router.parts import Parts, refuse_another, refuse_unless_same
 from hsagency.secret import Secret
 
 
@@ -114,16 +114,6 @@ class Channels:
                 return kept[0]
 
         return read
-
-
-def refuse_unless_same(handed: Connection, now: Connection | None) -> Connection:
-    """Return what is stored now, if it is the same portal at the same address."""
-    if now is None or (now.portal_id, now.api_base) != (handed.portal_id, handed.api_base):
-        raise ClientClosed(
-            f"The connection of {handed.client_slug} was changed or removed after this "
-            "client was handed out. Nothing was sent."
-        )
-    return now
 
 
 def _key(connection: Connection) -> _Key:

@@ -14,8 +14,8 @@ from functools import partial
 from hsagency.errors import ClientClosed
 from hsagency.hosts import host_of
 from hsagency.portals import Connection
-from hsagency.router.channels import Channels, refuse_unless_same
-from hsagency.router.parts import Parts
+from hsagency.router.channels import Channels
+from hsagency.router.parts import Parts, refuse_unless_same
 from hsagency.stopping import refuse_if_stopped
 from hsagency.transport import Binding, Grant, Identify
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event
-from hsagency.auth import Apps, Refresher, TokenDesk, key_of
+from hsagency.auth import Apps, Issued, Refresher, TokenDesk, key_of
 from hsagency.credentials import CredentialStore, SecretName
-from hsagency.errors import CredentialChanged
+from hsagency.errors import ClientClosed, CredentialChanged, CredentialMissing
 from hsagency.halt import Halt
 from hsagency.index import Index
 from hsagency.pacing import Pacing
@@ -57,10 +57,14 @@ class Parts:
             name=self.secret_name,
             desk=self.desk,
             stops=self.stops,
-            check=refuse_another,
-            told=partial(heed_scopes, self.index, self.note),
+            keeping=_Keeping(self),
             now=self.now,
         )
+
+    def close(self) -> None:
+        """Let renewals that are under way keep what they bring."""
+        if "refresher" in self.__dict__:
+            self.refresher.close()
 
     def desk(self, connection: Connection) -> TokenDesk:
         """Return HubSpot's token endpoints, asked about one connection; raises `NoOAuthApp`."""
@@ -105,6 +109,46 @@ class Parts:
         said = redact(message)  # names of portals are HubSpot's text
         fields = {"event": event, "portalId": connection.portal_id, "message": said}
         self.writer.append(connection.client_slug, fields)
+
+
+class _Keeping:
+    """What the refresher asks about the connections that it works for."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def check(self, connection: Connection, kept: Secret) -> None:
+        refuse_another(connection, kept)
+
+    def still(self, connection: Connection) -> Connection:
+        now = refuse_unless_same(connection, self._parts.stored(connection.client_slug))
+        if now.generation != connection.generation:
+            raise CredentialMissing(
+                f"Another authorisation took the place of this one of {now.client_slug}. Nothing "
+                "was sent with it.",
+                hint="Make the call again: it goes by the new one.",
+            )
+        return now
+
+    def told(self, connection: Connection, issued: Issued) -> None:
+        parts = self._parts
+        if issued.scopes is not None:
+            heed_scopes(parts.index, parts.note, connection, issued.scopes)
+
+    def warn(self, connection: Connection, message: str) -> None:
+        writer = self._parts.writer
+        if writer.is_first(("renewal", connection.client_slug, connection.generation)):
+            writer.tell(message)
+
+
+def refuse_unless_same(handed: Connection, now: Connection | None) -> Connection:
+    """Return what is stored now, if it is the same portal at the same address."""
+    if now is None or (now.portal_id, now.api_base) != (handed.portal_id, handed.api_base):
+        raise ClientClosed(
+            f"The connection of {handed.client_slug} was changed or removed after this "
+            "client was handed out. Nothing was sent."
+        )
+    return now
 
 
 def refuse_another(connection: Connection, kept: Secret) -> None:

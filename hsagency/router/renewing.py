@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hsagency.errors import VerificationError
 from hsagency.portals import CredentialKind
 from hsagency.router.parts import Parts
 from hsagency.transport import USED, Call
@@ -12,13 +11,11 @@ def renewed(parts: Parts, call: Call) -> bool:
     """
     Say whether another access token is there than the one that HubSpot did not accept.
 
-    Over OAuth one may be withdrawn before its time. Where none is to be had, what follows from
-    that is done; where our app is refused, or nobody answers, nothing is said of the portal.
+    Over OAuth one may be withdrawn before its time; a static credential has no other. Raises
+    `AuthorisationEnded` where the portal no longer lets us in, of which what follows was done,
+    and `AppMisconfigured` or `PortalUnreachable`, which say nothing of the portal.
     """
     granted, used = call.connection, call.request.extensions.get(USED)
     if granted is None or granted.kind is not CredentialKind.OAUTH or not isinstance(used, str):
         return False
-    try:
-        return parts.refresher.renew(granted, refused=used)
-    except VerificationError:
-        return False
+    return parts.refresher.renew(granted, refused=used)

@@ -55,11 +55,9 @@ class Bearer(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the copy; what comes back leads to no cookie, no wire and no credential."""
         secret = self._credential()
+        if not _is_sendable(secret):
+            raise BadToken("The credential holds characters that cannot be sent. Nothing was sent.")
         if isinstance(secret, Secret):
-            if not _is_sendable(secret):
-                raise BadToken(
-                    "The credential holds characters that cannot be sent. Nothing was sent."
-                )
             request.extensions[USED] = secret.fingerprint
         stopped = None
         try:
@@ -148,9 +146,12 @@ class _Body(httpx.SyncByteStream):
         stream.close()
 
 
-def _is_sendable(secret: Secret) -> bool:
-    """Say whether a header can hold it; the libraries below would repeat it in their errors."""
-    return _SENDABLE.fullmatch(secret.reveal()) is not None
+def _is_sendable(credential: Credential) -> bool:
+    """Say whether a header or a form can hold it; the libraries below would repeat it in errors."""
+    if isinstance(credential, Secret):
+        return _SENDABLE.fullmatch(credential.reveal()) is not None
+    held = (one for one in credential.fields.values() if isinstance(one, Secret))
+    return all(map(_is_sendable, held))
 
 
 def _cut(error: BaseException) -> None:
