@@ -7,7 +7,7 @@ one was made by copying the other. What is there and was not put there by this o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,29 @@ class Secrets:
     def __init__(self, agency: Agency, *, known: Mapping[ClientSlug, str]) -> None:
         self._agency, self._known = agency, known
         self._put: list[SecretName] = []  # where nothing was before
+        self._note = agency.workspace.state / "storing.json"
+        self._begun: Mapping[str, str] = {}  # what runs that broke off may have put
+        self._now: frozenset[str] = frozenset()  # what this one may have put
+
+    def begin(self, judgements: Iterable[Judgement]) -> None:
+        """Write down which secrets will be put, and read what earlier runs had written down."""
+        self._begun = _read_note(self._note)
+        now = {
+            str(secret_name(self._agency, one.connection)): one.connection.fingerprint
+            for one in judgements
+            if one.decision in STORED and one.connection is not None
+        }
+        self._now = frozenset(now)
+        if now:
+            self._write({**self._begun, **now})
+
+    def settled(self) -> None:
+        """Forget what this run wrote down: the index names what was put."""
+        if self._now:
+            self._write({name: one for name, one in self._begun.items() if name not in self._now})
+
+    def _write(self, secrets: Mapping[str, str]) -> None:
+        write_private(self._note, orjson.dumps({"schema": 1, "secrets": secrets}))
 
     def store(self, one: Judgement, step: Step) -> Judgement:
         """Put a row's secret, if it has one; a row whose secret cannot be kept is refused."""
@@ -43,7 +66,7 @@ class Secrets:
         name = secret_name(self._agency, one.connection)
         try:
             there = self._fingerprint(name)
-            if there is None:
+            if there in (None, self._begun.get(str(name))):
                 self._put.append(name)
             elif there != key_of(one.secret).fingerprint:
                 raise _somebody_elses(name)
@@ -93,6 +116,14 @@ class Secrets:
             return key_of(self._agency.store.get(name)).fingerprint
         except CredentialMissing:
             return None
+
+
+def _read_note(note: Path) -> Mapping[str, str]:
+    try:
+        said = orjson.loads(note.read_bytes())["secrets"]
+        return {str(name): str(fingerprint) for name, fingerprint in said.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def _somebody_elses(name: SecretName) -> CredentialError:
