@@ -12,7 +12,8 @@ from typing import Final
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event, timestamp
 
-_MOST: Final = timedelta(seconds=120)
+MOST_APART: Final = timedelta(seconds=120)
+"""By how much the two clocks may differ: seconds count for little, and a slow answer takes some."""
 _EVERY: Final = (
     60.0  # seconds between two looks: reading a date is not free, and clocks drift slowly
 )
@@ -32,7 +33,7 @@ class ClockCheck:
             return
         self._next_look = now + _EVERY
         theirs, ours = _date(headers.get("date", "")), self._writer.now()
-        if theirs is None or abs(theirs - ours) <= _MOST:
+        if theirs is None or abs(theirs - ours) <= MOST_APART:
             return
         if not self._writer.is_first(("clock", self._slug, self._portal_id)):
             return
@@ -47,6 +48,12 @@ class ClockCheck:
         self._writer.append(self._slug, said, durable=False)
         with contextlib.suppress(Exception):  # whoever cannot be told does not stop work
             self._writer.tell(message)
+
+
+def difference(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Return by how much this machine's clock is ahead; nothing where the answer tells no time."""
+    theirs = _date(headers.get("date", ""))
+    return None if theirs is None else now - theirs
 
 
 def _date(header: str) -> datetime | None:
