@@ -1,22 +1,20 @@
 """
 A client list as rows: read once, judged line by line, nothing echoed that may be a token.
 
-Accepted: UTF-8 with or without byte-order mark, any line ends, commas, semicolons or tabs,
-quoted fields, blank lines, and comments that start with `#`.
+What is accepted as a list, see `lists`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from hsagency.auth import Authorisation
 from hsagency.errors import BadSlug, BadToken, OnboardingError, UsageError
+from hsagency.onboarding.lists import lines_of
 from hsagency.portals import (
     ClientSlug,
     ConnectionType,
@@ -82,6 +80,11 @@ class Row:
         """What names the credential in the index and in records."""
         return self.authorisation.key if self.authorisation else self.token
 
+    @property
+    def what(self) -> str:
+        """What the credential is called where a person reads of it."""
+        return "authorisation" if self.authorisation else "token"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadRow:
@@ -91,6 +94,14 @@ class BadRow:
     slug: str
     cause: str
     hint: str = ""
+
+    @classmethod
+    def of(cls, wrong: Iterable[tuple[str, str]], *, line: int, slug: str) -> Self:
+        """Return a row with everything that is wrong with it: each cause, and what to do."""
+        said = [(cause.rstrip("."), hint) for cause, hint in wrong]
+        causes = "; ".join(dict.fromkeys(cause for cause, _ in said))
+        hints = " ".join(dict.fromkeys(hint for _, hint in said if hint))
+        return cls(line=line, slug=slug, cause=causes, hint=hints)
 
 
 def read_list(source: bytes | str | Path) -> bytes:
@@ -123,7 +134,7 @@ def read_rows(
     `connection_type` is for rows that name none. Raises `OnboardingError` if the list as a
     whole cannot be read.
     """
-    lines = _lines(content)
+    lines = lines_of(content)
     columns = _columns(next(lines, None))
     good: list[Row] = []
     bad: list[BadRow] = []
@@ -134,76 +145,6 @@ def read_rows(
         else:
             bad.append(one)
     return _without_duplicates(good, bad)
-
-
-def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and cells, without blank lines and comments."""
-    text = _text(content)
-    records = _Records(text, delimiter=_delimiter(text))
-    while True:
-        try:
-            record = records.next()
-        except csv.Error:
-            raise OnboardingError(
-                f"Line {records.line} of the client list is not CSV; nothing was onboarded.",
-                hint="A quote is opened and not closed there, or a quoted field has text after it.",
-            ) from None
-        if record is None:
-            return
-        cells = [cell.strip() for cell in record]
-        if any(cells):
-            yield records.line, cells
-
-
-def _text(content: bytes) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:  # UTF-16 without a mark, or no text at all
-        raise OnboardingError(
-            "The client list is not text in UTF-8; nothing was onboarded.",
-            hint="In Excel: save it as 'CSV UTF-8'. Elsewhere: export CSV, character set UTF-8.",
-        )
-    return text
-
-
-def _delimiter(text: str) -> str:
-    lines = io.StringIO(text, newline="")
-    head = next((one for one in lines if one.strip() and not _is_comment(one)), "")
-    return max(",;\t", key=head.count)
-
-
-def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith("#")
-
-
-class _Records:
-    """
-    The CSV records of a text; `line` is where the last one began.
-
-    Comments are left out before the CSV reader sees them, since a quote in one would open a
-    field; inside a quoted field a line may begin with # all the same.
-    """
-
-    def __init__(self, text: str, *, delimiter: str) -> None:
-        # Only line ends end lines: str.splitlines would also break at form feeds and U+2028.
-        self._source = enumerate(io.StringIO(text, newline=""), start=1)
-        self._reader = csv.reader(self._feed(), delimiter=delimiter, strict=True)
-        self._inside = False
-        self.line = 0
-
-    def next(self) -> list[str] | None:
-        """Return the cells of the next record; none is left if there is nothing."""
-        self._inside = False
-        return next(self._reader, None)
-
-    def _feed(self) -> Iterator[str]:
-        for number, line in self._source:
-            if self._inside or not _is_comment(line):
-                if not self._inside:
-                    self.line, self._inside = number, True
-                yield line
 
 
 def _columns(header: tuple[int, list[str]] | None) -> list[str]:
@@ -248,19 +189,25 @@ def _row(
     if len(cells) != len(columns):
         cause = f"the line has {len(cells)} fields and the header {len(columns)}"
         return BadRow(line=line, slug=slug, cause=cause, hint="Quote fields that hold a separator.")
-    try:
-        return Row(
-            line=line,
-            slug=client_slug(field.get("clientSlug", "")),
-            token=client_token(field.get("portalToken", "")),
-            expected=_portal(field),
-            kind=_kind(field.get("kind", "")),
-            connection_type=_type(field.get("connectionType", ""), connection_type),
-            display_name=_label(field.get("displayName", "")),
-            tier=_tier(field.get("tier", "")),
-        )
-    except UsageError as error:
-        return BadRow(line=line, slug=slug, cause=error.message.rstrip("."), hint=error.hint)
+    given: dict[str, Callable[[], object]] = {
+        "slug": lambda: client_slug(field.get("clientSlug", "")),
+        "token": lambda: client_token(field.get("portalToken", "")),
+        "expected": lambda: _portal(field),
+        "kind": lambda: _kind(field.get("kind", "")),
+        "connection_type": lambda: _type(field.get("connectionType", ""), connection_type),
+        "display_name": lambda: _label(field.get("displayName", "")),
+        "tier": lambda: _tier(field.get("tier", "")),
+    }
+    values: dict[str, Any] = {}
+    wrong: list[tuple[str, str]] = []
+    for name, read in given.items():
+        try:
+            values[name] = read()
+        except UsageError as error:
+            wrong.append((error.message, error.hint))
+    if wrong:
+        return BadRow.of(wrong, line=line, slug=slug)
+    return Row(line=line, **values)
 
 
 def _without_empty_end(cells: list[str]) -> list[str]:
