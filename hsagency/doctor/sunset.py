@@ -126,12 +126,12 @@ def _old(connections: Iterable[Connection], *, today: date, most: int) -> Iterat
 def _sunset(
     subject: str, what: str, ends: date, *, today: date, rule: Mapping[str, Any]
 ) -> Finding:
-    left = (ends - today).days
+    left, named = (ends - today).days, rule.get("named", f"{ends.day} {ends:%B %Y}")
     over = "stop working" if rule["stops"] else "are no longer supported"
     if left <= 0:
-        said = f"{what} {over} since {ends:%d %B %Y}."
+        said = f"{what} {over} since {named}."
         return Finding(subject, Level.PROBLEM, said, f"Use {rule['instead']}. {_source(rule)}")
-    said = f"{what} {over} from {ends:%d %B %Y} on, in {left} days."
+    said = f"{what} {over} from {named} on, in {left} days."
     near = left <= table("end_of_life")["warn"]["days"]
     level = Level.WARNING if near else Level.OK
     return Finding(subject, level, said, f"Use {rule['instead']}. {_source(rule)}" if near else "")
