@@ -119,11 +119,12 @@ _is_alone: Final = (
     (pl.col("seq") == pl.col("end_seq")) & (pl.col("segment") == pl.col("end_segment"))
 ).fill_null(value=False)
 is_opened: Final = ~is_loose & ~_is_alone
-is_stray: Final = is_loose | (
-    _is_alone
-    & (pl.col("origin").fill_null(str(Origin.WITNESSED)) == str(Origin.WITNESSED))
-    & (pl.col("outcome").fill_null("") != str(Outcome.REFUSED))
-)
+may_begin_elsewhere: Final = (
+    pl.col("origin").fill_null(str(Origin.WITNESSED)) == str(Origin.WITNESSED)
+) & (pl.col("outcome").fill_null("") != str(Outcome.REFUSED))
+"""Ends of calls that were witnessed, and so began in some record: perhaps an earlier one."""
+
+is_stray: Final = is_loose | (_is_alone & may_begin_elsewhere)
 """Rows of which a start may be elsewhere: a detail, or the end of a call that was witnessed."""
 
 

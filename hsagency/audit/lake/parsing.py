@@ -9,7 +9,7 @@ segment gives the same rows from the journal, from the evidence, today and in a 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any, Final
@@ -104,6 +104,29 @@ def _is_without_calls(content: bytes) -> bool:
     """Say for sure that there is no record of a call here, nor one of a later version."""
     is_plain = b"call." not in content and b"\\u" not in content
     return is_plain and content.count(_VERSION) == content.count(b"\n")
+
+
+def calls_at_once(contents: Iterable[tuple[str, bytes]]) -> pl.DataFrame | None:
+    """
+    Return the records of calls among whole lines of several clients (columns: RAW but the place).
+
+    Nothing where some line is no record of its client, or one of a later version; `blocks` says
+    which. Parsing them together takes a tenth of the time where there are many clients.
+    """
+    some = list(contents)
+    counts = [content.count(b"\n") for _, content in some]
+    try:
+        frame = _timed(pl.read_ndjson(b"".join(content for _, content in some), schema=_FIELDS))
+    except (pl.exceptions.PolarsError, ValueError):
+        return None
+    if frame.height != sum(counts):
+        return None
+    whose = [pl.repeat(slug, count, eager=True) for (slug, _), count in zip(some, counts, strict=True)]
+    frame = frame.with_columns(pl.concat(whose).alias("whose"))
+    is_known = _usable(pl.col("whose")) & (pl.col("schema") <= SCHEMA)
+    if not frame.select(is_known.all()).item():
+        return None
+    return frame.filter(pl.col("event").str.starts_with("call.")).rename(TO_FRAME)
 
 
 def _whole_lines(file: BufferedReader, size: int | None) -> Iterator[tuple[bytes, str]]:
@@ -228,7 +251,7 @@ def _timed(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _usable(slug: str) -> pl.Expr:
+def _usable(slug: str | pl.Expr) -> pl.Expr:
     """Say of each row whether every question that a reader asks of a record has an answer."""
     event = pl.col("event")
     known = pl.col("callId").is_not_null() & event.is_in([str(one) for one in CALL_EVENTS])
