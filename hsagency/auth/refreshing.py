@@ -177,6 +177,19 @@ class Refresher:
         now = self._renewed(connection, held, _Want(self._now(), held.failures, refused))
         return now.access.fingerprint != refused
 
+    def confirm(self, connection: Connection) -> None:
+        """
+        Ask HubSpot whether what was authorised still stands, and renew where it says no.
+
+        An access token outlives what it was given out for by up to half an hour (facts 1.7), so
+        that calls go well in which nobody sees that they are the last. Raises as `token` does.
+        """
+        held = self._of(connection)
+        kept = held.kept or self._first(connection, held)
+        told = self._desk(connection).introspect(kept.refresh, hint="refresh_token")
+        if not told.active:  # only a renewal that is refused proves it
+            self.renew(connection, refused=kept.access.fingerprint)
+
     def close(self) -> None:
         """Let renewals that are under way end, so that what they bring is kept; begin no other."""
         self._closed = True
@@ -287,8 +300,7 @@ class Refresher:
             desk = self._desk(connection)
             # Who has a token that lives does not wait until another attempt makes sense.
             issued = desk.refresh(kept.refresh, patience=0.0 if want.ahead else PATIENCE)
-            if issued.portal_id not in (None, connection.portal_id):
-                raise PortalMismatch(expected=connection.portal_id, got=issued.portal_id)
+            _refuse_another_portal(connection, issued)
         except (CredentialRejected, PortalMismatch) as error:
             self._keeping.still(connection)  # what became of an earlier one says nothing
             self._stops.failed(connection, error)
@@ -340,6 +352,11 @@ class Refresher:
                 hint="See to who may write there, and to room on the disk.",
             ) from error
         return True
+
+
+def _refuse_another_portal(connection: Connection, issued: Issued) -> None:
+    if issued.portal_id not in (None, connection.portal_id):
+        raise PortalMismatch(expected=connection.portal_id, got=issued.portal_id)
 
 
 def _explain(connection: Connection, error: HsAgencyError) -> None:

@@ -27,6 +27,7 @@ from hsagency.router.consequences import Consequences
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
+from hsagency.router.renewing import confirm
 from hsagency.routes import OperationClass
 from hsagency.transport import is_label
 from hsagency.waiting import Waits
@@ -95,7 +96,9 @@ class Router:
     def prove(self, slug: str) -> Verified:
         """Ask HubSpot now whose credential this is and what it may do; raises as `verify` does."""
         self._parts.halt.check()
-        return self._prover.prove(self.connection(slug))
+        connection = self.connection(slug)
+        confirm(self._parts, connection)
+        return self._prover.prove(connection)
 
     def close(self) -> None:
         """Close every client and every channel."""

@@ -16,6 +16,7 @@ from hsagency.halt import Halt
 from hsagency.index import Index
 from hsagency.pacing import Pacing
 from hsagency.portals import ClientSlug, Connection, binding_of, redact
+from hsagency.router.authorising import heed_user
 from hsagency.router.scoping import heed_scopes
 from hsagency.secret import Secret
 from hsagency.settings import Workspace
@@ -134,6 +135,8 @@ class _Keeping:
         parts = self._parts
         if issued.scopes is not None:
             heed_scopes(parts.index, parts.note, connection, issued.scopes)
+        if issued.user_id is not None:
+            heed_user(parts.index, parts.note, connection, issued.user_id, at=parts.now())
 
     def warn(self, connection: Connection, message: str) -> None:
         writer = self._parts.writer

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hsagency.portals import CredentialKind
+from contextlib import suppress
+
+from hsagency.errors import AppMisconfigured, NoOAuthApp, PortalUnreachable, UnexpectedAnswer
+from hsagency.portals import Connection, CredentialKind
 from hsagency.router.parts import Parts
 from hsagency.transport import USED, Call
 
@@ -19,3 +22,15 @@ def renewed(parts: Parts, call: Call) -> bool:
     if granted is None or granted.kind is not CredentialKind.OAUTH or not isinstance(used, str):
         return False
     return parts.refresher.renew(granted, refused=used)
+
+
+def confirm(parts: Parts, connection: Connection) -> None:
+    """
+    Raise `AuthorisationEnded` where a portal no longer lets us in, though its token still lives.
+
+    Of a static credential there is nothing to ask; what our app and the network have to do with
+    it is told by the call that comes next.
+    """
+    if connection.kind is CredentialKind.OAUTH:
+        with suppress(AppMisconfigured, NoOAuthApp, PortalUnreachable, UnexpectedAnswer):
+            parts.refresher.confirm(connection)
