@@ -26,6 +26,7 @@ from hsagency.auth import TokenDesk
 from hsagency.client import PortalClient
 from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
+from hsagency.facts import Verified
 from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, listing, map_portals
 from hsagency.fleet.choosing import chosen
 from hsagency.halt import Halt
@@ -38,7 +39,7 @@ from hsagency.quota import fleet as quotas
 from hsagency.router import Parts, Router
 from hsagency.settings import Priority, Workspace
 from hsagency.transport import Network
-from hsagency.verifier import DailyUsage, Identity, daily_usage
+from hsagency.verifier import DailyUsage, daily_usage
 
 
 class Agency:
@@ -244,8 +245,8 @@ class Agency:
         if usage.collected_at is not None:
             self.writer.append(slug, usage_record(connection, usage))
 
-    def verify(self, slug: str) -> Identity:
-        """Ask HubSpot now whose credential is stored under a slug; raises as `verify` does."""
+    def verify(self, slug: str) -> Verified:
+        """Ask HubSpot now whose credential is stored and what it may do; raises as `verify` does."""
         return self.router.prove(slug)
 
     def resume(self, slug: str | None = None, *, reason: str) -> str:

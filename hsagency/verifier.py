@@ -32,15 +32,7 @@ from hsagency.errors import (
     UnexpectedAnswer,
     VerificationError,
 )
-from hsagency.portals import (
-    Fact,
-    PortalId,
-    Provenance,
-    parse_portal_id,
-    plain_text,
-    plain_word,
-    redact,
-)
+from hsagency.portals import PortalId, parse_portal_id, plain_text, plain_word
 from hsagency.routes import touched
 from hsagency.said import Seen
 from hsagency.secret import Secret
@@ -108,7 +100,8 @@ class Identity:
     """
     What HubSpot reports of the portal a credential belongs to; absent is not empty.
 
-    What is no short printable text, or has a token's shape, counts as not reported.
+    What is no short printable text, or has a token's shape, counts as not reported. The limits
+    are those that the headers of the answer tell, a day and in ten seconds.
     """
 
     portal_id: PortalId
@@ -119,6 +112,8 @@ class Identity:
     hosting: str | None
     name: str | None
     correlation_id: str | None
+    daily_limit: int | None = None
+    burst_limit: int | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -172,6 +167,8 @@ def verify(sender: Sender, *, expected: Expected, who: str = HUBSPOT) -> Identit
         hosting=plain_text(details.data_hosting_location),
         name=plain_text(details.portal_name),
         correlation_id=_correlation_id(response),
+        daily_limit=_limit(response, "x-hubspot-ratelimit-daily"),
+        burst_limit=_limit(response, "x-hubspot-ratelimit-max"),
     )
 
 
@@ -277,49 +274,6 @@ _TRUST_SANDBOX: Final = (
 )
 
 
-def facts_of(identity: Identity, *, at: datetime) -> dict[str, Fact]:
-    """Return what HubSpot told of a portal as fetched facts; what it did not tell is absent."""
-    told = {
-        "name": identity.name,
-        "account_type": identity.account_type,
-        "time_zone": identity.time_zone,
-        "currency": identity.currency,
-        "ui_domain": identity.ui_domain,
-        "hosting": identity.hosting,
-    }
-    return {name: Fact(value, Provenance.FETCHED, at) for name, value in told.items() if value}
-
-
-def differences(before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return which facts have another value than before, old -> new; empty if none has."""
-    return ", ".join(
-        f"{name.replace('_', ' ')} {_shown(before.get(name))} -> {_shown(fact)}"
-        for name, fact in sorted(after.items())
-        if name not in before or before[name].value != fact.value
-    )
-
-
-def _shown(fact: Fact | None) -> str:
-    if fact is None:
-        return "unknown"
-    return f"{len(fact.value)} of them" if isinstance(fact.value, tuple) else _quoted(fact.value)
-
-
-def _quoted(value: str | int) -> str:
-    # It is HubSpot's text: a record takes it in a length and with letters of its own.
-    return redact(repr(value))[:120]
-
-
-def hublet_warning(token_hublet: str | None, identity: Identity) -> str | None:
-    """Return a sentence if a token's prefix and the portal's hosting location differ."""
-    if token_hublet is None or identity.hosting is None or token_hublet == identity.hosting:
-        return None
-    return (
-        f"the token was made for {token_hublet}, but the portal is hosted in {identity.hosting}: "
-        "calls may answer 488 until the client makes a new key"
-    )
-
-
 def _get(sender: Sender, path: str, *, who: str = HUBSPOT) -> httpx.Response:
     try:
         return sender.request("GET", path)
@@ -360,6 +314,16 @@ def _explained(response: httpx.Response, who: str) -> VerificationError:
     return error
 
 
+def _limit(response: httpx.Response, header: str) -> int | None:
+    """Return a limit that a header tells; absent, unreadable and none at all are not told."""
+    told = response.headers.get(header, "")
+    is_one = told.isascii() and told.isdigit() and len(told) <= _DIGITS
+    return int(told) or None if is_one else None
+
+
+_DIGITS: Final = 9  # more than any limit of HubSpot's has
+
+
 def _correlation_id(response: httpx.Response) -> str | None:
     return plain_word(response.headers.get("x-hubspot-correlation-id"))
 
@@ -379,6 +343,8 @@ _CAUSES: Final[Mapping[type, tuple[type[VerificationError], str, str | None]]] =
         "accepts the token but it may not read the account ({})",
         None,
     ),
+    kinds.UserNotPermitted: (PortalForbidden, "", None),
+    kinds.PortalSuspended: (PortalForbidden, "", None),
     kinds.NotPermitted: (
         PortalForbidden,
         "accepts the token but does not let it into the portal ({})",

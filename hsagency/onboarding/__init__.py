@@ -21,6 +21,7 @@ from hsagency.audit.record import Event
 from hsagency.compliance import without_formulas
 from hsagency.durable import locked, make_private_dir, write_private
 from hsagency.errors import Conflict, OnboardingError
+from hsagency.facts import differences
 from hsagency.hosts import parse_api_base
 from hsagency.index import Snapshot
 from hsagency.onboarding.facts import Findings
@@ -38,7 +39,7 @@ from hsagency.onboarding.storing import STORED, Secrets, refuse_a_copy
 from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, redact
 from hsagency.progress import Progress, silent
 from hsagency.secret import Secret
-from hsagency.verifier import Expected, differences
+from hsagency.verifier import Expected
 
 __all__ = [
     "RESULT",
@@ -152,6 +153,7 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         if why is not None:
             raise Conflict(f"{_CHANGED}; nothing was stored: {why}.")
         secrets = Secrets(agency, known={slug: one[1] for slug, one in plan.basis.items()})
+        secrets.begin(plan.judgements)
         with progress("storing", sum(one.decision in STORED for one in plan.judgements)) as step:
             judgements = tuple(secrets.store(one, step) for one in plan.judgements)
         new = [one.connection for one in judgements if one.decision in STORED and one.connection]
@@ -169,6 +171,7 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         except Conflict as error:
             error.message = f"{error.message} {secrets.take_back()}"
             raise
+        secrets.settled()
         _charge(agency, judgements)
         return Result(judgements=tuple(secrets.drop_old(one) for one in judgements))
 

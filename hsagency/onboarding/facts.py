@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from hsagency.data import table
+from hsagency.facts import Told, gathered, hublet_warning, merged
 from hsagency.onboarding.rows import Row
-from hsagency.portals import (
-    Connection,
-    ConnectionType,
-    Fact,
-    Proof,
-    Provenance,
-    binding_of,
-)
+from hsagency.portals import Connection, ConnectionType, Proof, binding_of
 from hsagency.scopes import lacking, surplus_scopes
-from hsagency.verifier import DailyUsage, Identity, Introspection, facts_of, hublet_warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What HubSpot reported of one credential."""
+class Findings(Told):
+    """What HubSpot reported of one credential that is not connected yet."""
 
-    identity: Identity
-    introspection: Introspection | None
-    usage: DailyUsage | None
     token_hublet: str | None = None
     routed_to: str | None = None
     """The data centre that HubSpot sent the credential to, if it did."""
@@ -49,16 +36,6 @@ class Findings:
             if surplus:
                 said.append(f"the token could change things: {len(surplus)} scopes beyond reading")
         return tuple(one for one in said if one)
-
-    def contradiction(self) -> str | None:
-        """Return that two of HubSpot's answers name different portals, if they do."""
-        said = self.introspection
-        if said is None or said.portal_id == self.identity.portal_id:
-            return None
-        return (
-            f"HubSpot names portal {self.identity.portal_id} for the account and "
-            f"{said.portal_id} for the token"
-        )
 
 
 def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
@@ -83,25 +60,9 @@ def found_connection(row: Row, found: Findings, *, api: str) -> Connection:
             correlation_id=identity.correlation_id,
             api_base=api,
         ),
-        facts=_facts(row, found, at),
+        facts=gathered(found, at=at, name=row.display_name, tier=row.tier),
     )
     return replace(connection, binding=binding_of(connection, row.key))
-
-
-def _facts(row: Row, found: Findings, at: datetime) -> Mapping[str, Fact]:
-    facts = facts_of(found.identity, at=at)
-    if found.usage:
-        facts["daily_limit"] = Fact(found.usage.limit, Provenance.FETCHED, at)
-    if found.introspection:
-        facts["scopes"] = Fact(found.introspection.scopes, Provenance.FETCHED, at)
-    if row.display_name and "name" not in facts:
-        facts["name"] = Fact(row.display_name, Provenance.DECLARED, at)
-    inferred = infer_tier(found.usage.limit, found.identity.account_type) if found.usage else None
-    if row.tier:
-        facts["tier"] = Fact(row.tier, Provenance.DECLARED, at)
-    elif inferred:
-        facts["tier"] = Fact(inferred[0], Provenance.INFERRED, at, inferred[1])
-    return facts
 
 
 def renewed(stored: Connection, found: Connection) -> Connection:
@@ -111,39 +72,8 @@ def renewed(stored: Connection, found: Connection) -> Connection:
         generation=stored.generation + 1,
         added_at=stored.added_at,
         connection_type=stored.connection_type,
-        facts=_with_earlier(found.facts, stored.facts),
+        # Scopes are the credential's, and that is another one now.
+        facts=merged(
+            {name: fact for name, fact in stored.facts.items() if name != "scopes"}, found.facts
+        ),
     )
-
-
-def _with_earlier(new: Mapping[str, Fact], old: Mapping[str, Fact]) -> Mapping[str, Fact]:
-    """Keep what was known of the portal, unless HubSpot or a person now says otherwise."""
-    declared = {
-        name: fact
-        for name, fact in old.items()
-        if fact.provenance is Provenance.DECLARED
-        and name in new
-        and new[name].provenance is Provenance.INFERRED
-    }
-    # Scopes are the credential's, and that is another one now.
-    return {**{name: fact for name, fact in old.items() if name != "scopes"}, **new, **declared}
-
-
-def infer_tier(daily_limit: int, account_type: str | None) -> tuple[str, str] | None:
-    """
-    Return the tier that a daily limit points to and the evidence, or nothing.
-
-    Developer test accounts answer like Enterprise ones, so theirs says nothing. No public
-    endpoint tells the tier (HubSpot account information guide, 2026-09).
-    """
-    if account_type == "DEVELOPER_TEST":
-        return None
-    limits = table("limits")
-    for tier in limits["tier"]:
-        for add_ons in range(limits["add_on"]["most"] + 1):
-            if daily_limit == tier["daily"] + add_ons * limits["add_on"]["daily"]:
-                ambiguous = add_ons == 1 and tier["name"] == "enterprise"
-                evidence = f"daily limit {daily_limit:,}" + (
-                    f", {add_ons} add-ons" if add_ons else ""
-                )
-                return None if ambiguous and daily_limit % 1_000_000 else (tier["name"], evidence)
-    return None

@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from hsagency.audit.record import Event
 from hsagency.client import Ways
-from hsagency.errors import PortalUnreachable, VerificationError
-from hsagency.portals import Cause, Connection, ConnectionStatus, Proof
+from hsagency.errors import PortalMismatch, PortalUnreachable, VerificationError
+from hsagency.facts import Verified, differences, gathered, merged, type_warning
+from hsagency.portals import Cause, Connection, ConnectionStatus, Proof, redact
+from hsagency.router.asking import Asked, ask_all
 from hsagency.router.channels import Channels
 from hsagency.router.granting import Grants
 from hsagency.router.parts import Parts
 from hsagency.router.renewing import renewed
 from hsagency.router.routing import lead_back, reroute
+from hsagency.router.scoping import with_scopes
 from hsagency.routes import OperationClass
+from hsagency.scopes import missing_scopes, surplus_scopes
 from hsagency.transport import Call, Grant
 from hsagency.verdicts import Fate, Verdict
-from hsagency.verifier import Identity, answerer, differences, facts_of, verify
+from hsagency.verifier import Identity, answerer, verify
 from hsagency.waiting import Waits
 
 PURPOSE: Final = "verification"
@@ -61,8 +65,12 @@ class Prover:
                 self._ask(grant.connection, waits=waits)
         return grants.now()
 
-    def prove(self, connection: Connection) -> Identity:
-        """Ask HubSpot now whose credential this is, and record it; raises as `verify` does."""
+    def prove(self, connection: Connection) -> Verified:
+        """
+        Ask HubSpot now whose credential this is and what it may do, and record it.
+
+        Raises as `verify` does.
+        """
         with self._channels.open(connection).lock:
             return self._ask(connection, asked_for=True)
 
@@ -97,7 +105,7 @@ class Prover:
         asked_for: bool = False,
         because: Verdict | None = None,
         waits: Waits | None = None,
-    ) -> Identity:
+    ) -> Verified:
         who = answerer(connection.api_base)
         grants = Grants(
             self._parts, self._channels, connection, purpose=PURPOSE, while_stopped=True
@@ -114,6 +122,12 @@ class Prover:
         with channel.client(binding=grants.binding, ways=ways) as sender:
             try:
                 identity = verify(sender, expected=connection.portal_id, who=who)
+                told = Asked(identity=identity)
+                if asked_for:
+                    told = ask_all(self._parts, connection, sender, identity)
+                if told.introspection and told.contradiction():
+                    got = told.introspection.portal_id
+                    raise PortalMismatch(expected=connection.portal_id, got=got)
             except VerificationError as error:
                 if error.status_code is None and isinstance(error, PortalUnreachable):
                     lead_back(self._parts, connection)
@@ -125,17 +139,22 @@ class Prover:
                 self._parts.stops.failed(connection, error)
                 error.add("Nothing else was sent.")
                 raise
-        at = self._parts.now()
+        return self._keep(connection, told, asked_for=asked_for)
+
+    def _keep(self, connection: Connection, told: Asked, *, asked_for: bool) -> Verified:
+        """Store and record what was told, unless another credential took the place of this one."""
+        at, found = self._parts.now(), list[Verified]()
 
         def proven(stored: Connection) -> Connection:
-            after = _proven(stored, identity, at=at, asked_for=asked_for)
-            self._note_success(stored, after, asked_for=asked_for)
+            after = _proven(stored, told, at=at, asked_for=asked_for)
+            found.append(_verified(stored, after, told))
+            self._note_success(stored, found[-1], asked_for=asked_for)
             return after
 
         self._parts.index.edit(
             connection.client_slug, generation=connection.generation, change=proven
         )
-        return identity
+        return found[-1] if found else _verified(connection, connection, told)
 
     def _led(self, call: Call, verdict: Verdict) -> bool:
         """Go where the portal's data centre is; what else an answer means, `verify` says."""
@@ -145,15 +164,23 @@ class Prover:
             return reroute(self._parts, call.connection, verdict)
         return verdict.status_code == _REJECTED and renewed(self._parts, call)
 
-    def _note_success(self, before: Connection, after: Connection, *, asked_for: bool) -> None:
+    def _note_success(self, before: Connection, found: Verified, *, asked_for: bool) -> None:
         """Record what a verification found before the index shows it."""
-        changed = differences(before.facts, after.facts)
-        if changed:
+        after = found.connection
+        if found.changed:
             said = (
-                f"{answerer(after.api_base)} now reports for portal {after.portal_id}: {changed}."
+                f"{answerer(after.api_base)} now reports for portal {after.portal_id}: "
+                f"{found.changed}."
             )
             self._parts.note(after, Event.CONNECTION_CHANGED, said[:1].upper() + said[1:])
-        again = before.status is not ConnectionStatus.CONNECTED
+        lacks = after.cause is Cause.SCOPES
+        if lacks and before.cause is not Cause.SCOPES:
+            said = f"{after.portal} needs to be reconnected: {after.status_evidence}."
+            self._parts.note(after, Event.CONNECTION_FAILED, said)
+        watched = type_warning(before.facts, after.facts)
+        if watched is not None and not asked_for:  # else whoever asked is told
+            self._parts.writer.tell(redact(f"{after.portal}: {watched}."))
+        again = before.status is not ConnectionStatus.CONNECTED and not lacks
         if again or asked_for:
             evidence = f" ({before.status_evidence})" if before.status_evidence else ""
             was = f" It works again; it was {before.status}{evidence}." if again else ""
@@ -177,16 +204,16 @@ def _is_free(lock: threading.Lock, seconds: float) -> bool:
     return not lock.locked()
 
 
-def _proven(stored: Connection, identity: Identity, *, at: datetime, asked_for: bool) -> Connection:
+def _proven(stored: Connection, told: Asked, *, at: datetime, asked_for: bool) -> Connection:
     """Return a connection that works, with what is told of its portal now beside the rest."""
-    before = stored
+    identity, before = told.identity, stored
     # Who looks at it must see why it is not called all the same, or what it still lacks. Of its
     # user the portal's details tell nothing: only a person who asks puts that behind us.
     lacks = before.cause is Cause.SCOPES or (before.cause is Cause.USER and not asked_for)
     if before.stopped is None and not lacks:
         connected = ConnectionStatus.CONNECTED
         before = replace(before, status=connected, status_evidence="", cause=None, trouble=None)
-    return replace(
+    proven = replace(
         before,
         proof=Proof(
             at=at,
@@ -197,5 +224,26 @@ def _proven(stored: Connection, identity: Identity, *, at: datetime, asked_for: 
             routed_to=stored.routed_to,
         ),
         hublet=identity.hosting or stored.hublet,
-        facts={**stored.facts, **facts_of(identity, at=at)},
+        facts=merged(stored.facts, gathered(told, at=at)),
+    )
+    scopes = told.introspection.scopes if told.introspection else None
+    return proven if scopes is None else with_scopes(proven, scopes, at=at)
+
+
+def _verified(before: Connection, after: Connection, told: Asked) -> Verified:
+    """Return what a verification found, with what a person should know of it."""
+    scopes = told.introspection.scopes if told.introspection else None
+    kind = after.connection_type
+    warnings = [type_warning(before.facts, after.facts)]
+    if told.unsaid and scopes is None:
+        warnings.append(f"{told.unsaid}; they were not checked")
+    surplus = surplus_scopes(kind, scopes or ())
+    if surplus:
+        warnings.append(f"it could change things: {len(surplus)} scopes beyond reading")
+    return Verified(
+        **{one.name: getattr(told.identity, one.name) for one in fields(told.identity)},
+        connection=after,
+        changed=differences(before.facts, after.facts),
+        warnings=tuple(one for one in warnings if one),
+        missing=tuple(missing_scopes(kind, scopes)) if scopes is not None else (),
     )

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from hsagency.audit.record import Event
+from hsagency.facts import moved
 from hsagency.index import Index
-from hsagency.portals import Cause, Connection, ConnectionStatus, Fact, Provenance
+from hsagency.portals import Cause, Connection, ConnectionStatus, Fact, Provenance, Stop
 from hsagency.scopes import lacking
 
 Note = Callable[[Connection, Event, str], None]
@@ -20,13 +21,11 @@ def heed_scopes(index: Index, note: Note, connection: Connection, scopes: tuple[
     def change(stored: Connection) -> Connection:
         after = with_scopes(stored, scopes, at=datetime.now(UTC))
         known = stored.facts.get("scopes")
-        before = set(known.value) if known and isinstance(known.value, tuple) else set[str]()
-        gone, new = sorted(before - set(scopes)), sorted(set(scopes) - before)
-        if known is not None and (gone or new):
-            said = [f"no longer {', '.join(gone)}"] if gone else []
-            said += [f"now {', '.join(new)}"] if new else []
-            note(after, Event.CONNECTION_CHANGED, f"Its scopes changed: {'; '.join(said)}.")
-        return after if gone or new or after.cause is not stored.cause else stored
+        before = known.value if known and isinstance(known.value, tuple) else ()
+        drift = moved(before, scopes)
+        if known is not None and drift:
+            note(after, Event.CONNECTION_CHANGED, f"Its scopes changed: {drift}.")
+        return after if drift or after.cause is not stored.cause else stored
 
     index.edit(connection.client_slug, generation=connection.generation, change=change)
 
@@ -39,8 +38,14 @@ def with_scopes(stored: Connection, scopes: tuple[str, ...], *, at: datetime) ->
         return told
     missing = lacking(stored.connection_type, scopes)
     if missing is not None:
-        needs = ConnectionStatus.NEEDS_RECONNECTION
-        return replace(told, status=needs, status_evidence=missing, cause=Cause.SCOPES)
+        known = stored.trouble if stored.cause is Cause.SCOPES else None
+        return replace(
+            told,
+            status=ConnectionStatus.NEEDS_RECONNECTION,
+            status_evidence=missing,
+            cause=Cause.SCOPES,
+            trouble=known or Stop(reason=missing, at=at, cause=Cause.SCOPES),
+        )
     if stored.cause is Cause.SCOPES:
         connected = ConnectionStatus.CONNECTED
         return replace(told, status=connected, status_evidence="", cause=None, trouble=None)

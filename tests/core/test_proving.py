@@ -147,7 +147,7 @@ def test_what_hubspot_does_not_tell_stays_with_its_time(fleet: Fleet, slug: str)
     fleet.agency.verify(slug)
     after = fleet.agency.connection(slug)
     assert after.facts["name"] == name
-    assert after.facts["scopes"] == before.facts["scopes"]
+    assert after.facts["scopes"].value == before.facts["scopes"].value
     assert after.facts["currency"].at > before.facts["currency"].at
     assert said(fleet, slug, "connection.changed") == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from hsagency.errors import (
     UnexpectedAnswer,
     VerificationError,
 )
-from hsagency.portals import Fact, PortalId, Provenance
+from hsagency.portals import PortalId
 from hsagency.sandbox import Fault, Sandbox, serve
 from hsagency.secret import Secret
 from hsagency.verifier import (
@@ -30,9 +29,6 @@ from hsagency.verifier import (
     Identity,
     answerer,
     daily_usage,
-    differences,
-    facts_of,
-    hublet_warning,
     introspect,
     read_daily_usage,
     verify,
@@ -230,37 +226,6 @@ def test_a_sandbox_is_not_called_hubspot(answer: httpx.Response | Exception) -> 
     assert caught.value.message[0].isupper()
 
 
-AT = datetime(2026, 11, 20, 9, tzinfo=UTC)
-
-
-def test_what_hubspot_tells_becomes_fetched_facts_and_nothing_else_does() -> None:
-    found = verify(Scripted(details(portalName="", timeZone=None)), expected=MINE)
-    facts = facts_of(found, at=AT)
-    assert {name: fact.value for name, fact in facts.items()} == {
-        "account_type": "STANDARD",
-        "currency": "USD",
-        "ui_domain": "app.hubspot.com",
-        "hosting": "na1",
-    }
-    assert {(fact.provenance, fact.at) for fact in facts.values()} == {("fetched", AT)}
-
-
-def test_differences_say_old_and_new_and_only_what_differs() -> None:
-    def facts(**values: Any) -> dict[str, Fact]:
-        return {name: Fact(value, Provenance.FETCHED, AT) for name, value in values.items()}
-
-    before = facts(name="Acme", currency="USD", time_zone="UTC", scopes=("a", "b"), gone=1)
-    after = facts(name="Acme 2", currency="USD", account_type="STANDARD", scopes=("a",))
-    assert differences(before, after) == (
-        "account type unknown -> 'STANDARD', name 'Acme' -> 'Acme 2', scopes 2 of them -> 1 of them"
-    )
-    assert differences(before, before) == ""
-    long = differences(before, facts(name=f"{TOKEN} \x1b[2J" + "x" * 1000))
-    assert len(long) < 200
-    assert TOKEN not in long
-    assert "\x1b" not in long
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -301,22 +266,6 @@ def test_no_answer_at_all_is_taken_for_another_portals(body: Any) -> None:
         return
     assert type(body["portalId"]) is int
     assert body["portalId"] == found.portal_id == MINE
-
-
-@pytest.mark.parametrize(
-    ("prefix", "hosting"),
-    [("na1", "na1"), ("na1", "eu1"), (None, "eu1"), ("na1", None), (None, None)],
-)
-def test_a_prefix_that_differs_from_the_hosting_is_said(
-    prefix: str | None, hosting: str | None
-) -> None:
-    found = verify(Scripted(details(dataHostingLocation=hosting)), expected=MINE)
-    warning = hublet_warning(prefix, found)
-    if (prefix, hosting) == ("na1", "eu1"):
-        assert warning is not None
-        assert "made for na1, but the portal is hosted in eu1" in warning
-    else:
-        assert warning is None
 
 
 def test_introspection_tells_scopes_and_sends_the_token_in_the_body_only() -> None:

@@ -27,7 +27,7 @@ LAYERS = (
     {"objects"},
     {"transport"},
     {"pacing", "stopping", "health"},
-    {"verifier", "credentials", "audit", "routes", "halt", "verdicts", "said"},
+    {"facts", "verifier", "credentials", "audit", "routes", "halt", "verdicts", "said"},
     {"scopes"},
     {"index", "settings", "misset", "portals"},
     {"durable", "hosts", "hubspot_errors", "secret", "periods", "progress", "waiting", "words"},

@@ -258,6 +258,7 @@ def test_replacing_keeps_what_is_not_told_now_and_records_what_changed(full: Fle
     portal = full.sandbox.portals[0]
     before = full.agency.connection(portal.client_slug)
     old = {**before.facts, "name": replace(before.facts["name"], value="Old Name Ltd")}
+    old["distribution"] = replace(before.facts["name"], value="private")  # no answer tells it
     full.agency.index.update(before.client_slug, generation=1, facts=old)
     token = full.sandbox.issue(portal.portal_id).token
     usage = Fault("status", status=500, path="/account-info/2026-09/api-usage")
@@ -265,8 +266,8 @@ def test_replacing_keeps_what_is_not_told_now_and_records_what_changed(full: Fle
     full.onboard(client_list([row(portal, portalToken=token)]), replace_tokens=True)
     after = full.agency.connection(portal.client_slug)
     assert (after.generation, after.portal.name) == (2, portal.name)
-    assert after.facts["daily_limit"] == before.facts["daily_limit"]
-    assert after.facts["tier"] == before.facts["tier"]
+    assert after.facts["distribution"] == old["distribution"]
+    assert after.facts["tier"].value == before.facts["tier"].value
     *_, rotated, changed = full.agency.activity(portal.client_slug).rows(named=True)
     assert (rotated["event"], changed["event"]) == ("connection.rotated", "connection.changed")
     assert f"name 'Old Name Ltd' -> '{portal.name}'" in changed["message"]
