@@ -27,8 +27,9 @@ from hsagency.client import PortalClient
 from hsagency.completeness.gathering import Comparison, compare, usage_record
 from hsagency.credentials import CredentialStore, choose_store, open_store
 from hsagency.facts import Verified
-from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, listing, map_portals
+from hsagency.fleet import PURPOSE, Amounts, Clients, Fleet, estimate, map_portals
 from hsagency.fleet.choosing import chosen
+from hsagency.fleet.listing import Listing, listing, refreshed
 from hsagency.halt import Halt
 from hsagency.health import stopped
 from hsagency.pacing import Pacing
@@ -269,9 +270,25 @@ class Agency:
         """
         return stopped(self.connections().values(), self.halt)
 
-    def portals(self) -> pl.DataFrame:
-        """Return one row a connection, from stored facts, sorted by slug (columns: `fleet.PORTALS`)."""
-        return listing.portals(self.connections().values())
+    def portals(self, *, refresh: bool = False, progress: Progress = bar) -> pl.DataFrame:
+        """
+        Return one row a connection, sorted by slug (columns: `fleet.PORTALS`).
+
+        From what this machine knows; with `refresh` every portal is verified and its usage asked
+        for first, and `error` says where that was in vain.
+        """
+        return self.listing(refresh=refresh, progress=progress).frame()
+
+    def listing(self, *, refresh: bool = False, progress: Progress = bar) -> Listing:
+        """Do what `portals` does, with more to tell: the slots, and how each portal is doing."""
+        asked = refreshed(self.slugs() if refresh else (), self._refresh, progress=progress)
+        return listing(self.workspace, self.pacing, now=utc_now(), failed=asked)
+
+    def _refresh(self, slug: str) -> None:
+        """Verify a portal, and ask for its usage; one that is stopped is not asked for more."""
+        self.verify(slug)
+        if self.connection(slug).stopped is None:
+            self._ask_anew(self.client(slug, purpose="quota"))
 
     def calls(
         self, slug: str | None = None, *, since: When = None, until: When = None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from hsagency.agency import Agency
+    from hsagency.settings import Workspace
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,17 +55,29 @@ class Shared:
 
         # polars, loaded just now, restarts what Ctrl-C should interrupt: a prompt, a long wait.
         signal.siginterrupt(signal.SIGINT, True)
-        agency = Agency.open(self.workspace)
-        agency.writer.tell = lambda message: click.echo(plain(message), err=True)
+        agency = Agency(self.found())
+        agency.writer.tell = tell
         agency.audit.reader = click.get_current_context().command_path
-        kept = agency.workspace.settings.store
+        return agency
+
+    def found(self) -> Workspace:
+        """Find the workspace, for what needs no agency; refuses a --store that is not its own."""
+        from hsagency.settings import Workspace
+
+        workspace = Workspace.find(self.workspace)
+        kept = workspace.settings.store
         if self.store is not None and self.store != kept:
             raise UsageError(
                 f"This workspace keeps its secrets in {kept}, not in {self.store}. "
                 "Nothing was done.",
                 hint="Leave --store out. A workspace never switches its store silently.",
             )
-        return agency
+        return workspace
+
+
+def tell(message: str) -> None:
+    """Tell a person something that is neither the answer nor an error."""
+    click.echo(plain(message), err=True)
 
 
 def shared(function: Function) -> Function:

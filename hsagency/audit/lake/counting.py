@@ -88,7 +88,7 @@ def _look(audit: Path, slug: str) -> _Log:
     return _Log(slug=slug, catalog=known, content=b"".join(_lines(new)))
 
 
-class _Unusual(Exception):  # noqa: N818  (not an error: such a log is read as a whole)
+class _Unusual(Exception):
     """A log is not to be counted by its lines."""
 
 
@@ -168,7 +168,7 @@ def _told_again(audit: Path, batch: list[_Log], rows: pl.DataFrame) -> Iterator[
     the lake that is as late as itself, or later, and there mostly are no such files.
     """
     strays = rows.filter("stray")
-    first = {slug: ts for slug, ts in rows.group_by("client_slug").agg(pl.col("ts").min()).rows()}
+    first = dict(rows.group_by("client_slug").agg(pl.col("ts").min()).iter_rows())
     straying = set(strays["client_slug"])
     every = [path for one in batch if one.slug in straying for path in one.paths(audit)]
     late = [
