@@ -22,6 +22,7 @@ from hsagency.cli import (
     audit,
     calls,
     completeness,
+    connect,
     connections,
     doctor,
     evidence,
@@ -74,6 +75,7 @@ def cli() -> None:
 for command in (
     *workshop.COMMANDS,
     *onboard.COMMANDS,
+    *connect.COMMANDS,
     *removing.COMMANDS,
     *connections.COMMANDS,
     *portals.COMMANDS,

@@ -107,6 +107,8 @@ class Attempt:
         assert app is not None  # noqa: S101  (without one, the preflight failed)
         self.preflight = asked
         self._agency, self._over = agency, False
+        self.ended = ""
+        """How it ended, once it was given up."""
         api = before.api_base if before else api
         self._trade = Trade(agency, asked, api=api, portal=portal)
         facts = before.facts if before else {}
@@ -156,6 +158,10 @@ class Attempt:
             self._failed(error)
             raise
 
+    def check_slug(self, slug: str) -> None:
+        """Raise `UsageError` for a slug under which what was found cannot be kept."""
+        self._trade.check_slug(slug)
+
     def store(self, found: Found, *, slug: str | None = None) -> Connected:
         """
         Keep what was found, under another slug if one is named, and tell the page.
@@ -203,11 +209,13 @@ class Attempt:
         kept = self._trade.kept()
         if kept is not None:
             self._listener.say(_DONE, f"{kept.portal} is connected.", good=True)
-            return f"{why}, but {kept.portal} is connected: that was finished."
+            self.ended = f"{why}, but {kept.portal} is connected: that was finished."
+            return self.ended
         became = self._trade.give_back()
         said = f"{why}. Nothing was connected. {became}".strip()
         self._note(f"Ended without a connection: {said}")
         self._listener.say(_NOT_DONE, said, good=False)
+        self.ended = said
         return said
 
     def close(self) -> None:
@@ -221,7 +229,9 @@ class Attempt:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt) and not self._over:
+            self.give_up("Interrupted")
         self.close()
 
     def _failed(self, error: BaseException) -> None:

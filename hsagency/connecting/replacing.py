@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from hsagency import onboarding
 from hsagency.agency import Agency
-from hsagency.errors import ConnectingError
+from hsagency.errors import ConnectingError, UsageError
 from hsagency.health import health
+from hsagency.hosts import parse_api_base
 from hsagency.onboarding import Decision, Judgement, Plan, Row
 from hsagency.onboarding.rows import client_token
 from hsagency.portals import Connection, ConnectionStatus, ConnectionType, CredentialKind
@@ -66,6 +67,7 @@ def replace_token(
     slug: str,
     token: Secret,
     *,
+    api: str = "",
     connection_type: ConnectionType | None = None,
 ) -> Connected:
     """
@@ -75,6 +77,11 @@ def replace_token(
     and then nothing was changed; `UnknownClient`, `BadToken`, `Conflict`.
     """
     before = agency.connection(slug)
+    if parse_api_base(api) not in ("", before.api_base):
+        raise UsageError(
+            f"{slug} is connected through {before.api_base or 'HubSpot'}, not {api}.",
+            hint="A sandbox's connection is never turned into HubSpot's: leave --api out.",
+        )
     is_static = before.kind is not CredentialKind.OAUTH
     row = Row(
         line=1,

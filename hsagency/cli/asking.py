@@ -1,0 +1,217 @@
+"""What a person is shown and asked while a portal is connected: text, a wait, a hidden line."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import select
+import shutil
+import sys
+import termios
+import textwrap
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+import click
+
+from hsagency.cli.common import Shared, shown_path, typable
+from hsagency.cli.tables import plain
+from hsagency.errors import ConnectingError
+from hsagency.secret import Secret
+
+if TYPE_CHECKING:
+    from hsagency.connecting import Attempt, Preflight, Prepared
+
+_WIDEST: Final = 100
+_MOST: Final = 65536  # characters of an address that is pasted
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Say whether a person is at the other end of a stream."""
+    return stream is not None and stream.isatty()
+
+
+def hidden_line(prompt: str) -> Secret:
+    """Read one line that is not shown, from the prompt or standard input; nothing if it is empty."""
+    try:
+        if is_terminal(sys.stdin):
+            typed = getpass.getpass(f"{prompt} (not shown as you paste it): ", stream=sys.stderr)
+        else:
+            typed = sys.stdin.readline() if sys.stdin is not None else ""
+    except EOFError:
+        typed = ""
+    except UnicodeDecodeError:
+        typed = "?"  # the codec's error would repeat what was typed
+    return Secret(typed.strip())
+
+
+class Waiting:
+    """One line on a terminal that says how long is left, and what else is said meanwhile."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._shown = not quiet and is_terminal(sys.stderr)
+        self._there, self._last = False, ""
+        self._lock = threading.Lock()
+
+    def show(self, left: float) -> None:
+        """Say how many seconds are left."""
+        minutes, seconds = divmod(int(left), 60)
+        line = f"waiting for HubSpot's page, {minutes}:{seconds:02d} left"
+        with self._lock:
+            if self._shown and line != self._last:
+                self._there, self._last = True, line
+                click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+
+    def say(self, message: str) -> None:
+        """Say something on a line of its own."""
+        with self._lock:
+            self._clear()
+            click.echo(plain(message), err=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        with self._lock:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._there:
+            self._there, self._last = False, ""
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+
+class Pasted:
+    """Takes addresses that are pasted, without waiting for them, and shows none of them."""
+
+    def __init__(self, attempt: Attempt, *, say: Callable[[str], None]) -> None:
+        self._attempt, self._say = attempt, say
+        self._held = b""
+        self._file = sys.stdin.fileno() if sys.stdin is not None else None
+        self._echo: list[Any] | None = None
+        if self._file is not None and os.isatty(self._file):
+            self._echo = termios.tcgetattr(self._file)
+            quiet = [*self._echo]
+            quiet[3] &= ~termios.ECHO
+            termios.tcsetattr(self._file, termios.TCSADRAIN, quiet)
+
+    def poll(self) -> None:
+        """Take what was pasted by now, if it was; say what is wrong with it."""
+        while self._file is not None and select.select([self._file], [], [], 0)[0]:
+            more = os.read(self._file, _MOST)
+            if not more:  # the end: what is there without a line end counts, and no more comes
+                self._file = None
+            self._held = (self._held + (more or b"\n"))[-_MOST:]
+            *lines, self._held = self._held.split(b"\n")
+            for line in lines:
+                self._take(Secret(line.decode(errors="replace").strip()))
+
+    def _take(self, line: Secret) -> None:
+        if not line or self._attempt.came():
+            return
+        try:
+            self._attempt.take(line)
+        except ConnectingError as error:
+            self._say(f"{error} It may be pasted again.")
+
+    def close(self) -> None:
+        """Let the terminal show again what is typed."""
+        if self._echo is not None:
+            with suppress(termios.error, OSError):
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._echo)
+            self._echo = None
+        self._file = None
+
+
+def show_preflight(common: Shared, found: Preflight) -> None:
+    """Say what each type is for, what will be asked and why, and what a person must see to."""
+    from hsagency.connecting.preflight import YOURS
+    from hsagency.scopes import TYPES
+
+    said: list[str] = []
+    if found.before is None:
+        said += ["Connection types (--type):"]
+        for kind, words in TYPES.items():
+            mark = " <- this one" if kind is found.connection_type else ""
+            said += [f"  {kind}{mark}", *_indented([words.when, words.enables, words.refuses])]
+    said += [f"What HubSpot's page will ask for, for {found.connection_type}, and why:"]
+    said += _scopes((one.name, one.why, one.required) for one in found.wanted)
+    said += ["Before you go there, see that:", *_dashed(YOURS)]
+    room = found.slots
+    size = f"{room.used} of {room.size} slots" if room.size is not None else f"{room.used} slots"
+    said += [f"The fleet takes {size}{'' if room.size is not None else ', without a limit'}."]
+    if found.installs is not None:
+        said += [f"The app is in {found.installs.used} accounts; HubSpot lets it into "
+                 f"{found.installs.most}."]  # fmt: skip
+    said += [line for note in found.notes for line in _wrapped(f"note: {typable(note)}", "")]
+    common.say(plain_lines(said))
+
+
+def show_setup(common: Shared, made: Prepared) -> None:
+    """Say what was written, and what to do with it in HubSpot."""
+    most, why = made.cap
+    where = "the sandbox" if made.api else "HubSpot"
+    said = [
+        f"Written: {shown_path(made.folder)}, a project of HubSpot's developer platform.",
+        f"Redirect URL to register: {made.redirect_uri}",
+        "Scopes to register, and why:",
+        *_scopes((name, reason, True) for name, reason in made.required.items()),
+        *_scopes((name, reason, False) for name, reason in made.optional.items()),
+        f"What to do at {where}:",
+        *_dashed([
+            f"Upload it: cd {shown_path(made.folder)} && hs project upload (HubSpot's own command "
+            "line, signed in to your developer account with: hs account auth).",
+            "The client id and the client secret are then shown in HubSpot > Development > "
+            "Projects > this project > the app > Auth.",
+            f"Who may install it is said there under Distribution. It is {made.distribution} now: "
+            f"{why}, so {most} at most (10 with a private app, 100 for a Solutions Partner: "
+            "--partner; 25 with a marketplace app that is not listed: --distribution marketplace).",
+            "HubSpot does not let the distribution be changed after the first upload.",
+        ]),
+    ]  # fmt: skip
+    if made.before is not None:
+        said.append(f"An app is set up already, with client id {made.before.client_id}.")
+    common.say(plain_lines(said))
+
+
+def plain_lines(lines: Iterable[str]) -> str:
+    """Return lines that cannot steer a terminal."""
+    return "\n".join(plain(one) for one in lines)
+
+
+def _scopes(scopes: Iterable[tuple[str, str, bool]]) -> list[str]:
+    rows = list(scopes)
+    if not rows:
+        return []
+    width = max(len(name) for name, _, _ in rows)
+    lines = []
+    for name, why, required in rows:
+        text = why if required else f"{why} (where the account has it)"
+        lines += _wrapped(text, f"  {name.ljust(width)}  ")
+    return lines
+
+
+def _dashed(texts: Iterable[str]) -> list[str]:
+    return [line for one in texts for line in _wrapped(one, "  - ")]
+
+
+def _indented(texts: Iterable[str]) -> list[str]:
+    return [line for one in texts for line in _wrapped(one, "      ")]
+
+
+def _wrapped(text: str, first: str) -> list[str]:
+    room = min(_WIDEST, shutil.get_terminal_size().columns)
+    return textwrap.wrap(
+        text,
+        max(40, room),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first]
