@@ -185,6 +185,12 @@ class Connection:
             name=str(name.value) if name else None,
         )
 
+    @property
+    def time_zone(self) -> str | None:
+        """The portal's time zone as HubSpot names it, in which its days are reckoned."""
+        fact = self.facts.get("time_zone")
+        return str(fact.value) if fact else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone:
@@ -206,6 +212,7 @@ class Tombstone:
     added_at: datetime
     removed_at: datetime
     removed_by: str
+    time_zone: str | None = None  # in which the days of its records are reckoned
     proof: str = ""  # what became of the credential: of the last generation, in words
     severed: bool = False  # whether HubSpot was seen to refuse it
     pending: Connection | None = None

@@ -349,11 +349,12 @@ class AuditLog:
 
     def _zones(self) -> dict[str, str]:
         try:
-            connections = self.workspace.index.read().connections
+            known = self.workspace.index.read()
         except HsAgencyError:
             return {}  # the log is read all the same; days in a portal's zone are not known
-        facts = {slug: one.facts.get("time_zone") for slug, one in connections.items()}
-        return {slug: str(fact.value) for slug, fact in facts.items() if fact is not None}
+        zones = {slug: one.time_zone for slug, one in known.tombstones.items()}
+        zones |= {slug: one.time_zone for slug, one in known.connections.items()}
+        return {slug: zone for slug, zone in zones.items() if zone is not None}
 
     def note_reading(
         self,

@@ -20,7 +20,7 @@ from hsagency.completeness import verdict as verdict_on
 from hsagency.completeness.counting import COLUMNS
 from hsagency.completeness.judging import CLOCK, Known, Loss, Sample
 from hsagency.errors import AuditError
-from hsagency.portals import AGENCY, Connection, CredentialKind
+from hsagency.portals import AGENCY, ClientSlug, Connection, CredentialKind, Tombstone
 from hsagency.settings import Workspace
 from hsagency.verifier import DailyUsage
 
@@ -61,7 +61,8 @@ def compare(
     log = verify(first, last)
     between = (_midnight(first), _midnight(_near(last, 1)))
     calls, activity = _read(workspace, slug, since=between[0], until=between[1])
-    known = _known(workspace, slug, connection, log, activity)
+    removed = workspace.index.read().tombstones.get(ClientSlug(slug))
+    known = _known(workspace, slug, connection or removed, log, activity)
     begin = pl.col("day") >= since if since else pl.lit(value=True)
     wanted = begin & (pl.col("day") < until if until else pl.lit(value=True))
     found = days(calls.lazy(), known).filter(wanted)
@@ -121,7 +122,7 @@ def usage_record(connection: Connection, usage: DailyUsage) -> dict[str, object]
 def _known(
     workspace: Workspace,
     slug: str,
-    connection: Connection | None,
+    connection: Connection | Tombstone | None,
     log: Verdict,
     activity: pl.DataFrame,
 ) -> Known:
@@ -153,7 +154,7 @@ def _midnight(day: date | None) -> datetime | None:
     return None if day is None else datetime.combine(day, time(), UTC)
 
 
-def _kinds(connection: Connection | None) -> dict[str, str]:
+def _kinds(connection: Connection | Tombstone | None) -> dict[str, str]:
     if connection is None or not _declared(connection.kind):
         return {}
     return {connection.fingerprint: str(connection.kind)}
@@ -163,10 +164,9 @@ def _declared(kind: str) -> bool:
     return kind != CredentialKind.STATIC
 
 
-def _zone(connection: Connection | None) -> str | None:
+def _zone(connection: Connection | Tombstone | None) -> str | None:
     """Return the portal's time zone if it is one that days can be reckoned by."""
-    fact = connection.facts.get("time_zone") if connection else None
-    name = str(fact.value) if fact else ""
+    name = (connection.time_zone if connection else None) or ""
     try:
         ZoneInfo(name)
         pl.Series([datetime(2026, 1, 1, tzinfo=UTC)]).dt.convert_time_zone(name)

@@ -142,7 +142,12 @@ def _history(agency: Agency, one: Tombstone) -> list[dict[str, Any]]:
     activity = agency.activity(one.client_slug)
     mattering = activity.filter(pl.col("event").is_in(_MATTERING)).sort("ts")
     return [
-        {"at": timestamp(row["ts"]), "event": row["event"], "by": row["user"], **_said(row)}
+        {
+            "at": timestamp(row["ts"]),
+            "event": row["event"],
+            "by": row["user"],
+            "said": _said(row, one),
+        }
         for row in mattering.iter_rows(named=True)
     ]
 
@@ -156,8 +161,9 @@ _MATTERING: Final = (
 )
 
 
-def _said(row: Mapping[str, Any]) -> dict[str, str]:
-    return {"said": row["message"] or ""}
+def _said(row: Mapping[str, Any], one: Tombstone) -> str:
+    # What became of the credential is told for itself.
+    return str(row["message"] or "").removesuffix(one.proof).rstrip()
 
 
 def _answers(agency: Agency, one: Tombstone) -> list[dict[str, Any]]:
@@ -199,7 +205,7 @@ def _gone(agency: Agency, name: SecretName) -> dict[str, Any]:
 
 
 def _not_proven(one: Tombstone) -> list[str]:
-    said = [] if one.severed else [f"That the credential is dead. {one.proof}"]
+    said = [] if one.severed else ["That the credential is dead: what became of it stands above."]
     if one.kind is CredentialKind.OAUTH and "The app was uninstalled" not in one.proof:
         said.append(
             f"That {answerer(one.api_base)} no longer lists the app: an admin of the portal sees "

@@ -75,6 +75,7 @@ def begin(agency: Agency, connection: Connection) -> Tombstone:
         generation=connection.generation,
         fingerprint=connection.fingerprint,
         api_base=connection.api_base,
+        time_zone=connection.time_zone,
         added_at=connection.added_at,
         removed_at=agency.writer.now(),
         removed_by=f"{author.user} on {author.host}",

@@ -13,7 +13,7 @@ from hsagency.audit.lake import Reading
 from hsagency.compliance import Evidence, evidence, judged, within
 from hsagency.errors import NothingToReport, UnknownClient
 from hsagency.periods import Period
-from hsagency.portals import AGENCY, parse_slug
+from hsagency.portals import AGENCY, Tombstone, parse_slug
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,8 @@ def choose(
         period = _latest_month(reading, now or datetime.now(UTC))
         why.append(f"No period was named: this is {period.label}.")
     calls = within(reading.calls, period).collect().lazy()
-    connection = agency.connections().get(parse_slug(slug))
+    index, name = agency.index.read(), parse_slug(slug)
+    connection, removed = index.connections.get(name), index.tombstones.get(name)
     seen = _portals(calls) or _portals(reading.calls)
     same = connection is not None and set(seen) <= {connection.portal_id}
     facts = {name: fact.value for name, fact in connection.facts.items()} if connection else {}
@@ -88,7 +89,7 @@ def choose(
     return Selection(
         client_slug=slug,
         # A name or a limit of one portal says nothing about the records of another.
-        account_name=str(facts.get("name") or "") if same else "",
+        account_name=str(facts.get("name") or "") if same else _name_of(removed, seen),
         portal_ids=(connection.portal_id,) if connection and same else seen,
         daily_limit=limit if same and isinstance(limit, int) else None,
         period=period,
@@ -97,6 +98,12 @@ def choose(
         calls=calls,
         why=" ".join(why),
     )
+
+
+def _name_of(removed: Tombstone | None, seen: tuple[int, ...]) -> str:
+    """Return the name of a client that was removed, if all records are of its portal."""
+    same = removed is not None and set(seen) <= {removed.portal_id}
+    return removed.name or "" if removed is not None and same else ""
 
 
 def named(slug: str, account_name: str, portal_ids: tuple[int, ...]) -> str:
