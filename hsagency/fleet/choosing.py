@@ -56,9 +56,9 @@ def _reasons(connection: Connection, *, audit: bool) -> list[tuple[str, str, str
         said = since(stop)
         found.append(("stopped", f"{said[:1].upper()}{said[1:]}", advice(connection)))
     if audit and connection.connection_type is ConnectionType.CONFIG_ONLY:
-        found.append(("connection type", _TYPE, _WIDEN))
+        found.append(("connection type", _TYPE, _WIDEN.format(connection.client_slug)))
     return found
 
 
 _TYPE: Final = "A config_only connection takes no part in audits: it may not read records."
-_WIDEN: Final = "Leave it out, or onboard the client with another --type in a new workspace."
+_WIDEN: Final = "Leave it out, or: hsagency set-type {} config_and_audit"

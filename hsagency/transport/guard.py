@@ -89,7 +89,7 @@ class Guard:
         _refuse_if(_unfit(request.url), binding)
         _refuse_if(_mislabelled(request) or _mistimed(request), binding)
         if not _allows_unclassified(request, call, binding):
-            _refuse_if(_not_its_type(binding.connection_type, call), binding)
+            _refuse_if(_not_its_type(binding, call), binding)
 
     def _record(self, call: Call, error: HsAgencyError) -> None:
         instead: dict[str, object] = {}
@@ -140,10 +140,7 @@ def _refuse_if(why: _Why | None, binding: Binding) -> None:
         raise CallRefused(f"Refused for {slug}: {why.reason}. Nothing was sent.", hint=why.hint)
 
 
-_WIDEN: Final = (
-    "If the call is meant, onboard the client with --type config_and_audit in a new workspace: "
-    "the type of a connection cannot be changed yet."
-)
+_WIDEN: Final = "If the call is meant: hsagency set-type {} config_and_audit"
 _ALLOW: Final = (
     "If the call is meant: extensions={'purpose': NAME, 'allow_unclassified': True}, on a "
     "config_and_audit connection."
@@ -273,9 +270,9 @@ def _is_a_time(seconds: object) -> bool:
     return seconds is None or (number and 0 < cast("float", seconds) <= _LONGEST)
 
 
-def _not_its_type(connection_type: ConnectionType, call: Touched) -> _Why | None:
-    reason = refusal(connection_type, call)
+def _not_its_type(binding: Binding, call: Touched) -> _Why | None:
+    reason = refusal(binding.connection_type, call)
     if reason is None:
         return None
     unknown = call.operation_class is OperationClass.UNCLASSIFIED
-    return _Why(reason, _ALLOW if unknown else _WIDEN)
+    return _Why(reason, _ALLOW if unknown else _WIDEN.format(binding.client_slug))

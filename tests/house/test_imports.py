@@ -17,7 +17,7 @@ PACKAGE = ROOT / "hsagency"
 LAYERS = (
     {"cli", "demo", "widgets"},
     {"reports"},
-    {"connecting", "removal", "doctor"},
+    {"connecting", "removal", "retyping", "doctor"},
     {"onboarding"},
     {"agency"},
     {"fleet"},
