@@ -23,7 +23,11 @@ STEPS: Final = {
     "number": pl.Int64(),
     "path": pl.String(),
 }
-"""Columns and types of the frame of a plan; `what` is deleted, kept, shared or named."""
+"""
+Columns and types of the frame of a plan; `what` is deleted, kept, shared, hubspot or named.
+
+`number` is how many there are of what is kept, and bytes of what is shared.
+"""
 
 
 class Stage(StrEnum):
@@ -102,7 +106,7 @@ class Plan:
         return hashlib.sha256(orjson.dumps(covered)).hexdigest()[:16]
 
     def frame(self) -> pl.DataFrame:
-        """Return one row for each thing that is deleted, kept, shared or named (`STEPS`)."""
+        """Return one row for each thing that a person should know of (columns: `STEPS`)."""
         rows: list[dict[str, object]] = [
             {"what": "deleted", "which": one} for one in self.deleted()
         ]
@@ -114,6 +118,7 @@ class Plan:
             {"what": "shared", "which": moment(one.made), "number": one.size, "path": one.path}
             for one in self.outputs
         ]
+        rows += [{"what": "hubspot", "which": one} for one in (_UNTOUCHED, *self.severing)]
         rows += [{"what": "named", "which": one} for one in self.mentions]
         return pl.DataFrame(rows, schema=STEPS)
 

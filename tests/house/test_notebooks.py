@@ -89,7 +89,9 @@ def tags(cell: dict[str, Any]) -> list[str]:
 
 
 def test_there_are_notebooks() -> None:
-    assert {"01-onboarding", "03-quota", "04-compliance"} <= {path.stem for path in NOTEBOOKS}
+    assert {"01-onboarding", "03-quota", "04-compliance", "06-offboarding"} <= {
+        path.stem for path in NOTEBOOKS
+    }
 
 
 def test_every_notebook_is_clean() -> None:
