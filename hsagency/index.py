@@ -33,6 +33,7 @@ from hsagency.errors import Conflict, CorruptFile, NewerSchema, UsageError, Work
 from hsagency.portals import ClientSlug, Connection, Tombstone, parse_portal_id, parse_slug
 
 SCHEMA: Final = 3
+_TOMBSTONES_SINCE: Final = 3
 _CONNECTION: Final = TypeAdapter(Connection)
 _TOMBSTONE: Final = TypeAdapter(Tombstone)
 _Tombstones = dict[ClientSlug, Tombstone]
@@ -258,6 +259,8 @@ def _snapshot(data: dict[str, Any], schema: int) -> Snapshot:
     tombstones = {
         parse_slug(slug): _tombstone(slug, one) for slug, one in data["tombstones"].items()
     }
+    if tombstones.keys() & connections.keys() or (tombstones and schema < _TOMBSTONES_SINCE):
+        raise ValueError("removed and connected at once, or removed before anybody could be")
     version = int(data["version"])
     return Snapshot(version, MappingProxyType(connections), MappingProxyType(tombstones), schema)
 
@@ -285,13 +288,26 @@ def _tombstone_as_json(tombstone: Tombstone) -> dict[str, Any]:
 def _without_risen(
     connections: Mapping[ClientSlug, Connection], tombstones: _Tombstones
 ) -> _Tombstones:
-    """Return the tombstones of those who are not connected again."""
+    """
+    Return the tombstones of those who are not connected again.
+
+    Who is has the same portal and a later generation, as no name of a secret is used twice.
+    """
     for slug in connections.keys() & tombstones.keys():
-        if tombstones[slug].pending is not None:
+        stone, risen = tombstones[slug], connections[slug]
+        if stone.pending is not None:
             raise Conflict(
                 f"The removal of {slug} is not finished; it was not connected.",
                 hint=f"Finish it: hsagency remove {slug}",
             )
+        if (stone.portal_id, stone.api_base) != (risen.portal_id, risen.api_base):
+            raise Conflict(
+                f"{slug} was portal {stone.portal_id} until it was removed; portal "
+                f"{risen.portal_id} was not connected under that slug.",
+                hint="Choose another slug: what is logged under this one is that portal's.",
+            )
+        if risen.generation <= stone.generation:
+            raise Conflict(f"{slug} was removed meanwhile; it was not connected.")
     return {slug: one for slug, one in tombstones.items() if slug not in connections}
 
 

@@ -22,21 +22,18 @@ from hsagency.compliance import without_formulas
 from hsagency.durable import locked, make_private_dir, write_private
 from hsagency.errors import Conflict, OnboardingError
 from hsagency.facts import differences
-from hsagency.hosts import parse_api_base
+from hsagency.fleet.listing import slots
+from hsagency.hosts import host_of, parse_api_base
 from hsagency.index import Snapshot
+from hsagency.onboarding.asking import ask
 from hsagency.onboarding.facts import Findings
-from hsagency.onboarding.judging import (
-    Decision,
-    Judgement,
-    ask,
-    bad,
-    judge,
-    taken,
-)
+from hsagency.onboarding.judging import Decision, Judgement, bad, judge
+from hsagency.onboarding.limits import check_again, check_room, within
 from hsagency.onboarding.plans import RESULT, Basis, Plan, Result
 from hsagency.onboarding.rows import BadRow, Row, read_list, read_rows
 from hsagency.onboarding.storing import STORED, Secrets, refuse_a_copy
-from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, redact
+from hsagency.onboarding.unmet import come_back, taken
+from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, Tombstone, redact
 from hsagency.progress import Progress, silent
 from hsagency.secret import Secret
 from hsagency.verifier import Expected
@@ -51,6 +48,7 @@ __all__ = [
     "Result",
     "Row",
     "apply",
+    "check_room",
     "judge_token",
     "plan",
     "plan_file",
@@ -107,6 +105,9 @@ def plan(
     """
     address = parse_api_base(api)
     agency.halt.check()
+    agency.network.wire(
+        host_of(address)
+    ).close()  # what is wrong with the way out is no row's fault
     agency.writer.append(AGENCY, _note(f"Judging {len(rows)} credentials."))
     known = agency.index.read()
     owners = _owners(rows, known)
@@ -127,7 +128,8 @@ def plan(
 
         judged = list(pool.map(one, rows))
     refused = [bad(row, row.cause, row.hint) for row in unusable or []]
-    judgements = sorted([*refused, *_one_portal_one_slug(judged)], key=lambda one: one.line)
+    fitting = within(_one_portal_one_slug(judged), slots(agency.workspace.settings, known))
+    judgements = sorted([*refused, *fitting], key=lambda one: one.line)
     _record_refusals(agency, judgements)
     slugs = {row.slug for row in rows} & known.connections.keys()
     basis = {slug: _basis(known.connections[slug]) for slug in slugs}
@@ -149,9 +151,8 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
     # Of two onboardings at once the second must not touch the secrets the first has stored.
     with locked(agency.workspace.state / "onboarding.lock"):
         refuse_a_copy(agency.workspace)
-        why = _outdated(plan, agency.index.read().connections)
-        if why is not None:
-            raise Conflict(f"{_CHANGED}; nothing was stored: {why}.")
+        before = agency.index.read()
+        _check(agency, plan, before, undone="stored")
         secrets = Secrets(agency, known={slug: one[1] for slug, one in plan.basis.items()})
         secrets.begin(plan.judgements)
         with progress("storing", sum(one.decision in STORED for one in plan.judgements)) as step:
@@ -159,12 +160,11 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         new = [one.connection for one in judgements if one.decision in STORED and one.connection]
 
         def change(connections: dict[ClientSlug, Connection]) -> None:
-            why = _outdated(plan, connections)
-            if why is not None:
-                raise Conflict(f"{_CHANGED}; nothing was connected: {why}.")
+            _check(agency, plan, agency.index.read(), undone="connected")
             for connection in new:
-                _record(agency, connection, connections.get(connection.client_slug))
-                connections[connection.client_slug] = connection
+                slug = connection.client_slug
+                _record(agency, connection, connections.get(slug), before.tombstones.get(slug))
+                connections[slug] = connection
 
         try:
             agency.index.write(change)
@@ -183,21 +183,30 @@ def _charge(agency: Agency, judgements: Iterable[Judgement]) -> None:
             agency.pacing.of(one.connection).checked(one.calls)
 
 
-_CHANGED: Final = "The index was changed since the plan was made"
+def _check(agency: Agency, plan: Plan, now: Snapshot, *, undone: str) -> None:
+    """Raise `Conflict` if what a plan rests on is no longer so, or its slots are taken."""
+    why = _outdated(plan, now)
+    if why is not None:
+        raise Conflict(
+            f"The index was changed since the plan was made; nothing was {undone}: {why}."
+        )
+    check_again(agency, plan.judgements, now, undone=undone)
 
 
 def _basis(one: Connection) -> Basis:
     return one.portal_id, one.fingerprint, one.generation, one.connection_type, one.api_base
 
 
-def _outdated(plan: Plan, connections: Mapping[ClientSlug, Connection]) -> str | None:
+def _outdated(plan: Plan, known: Snapshot) -> str | None:
     """Return what a plan rests on and is no longer so; a proof that is fresh again is not."""
     planned = [one for one in plan.judgements if one.decision in (*STORED, Decision.CURRENT)]
     for connection in (one.connection for one in planned if one.connection):
-        slug, now = connection.client_slug, connections.get(connection.client_slug)
-        if (_basis(now) if now else None) != plan.basis.get(slug):
+        slug, now = connection.client_slug, known.connections.get(connection.client_slug)
+        anew = replace(connection, generation=1) if now is None else connection
+        is_next = come_back(anew, known).generation == connection.generation
+        if (_basis(now) if now else None) != plan.basis.get(slug) or not is_next:
             return f"{slug} is not what it was"
-        other = taken(connection, connections)
+        other = taken(connection, known.connections)
         if other is not None:
             return f"portal {connection.portal_id} or its token is connected as {other} now"
     return None
@@ -232,7 +241,9 @@ def _owners(rows: list[Row], known: Snapshot) -> Mapping[int, str]:
     return listed | known.owners()
 
 
-def _record(agency: Agency, connection: Connection, before: Connection | None) -> None:
+def _record(
+    agency: Agency, connection: Connection, before: Connection | None, stone: Tombstone | None
+) -> None:
     """Record a change before the index shows it, so that no change goes unrecorded."""
     event = Event.CONNECTION_ADDED if before is None else Event.CONNECTION_ROTATED
     did = "Connected" if before is None else "Replaced the credential of"
@@ -243,6 +254,11 @@ def _record(agency: Agency, connection: Connection, before: Connection | None) -
         f"{did} {connection.portal} as {connection.connection_type}, {connection.kind} "
         f"generation {connection.generation}, fingerprint {connection.fingerprint}."
     )
+    if stone is not None:
+        message = (
+            f"Connected again: it was removed on {stone.removed_at:%Y-%m-%d}, as generation "
+            f"{stone.generation}. {message}"
+        )
     fields = {
         "event": event,
         "portalId": connection.portal_id,
