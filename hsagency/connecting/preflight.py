@@ -209,7 +209,7 @@ class _Found:
     def name(self, given: str | None) -> None:
         if given is None:
             return
-        slug = client_slug(given)
+        slug = self.client = client_slug(given)
         there, stone = self.known.connections.get(slug), self.known.tombstones.get(slug)
         if self.again:
             self._take(slug, there)
@@ -229,7 +229,6 @@ class _Found:
                 "under that slug.",
                 hint="Choose another slug for the other portal.",
             )
-        self.client = slug
 
     def _take(self, slug: ClientSlug, there: Connection | None) -> None:
         if there is None:

@@ -118,9 +118,8 @@ class Trade:
             self._judge(name)
         assert self._plan is not None  # noqa: S101  (there is one once it was judged)
         judged = stored(self._agency, self._plan)
-        return Connected(
-            connection=self._agency.connection(name), before=before, notes=judged.warnings
-        )
+        notes = tuple(dict.fromkeys((*found.notes, *judged.warnings)))
+        return Connected(connection=self._agency.connection(name), before=before, notes=notes)
 
     def check_slug(self, slug: str | None) -> None:
         """Raise `UsageError` for a slug under which this cannot be kept; nothing is given back."""
