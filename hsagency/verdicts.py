@@ -68,7 +68,7 @@ class Attempt:
     chance: float = 1.0
     day_end: DayEnd | None = None
     kind: CredentialKind = CredentialKind.STATIC
-    replace: str = "hsagency onboard --client SLUG --portal ID --replace"
+    replace: str = "hsagency reconnect SLUG"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def test_one_client_goes_on_and_the_others_stay_stopped(full: Fleet) -> None:
     stop(full, [one, other])
     refused = run_cli(["call", one, "GET", CONTACTS], cwd=full.root)
     assert refused.returncode == 1
-    assert f"hsagency onboard --client {one} " in refused.stderr
+    assert f"hsagency reconnect {one}\n" in refused.stderr
     done = run_cli(["resume", one, *REASON], cwd=full.root)
     assert done.returncode == 0, done.stderr
     portal = full.agency.connection(one).portal

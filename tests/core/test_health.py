@@ -57,6 +57,11 @@ def both(*deeds: Do) -> Do:
     return lambda there, slug: [one(there, slug) for one in deeds]
 
 
+def uninstalled(there: Connected, slug: str, *, hub_gone: bool = False) -> None:
+    assert isinstance(there, Authorised)
+    there.sandbox.uninstall(slug, there.app.client_id, hub_gone=hub_gone)
+
+
 def call(there: Connected, slug: str) -> None:
     """Make one call, whose proof is a while ago, so that a refusal is looked into."""
     with suppress(HsAgencyError, httpx.HTTPError):
@@ -75,10 +80,9 @@ def heal(there: Connected, slug: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    name: str
-    happens: Do
-    seen: Do
+class Told:
+    """What a person is told, and whether calls are stopped."""
+
     status: HealthStatus
     cause: Cause | None = None
     code: int | None = None
@@ -87,103 +91,114 @@ class Case:
     named: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    name: str
+    happens: Do
+    seen: Do
+    told: Told
+
+
 UNEXPLAINED = refused(403, category="NO_IDEA")
 RECONNECT, VERIFY = "hsagency reconnect SLUG", "hsagency verify SLUG"
 REVOKED = "revoked, rotated or deleted in HubSpot"
-GONE = {"status": NEEDS, "cause": Cause.REVOKED, "next_step": RECONNECT, "named": REVOKED}
-USER = {
-    "status": NEEDS,
-    "cause": Cause.USER,
-    "code": 403,
-    "next_step": RECONNECT,
-    "named": "was deactivated in HubSpot, or may do less",
-}
-CLOSED = {
-    "status": DISCONNECTED,
-    "cause": Cause.ACCOUNT,
-    "next_step": VERIFY,
-    "named": "merged, downgraded, closed to us or deleted",
-}
-OFF = {
-    "status": SUSPENDED,
-    "cause": Cause.SUSPENDED,
-    "code": 403,
-    "next_step": VERIFY,
-    "named": "suspended",
-}
-SCOPES = {
-    "status": NEEDS,
-    "cause": Cause.SCOPES,
-    "code": 403,
-    "stopped": False,
-    "next_step": VERIFY,
-    "named": "does not hold all scopes",
-}
-MOVED = {
-    "status": NEEDS,
-    "cause": Cause.DATA_CENTRE,
-    "code": 488,
-    "next_step": RECONNECT,
-    "named": "another data centre",
-}
-WELL = {"status": CONNECTED, "stopped": False}
+GONE = Told(status=NEEDS, cause=Cause.REVOKED, next_step=RECONNECT, named=REVOKED)
+USER = Told(
+    status=NEEDS,
+    cause=Cause.USER,
+    code=403,
+    next_step=RECONNECT,
+    named="was deactivated in HubSpot, or may do less",
+)
+CLOSED = Told(
+    status=DISCONNECTED,
+    cause=Cause.ACCOUNT,
+    next_step=VERIFY,
+    named="merged, downgraded, closed to us or deleted",
+)
+OFF = Told(
+    status=SUSPENDED,
+    cause=Cause.SUSPENDED,
+    code=403,
+    next_step=VERIFY,
+    named="suspended",
+)
+SCOPES = Told(
+    status=NEEDS,
+    cause=Cause.SCOPES,
+    code=403,
+    stopped=False,
+    next_step=VERIFY,
+    named="does not hold all scopes",
+)
+MOVED = Told(
+    status=NEEDS,
+    cause=Cause.DATA_CENTRE,
+    code=488,
+    next_step=RECONNECT,
+    named="another data centre",
+)
+WELL = Told(status=CONNECTED, stopped=False)
 
 CASES = (
-    Case(name="rejected, on a call", happens=refused(401), seen=call, code=401, **GONE),
-    Case(name="rejected, at its proof", happens=refused(401), seen=prove, code=401, **GONE),
+    Case(name="rejected, on a call", happens=refused(401), seen=call, told=replace(GONE, code=401)),
+    Case(
+        name="rejected, at its proof",
+        happens=refused(401),
+        seen=prove,
+        told=replace(GONE, code=401),
+    ),
     Case(
         name="401 without a word",
         happens=refused(401, form="empty"),
         seen=call,
-        code=401,
-        **GONE,
+        told=replace(GONE, code=401),
     ),
-    Case(name="malformed", happens=refused(530), seen=call, code=530, **GONE),
+    Case(name="malformed", happens=refused(530), seen=call, told=replace(GONE, code=530)),
     Case(
         name="401 of a suspended portal",
         happens=lambda there, slug: there.sandbox.suspend(slug, status=401),
         seen=call,
-        code=401,
-        **GONE,
+        told=replace(GONE, code=401),
     ),
     Case(
         name="expired",
         happens=refused(401, category="EXPIRED_AUTHENTICATION"),
         seen=call,
-        status=NEEDS,
-        cause=Cause.EXPIRED,
-        code=401,
-        next_step=RECONNECT,
-        named="expired",
+        told=Told(
+            status=NEEDS, cause=Cause.EXPIRED, code=401, next_step=RECONNECT, named="expired"
+        ),
     ),
     Case(
         name="suspended, in words",
         happens=lambda there, slug: there.sandbox.suspend(slug),
         seen=call,
-        **OFF,
+        told=OFF,
     ),
     Case(
         name="suspended, at its proof",
         happens=refused(403, category="PORTAL_SUSPENDED"),
         seen=prove,
-        **OFF,
+        told=OFF,
     ),
     Case(
         name="shut out without a word",
         happens=UNEXPLAINED,
         seen=call,
-        status=DISCONNECTED,
-        cause=Cause.UNKNOWN,
-        code=403,
-        next_step=VERIFY,
-        named="HubSpot does not say why",
+        told=Told(
+            status=DISCONNECTED,
+            cause=Cause.UNKNOWN,
+            code=403,
+            next_step=VERIFY,
+            named="HubSpot does not say why",
+        ),
     ),
-    Case(name="its user is gone", happens=refused(403, category=NOBODY), seen=call, **USER),
+    Case(name="its user is gone", happens=refused(403, category=NOBODY), seen=call, told=USER),
     Case(
         name="its user is gone, at its proof",
         happens=refused(403, category=NOBODY),
         seen=prove,
-        **USER,
+        told=USER,
     ),
     Case(
         name="its user is gone, and the details do not say why",
@@ -192,72 +207,68 @@ CASES = (
             refused(403, path=DETAILS, category="NO_IDEA"),
         ),
         seen=call,
-        **USER,
+        told=USER,
     ),
     Case(
         name="its user may do less",
         happens=refused(403, path="/crm", category=NOBODY),
         seen=call,
-        stopped=False,
-        **USER,
+        told=replace(USER, stopped=False),
     ),
     Case(
         name="no account any more",
         happens=both(refused(404, path=DETAILS), refused(403, path="/crm", category="NO_IDEA")),
         seen=call,
-        code=404,
-        **CLOSED,
+        told=replace(CLOSED, code=404),
     ),
     Case(
         name="no account, at its proof",
         happens=refused(404, path=DETAILS),
         seen=prove,
-        code=404,
-        **CLOSED,
+        told=replace(CLOSED, code=404),
     ),
     Case(
         name="downgraded so far that it tells no details",
         happens=refused(403, path=DETAILS, category="GATED"),
         seen=prove,
-        code=403,
-        **CLOSED,
+        told=replace(CLOSED, code=403),
     ),
-    Case(name="moved away", happens=refused(488, hublet="na1"), seen=prove, **MOVED),
+    Case(name="moved away", happens=refused(488, hublet="na1"), seen=prove, told=MOVED),
     Case(
         name="lacks a scope that it needs",
         happens=refused(403, path="/crm", scopes=("crm.objects.contacts.read",)),
         seen=call,
-        **SCOPES,
+        told=SCOPES,
     ),
     Case(
         name="lacks a scope that another type needs",
         happens=refused(403, path="/crm", scopes=("crm.objects.deals.read",)),
         seen=call,
-        **WELL,
+        told=WELL,
     ),
     Case(
         name="may not read its own account",
         happens=refused(403, path=DETAILS, scopes=("oauth",)),
         seen=prove,
-        **SCOPES,
+        told=SCOPES,
     ),
     Case(
         name="one call is refused",
         happens=refused(403, path="/crm", category="NO_IDEA"),
         seen=call,
-        **WELL,
+        told=WELL,
     ),
     Case(
         name="a feature is missing",
         happens=refused(403, path="/crm", category="GATED"),
         seen=call,
-        **WELL,
+        told=WELL,
     ),
-    Case(name="a thing is missing", happens=refused(404, path="/crm"), seen=call, **WELL),
-    Case(name="an outage", happens=refused(503, path="/crm"), seen=call, **WELL),
-    Case(name="an outage, at its proof", happens=refused(500), seen=prove, **WELL),
-    Case(name="too many calls", happens=refused(429, retry_after=1), seen=call, **WELL),
-    Case(name="not said, at its proof", happens=refused(418), seen=prove, **WELL),
+    Case(name="a thing is missing", happens=refused(404, path="/crm"), seen=call, told=WELL),
+    Case(name="an outage", happens=refused(503, path="/crm"), seen=call, told=WELL),
+    Case(name="an outage, at its proof", happens=refused(500), seen=prove, told=WELL),
+    Case(name="too many calls", happens=refused(429, retry_after=1), seen=call, told=WELL),
+    Case(name="not said, at its proof", happens=refused(418), seen=prove, told=WELL),
 )
 
 
@@ -300,13 +311,13 @@ def test_what_happens_has_a_status_a_cause_evidence_and_a_next_step(
     case.happens(one, slug)
     case.seen(one, slug)
     found = of(one, slug)
-    assert (found.status, found.cause) == (case.status, case.cause), found
-    assert case.named in found.evidence
-    assert found.next_step == case.next_step.replace("SLUG", slug)
-    assert (one.agency.connection(slug).stopped is not None) is case.stopped
-    if case.status is not CONNECTED:
-        assert found.status_code == case.code
-        assert str(case.code) in found.evidence
+    assert (found.status, found.cause) == (case.told.status, case.told.cause), found
+    assert case.told.named in found.evidence
+    assert found.next_step == case.told.next_step.replace("SLUG", slug)
+    assert (one.agency.connection(slug).stopped is not None) is case.told.stopped
+    if case.told.status is not CONNECTED:
+        assert found.status_code == case.told.code
+        assert str(case.told.code) in found.evidence
         assert found.correlation_id in seen_by_hubspot(one, slug)
         assert str(found.correlation_id) in found.evidence
         assert found.since is not None
@@ -314,7 +325,7 @@ def test_what_happens_has_a_status_a_cause_evidence_and_a_next_step(
 
 
 @pytest.mark.parametrize(
-    "case", [one for one in CASES if one.status is not CONNECTED], ids=lambda case: case.name
+    "case", [one for one in CASES if one.told.status is not CONNECTED], ids=lambda case: case.name
 )
 def test_it_is_connected_again_once_the_cause_ends(one: Connected, case: Case) -> None:
     (slug,) = one.slugs
@@ -322,9 +333,9 @@ def test_it_is_connected_again_once_the_cause_ends(one: Connected, case: Case) -
     case.seen(one, slug)
     heal(one, slug)
     one.agency.verify(slug)
-    if case.stopped:
+    if case.told.stopped:
         found = of(one, slug)
-        assert found.status is case.status, "a person has to let calls go on"
+        assert found.status is case.told.status, "a person has to let calls go on"
         assert "It works again" in found.evidence
         assert found.next_step == f"hsagency resume {slug} --reason TEXT"
         one.agency.resume(slug, reason="it works again")
@@ -389,43 +400,39 @@ def test_what_was_resumed_and_not_asked_since_says_so(one: Connected) -> None:
 OAUTH = (
     Case(
         name="uninstalled",
-        happens=lambda there, slug: there.sandbox.uninstall(slug, there.app.client_id),  # type: ignore[attr-defined]
+        happens=uninstalled,
         seen=call,
-        status=NEEDS,
-        cause=Cause.REVOKED,
-        code=400,
-        next_step=RECONNECT,
-        named="uninstalled in HubSpot",
+        told=Told(
+            status=NEEDS,
+            cause=Cause.REVOKED,
+            code=400,
+            next_step=RECONNECT,
+            named="uninstalled in HubSpot",
+        ),
     ),
     Case(
         name="no such hub",
-        happens=lambda there, slug: there.sandbox.uninstall(  # type: ignore[attr-defined]
-            slug,
-            there.app.client_id,  # type: ignore[attr-defined]
-            hub_gone=True,
-        ),
+        happens=lambda there, slug: uninstalled(there, slug, hub_gone=True),
         seen=call,
-        code=400,
-        **CLOSED,
+        told=replace(CLOSED, code=400),
     ),
     Case(
         name="suspended",
         happens=lambda there, slug: there.sandbox.suspend(slug),
         seen=call,
-        **OFF,
+        told=OFF,
     ),
     Case(
         name="its user may do less",
         happens=refused(403, path="/crm", category=NOBODY),
         seen=call,
-        stopped=False,
-        **{**USER, "named": "Who authorised it was deactivated"},
+        told=replace(USER, stopped=False, named="Who authorised it was deactivated"),
     ),
     Case(
         name="lacks a scope that it needs",
         happens=refused(403, path="/crm", scopes=("crm.objects.contacts.read",)),
         seen=call,
-        **{**SCOPES, "next_step": RECONNECT},
+        told=replace(SCOPES, next_step=RECONNECT),
     ),
 )
 
@@ -436,13 +443,13 @@ def test_over_oauth_the_same_is_told(oauth: Authorised, case: Case) -> None:
     case.happens(oauth, slug)
     case.seen(oauth, slug)
     found = of(oauth, slug)
-    assert (found.status, found.cause) == (case.status, case.cause), found
+    assert (found.status, found.cause) == (case.told.status, case.told.cause), found
     assert (found.status_code, found.next_step) == (
-        case.code,
-        case.next_step.replace("SLUG", slug),
+        case.told.code,
+        case.told.next_step.replace("SLUG", slug),
     )
-    assert case.named in found.evidence
-    assert (oauth.agency.connection(slug).stopped is not None) is case.stopped
+    assert case.told.named in found.evidence
+    assert (oauth.agency.connection(slug).stopped is not None) is case.told.stopped
 
 
 def test_an_access_token_that_is_withdrawn_early_is_no_reason_to_reconnect(

@@ -59,7 +59,7 @@ def test_a_401_stops_the_portal_and_no_call_follows(fleet: Connected, slug: Clie
         with pytest.raises(PortalStopped) as caught:
             client.request(method, PATH)
     assert "Nothing was sent." in caught.value.message
-    assert f"hsagency onboard --client {slug} " in caught.value.hint
+    assert f"hsagency reconnect {slug}" in caught.value.hint
     assert sent(fleet, slug) == before
     last = records(fleet.agency.workspace.root, slug)[-1]
     assert (last["event"], last["outcome"], last["reason"]) == (
@@ -237,12 +237,12 @@ def test_the_frame_says_who_why_since_when_and_what_to_do(
         "client_slug": slug,
         "account_name": fleet.sandbox.portal(slug).name,
         "portal_id": stored.portal_id,
+        "cause": "revoked",
         "reason": stored.stopped.reason,
         "since": stored.stopped.at,
         "status_code": 401,
         "correlation_id": stored.stopped.correlation_id,
-        "next_step": f"hsagency onboard --client {slug} --portal {stored.portal_id} --replace "
-        f"--api {fleet.server.url}",
+        "next_step": f"hsagency reconnect {slug}",
     }
 
 
@@ -278,8 +278,8 @@ def test_a_stop_that_appears_while_a_client_runs_counts_at_its_next_call(
 @pytest.mark.parametrize(
     ("status_code", "step"),
     [
-        (401, "hsagency onboard --client acme-corp --portal {portal} --replace --api {url}"),
-        (488, "hsagency onboard --client acme-corp --portal {portal} --replace --api {url}"),
+        (401, "hsagency reconnect acme-corp"),
+        (488, "hsagency reconnect acme-corp"),
         (403, "hsagency verify acme-corp"),
     ],
 )
@@ -288,7 +288,6 @@ def test_one_next_step_is_told_wherever_a_stop_shows(
 ) -> None:
     connection = fleet.agency.connection(slug)
     assert stops_of(fleet).stop(connection, "It does not answer", status_code=status_code)
-    step = step.format(portal=connection.portal_id, url=fleet.server.url)
     with pytest.raises(PortalStopped) as caught:
         fleet.agency.client(slug)
     (job,) = fleet.agency.map(lambda portal: portal.get(PATH), clients=slug).to_dicts()
@@ -322,7 +321,7 @@ def test_the_error_of_a_failed_proof_says_that_calls_stop_and_what_to_do(
         fleet.agency.verify(slug)
     stops = f"Calls to {connection.portal} are stopped until a person resumes them."
     assert stops in caught.value.message
-    assert f"--portal {connection.portal_id} --replace" in caught.value.hint
+    assert f"hsagency reconnect {slug}" in caught.value.hint
     stored = fleet.agency.connection(slug).stopped
     assert stored is not None
     assert "Calls to" not in stored.reason

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hsagency import hubspot_errors
 from hsagency.hubspot_errors import HubSpotError
-from hsagency.portals import CredentialKind
+from hsagency.portals import Cause, CredentialKind
 from hsagency.routes import OperationClass, Touched, touched
 from hsagency.routes import rows as routes
 from hsagency.said import MOST, Seen
@@ -54,6 +54,7 @@ def test_the_table_says_only_what_is_known() -> None:
     known = {"rule", "status", "named", "words", "spent", "families", "lost", "retry", "backoff"}
     known |= {
         "midnight",
+        "breaks",
         "closes",
         "fate",
         "error",
@@ -67,6 +68,7 @@ def test_the_table_says_only_what_is_known() -> None:
         assert set(row) <= known, row["rule"]
         assert row["retry"] in ("never", "refused", "unsure")
         assert row.get("fate", "none") in set(Fate)
+        assert row.get("breaks", "unknown") in set(Cause)
         assert row.get("executed", "no") in ("no", "unknown")
         kind = getattr(hubspot_errors, row.get("error", "HubSpotError"))
         assert issubclass(kind, HubSpotError)
@@ -269,7 +271,7 @@ def test_the_end_of_a_day_that_nobody_knows_is_said_to_be_assumed() -> None:
 def test_what_to_do_about_a_credential_ends_in_the_command(
     seen: Seen, kind: CredentialKind
 ) -> None:
-    command = "hsagency onboard --client acme-corp --portal 7 --replace"
+    command = "hsagency reconnect acme-corp"
     missing = said(403, {"category": "MISSING_SCOPES"})
     for one in (seen, missing):
         verdict = judged(one, kind=kind, replace=command)
@@ -287,6 +289,7 @@ def test_every_row_of_the_route_table_is_safe_to_repeat_or_not() -> None:
     for method, template, does in safe:
         assert method in ("GET", "PUT", "PATCH", "DELETE") or (
             does is OperationClass.READ
+            or template in ("/oauth/token", "/oauth/token/revoke", "/oauth/token/introspect")
             or template.endswith(
                 ("/batch/archive", "/labels/archive", "/batch/update", "/batch/upsert")
             )
