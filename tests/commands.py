@@ -85,11 +85,13 @@ def on_terminal(
     columns: int = 100,
     typed: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """
     Run `hsagency` on a pseudo-terminal; return its exit code and what the screen got.
 
-    `typed` is what a person types, by the text on the screen that they wait for.
+    `typed` is what a person types, by the text on the screen that they wait for; `more` is put
+    into the environment.
     """
     ours, theirs = pty.openpty()
     try:
@@ -100,7 +102,7 @@ def on_terminal(
             stdout=theirs,
             stderr=theirs,
             cwd=cwd,
-            env=environment({"TERM": "xterm"}),
+            env=environment({"TERM": "xterm", **(more or {})}),
             start_new_session=True,
         )
         os.close(theirs)
