@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ from hsagency.errors import OnboardingError, UsageError
 from hsagency.portals import ConnectionType, parse_choice, parse_portal_id
 
 if TYPE_CHECKING:
-    from hsagency.onboarding import Plan, Result, Row
+    from hsagency.agency import Agency
+    from hsagency.onboarding import Judgement, Plan, Result, Row
 
 
 @click.command(short_help="Connect clients from a list, or one by hand.")
@@ -82,7 +83,8 @@ def onboard(
     content = b"" if file is None else _content(file)
     with common.agency() as agency:
         if client is not None:
-            rows, unusable = [_one_row(client, portal, kind)], list[onboarding.BadRow]()
+            asked = _one_row(common, agency, client, portal, kind, replace=replace)
+            rows, unusable = [asked], list[onboarding.BadRow]()
         else:
             rows, unusable = onboarding.read_rows(content, connection_type=kind)
         plan = onboarding.plan(
@@ -142,12 +144,26 @@ def _is_plain_file(path: Path) -> bool:
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
-def _one_row(client: str, portal: str | None, kind: ConnectionType) -> Row:
-    from hsagency.onboarding import Row
+def _one_row(
+    common: Shared,
+    agency: Agency,
+    client: str,
+    portal: str | None,
+    kind: ConnectionType,
+    *,
+    replace: bool,
+) -> Row:
+    from hsagency.onboarding import Row, check_client
     from hsagency.onboarding.rows import client_slug, client_token
 
     slug = client_slug(client)
     expected = parse_portal_id(portal) if portal else None
+    check_client(agency, slug)  # a token need not be typed in vain
+    if not replace and slug in agency.index.read().connections:
+        common.say(
+            f"{slug} is connected already; to give it another credential: "
+            f"{program()} reconnect {slug}"
+        )
     token = client_token(read_token(f"Service key of {slug}").reveal())
     return Row(line=1, slug=slug, token=token, expected=expected, connection_type=kind)
 
@@ -169,10 +185,11 @@ def _report(common: Shared, outcome: Plan | Result, *, as_json: bool, one: bool)
         return
     if not one:
         show(frame, ["line", "client_slug", "portal_id", "account_name", "outcome"])
-    for row in frame.iter_rows(named=True):
+    for row, judged in zip(frame.iter_rows(named=True), outcome.judgements, strict=True):
         where = plain(row["client_slug"] if one else f"line {row['line']}: {row['client_slug']}")
         if row["cause"]:
-            click.echo(plain(f"{where}: {row['cause']}. {row['hint'] or ''}".rstrip()), err=True)
+            hint = "" if judged.full and not one else row["hint"] or ""  # told once for them all
+            click.echo(plain(f"{where}: {row['cause']}. {hint}".rstrip()), err=True)
         if row["warnings"]:
             common.say(plain(f"{where}: note: {row['warnings']}."))
         if one:
@@ -193,9 +210,18 @@ def _summary(outcome: Plan | Result, counts: Mapping[str, int], *, one: bool) ->
     elif set(counts) == {"unchanged"}:
         parts.append("Nothing changed.")
     if outcome.refused and not one:
-        silent = all(row.unanswered for row in outcome.refused)
-        parts.append(_SILENT if silent else _CORRECT)
+        parts += _advice(outcome.refused)
     return " ".join(parts)
+
+
+def _advice(refused: Sequence[Judgement]) -> list[str]:
+    """Say what to do about the refused rows of a list: not all of them need be wrong."""
+    room = next((row.hint for row in refused if row.full), None)
+    rest = [row for row in refused if not row.full]
+    if room is None or rest:
+        silent = all(row.unanswered for row in rest)
+        return [_SILENT if silent else _CORRECT, *([room] if room else [])]
+    return [room, "Then run it again: what is connected stays."]
 
 
 _CORRECT = "Correct the refused rows and run it again: what is connected stays."

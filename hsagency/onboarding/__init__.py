@@ -28,11 +28,11 @@ from hsagency.index import Snapshot
 from hsagency.onboarding.asking import ask
 from hsagency.onboarding.facts import Findings
 from hsagency.onboarding.judging import Decision, Judgement, bad, judge
-from hsagency.onboarding.limits import check_again, check_room, within
+from hsagency.onboarding.limits import check_again, exceeds, full, within
 from hsagency.onboarding.plans import RESULT, Basis, Plan, Result
 from hsagency.onboarding.rows import BadRow, Row, read_list, read_rows
 from hsagency.onboarding.storing import STORED, Secrets, refuse_a_copy
-from hsagency.onboarding.unmet import come_back, taken
+from hsagency.onboarding.unmet import come_back, not_removed, taken
 from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, Tombstone, redact
 from hsagency.progress import Progress, silent
 from hsagency.secret import Secret
@@ -48,7 +48,7 @@ __all__ = [
     "Result",
     "Row",
     "apply",
-    "check_room",
+    "check_client",
     "judge_token",
     "plan",
     "plan_file",
@@ -223,6 +223,19 @@ def judge_token(agency: Agency, token: Secret, *, expected: Expected, api: str =
         purpose="verification",
         owners=agency.index.read().owners(),
     )
+
+
+def check_client(agency: Agency, slug: ClientSlug) -> None:
+    """Raise `OnboardingError` if a client cannot be connected now, whatever its credential is."""
+    known = agency.index.read()
+    wrong, free = not_removed(slug, known, None), slots(agency.workspace.settings, known)
+    if slug not in known.connections and exceeds(free, 1):
+        wrong.append(full(free, 1))
+    if wrong:
+        told = BadRow.of(wrong, line=0, slug=slug)
+        raise OnboardingError(
+            f"{told.cause[0].upper()}{told.cause[1:]}. Nothing was done.", hint=told.hint
+        )
 
 
 def write_record(agency: Agency, outcome: Plan | Result, *, at: datetime | None = None) -> Path:

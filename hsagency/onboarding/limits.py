@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hsagency.agency import Agency
-from hsagency.errors import Conflict, OnboardingError
+from hsagency.errors import Conflict
 from hsagency.fleet.listing import Slots, slots
 from hsagency.index import Snapshot
 from hsagency.onboarding.judging import Decision, Judgement
@@ -21,32 +21,15 @@ from hsagency.words import counted
 def within(judged: list[Judgement], free: Slots) -> list[Judgement]:
     """Refuse the new rows of a list, all of them, where the fleet has no slots for them."""
     new = _new(judged)
-    if not _too_many(free, new):
+    if not exceeds(free, new):
         return judged
     cause, hint = full(free, new)
     return [
-        replace(
-            one,
-            decision=Decision.BAD,
-            cause=cause,
-            hint=hint,
-            full=True,
-            connection=None,
-            secret=None,
-        )
+        replace(one, decision=Decision.BAD, cause=cause, hint=hint, full=True, secret=None)
         if one.decision is Decision.NEW
         else one
         for one in judged
     ]
-
-
-def check_room(agency: Agency, slug: str) -> None:
-    """Raise `OnboardingError` if a client is not connected and no slot is free for it."""
-    known = agency.index.read()
-    free = slots(agency.workspace.settings, known)
-    if slug not in known.connections and _too_many(free, 1):
-        cause, hint = full(free, 1)
-        raise OnboardingError(f"{cause[0].upper()}{cause[1:]}. Nothing was done.", hint=hint)
 
 
 def check_again(
@@ -54,7 +37,7 @@ def check_again(
 ) -> None:
     """Raise `Conflict` if the slots that a plan counted on were taken by somebody since."""
     free, new = slots(agency.workspace.settings, known), _new(judged)
-    if _too_many(free, new):
+    if exceeds(free, new):
         cause, hint = full(free, new)
         raise Conflict(
             f"Portals were connected since the plan was made; nothing was {undone}: {cause}.",
@@ -64,20 +47,13 @@ def check_again(
 
 def full(free: Slots, new: int) -> tuple[str, str]:
     """Return that the limit is reached, or would be passed, and what to do about it."""
-    left, over = free.free or 0, new - (free.free or 0)
-    if left:
-        cause = (
-            f"{counted(new, 'new portal')} would pass the limit of {counted(free.size or 0, 'portal')}"
-            f": {free.used} of {free.size} slots are taken"
-        )
-    else:
-        cause = (
-            f"the limit of {counted(free.size or 0, 'portal')} is reached: {free.used} of "
-            f"{free.size} slots are taken"
-        )
+    limit, left = f"limit of {counted(free.size or 0, 'portal')}", free.free or 0
+    over = free.used + new - (free.size or 0)
+    is_reached = f"the {limit} is reached"
+    would_pass = f"{counted(new, 'new portal')} would pass the {limit}"
     remove = "a portal" if over == 1 else f"{over} portals"
     fewer = f", or list only {left} new" if left else ""
-    return cause, (
+    return f"{would_pass if left else is_reached}: {free.used} connected", (
         f"Before adding a new one, remove {remove} (hsagency remove SLUG) or raise the limit, as "
         f"your plan allows ([fleet] size in hsagency.toml){fewer}."
     )
@@ -87,5 +63,6 @@ def _new(judged: Iterable[Judgement]) -> int:
     return sum(one.decision is Decision.NEW for one in judged)
 
 
-def _too_many(free: Slots, new: int) -> bool:
+def exceeds(free: Slots, new: int) -> bool:
+    """Say whether there are more new portals than free slots."""
     return free.free is not None and new > free.free

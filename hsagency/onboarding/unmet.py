@@ -26,7 +26,7 @@ _ONE: Final = "One portal, one slug: use the client that is there."
 def beforehand(row: Row, known: Snapshot, *, api: str, trusting: bool) -> list[Unmet]:
     """Return what is wrong before HubSpot is asked, so that the credential goes nowhere."""
     there, stone = known.connections.get(row.slug), known.tombstones.get(row.slug)
-    wrong = _being_removed(row, known, row.expected)
+    wrong = not_removed(row.slug, known, row.expected)
     if there is not None and there.api_base != api:
         wrong.append(_elsewhere(row, "is connected", there.api_base, api))
     if stone is not None and stone.api_base != api:
@@ -36,6 +36,16 @@ def beforehand(row: Row, known: Snapshot, *, api: str, trusting: bool) -> list[U
         hint = "Add it, or take HubSpot's word for it with --trust-first-contact."
         wrong.append(("the portal id is missing", hint))
     return wrong
+
+
+def not_removed(slug: ClientSlug, known: Snapshot, portal: PortalId | None) -> list[Unmet]:
+    """Return that a client's or portal's removal is not finished, which may still cut it off."""
+    for one, stone in known.tombstones.items():
+        if stone.pending is not None and (one == slug or stone.portal_id == portal):
+            whose = "" if one == slug else f", which is portal {portal}"
+            cause = f"the removal of {one}{whose} is not finished"
+            return [(cause, f"Finish it first: hsagency remove {one}")]
+    return []
 
 
 def linked(row: Row, known: Snapshot) -> list[Unmet]:
@@ -70,7 +80,7 @@ def short_of(row: Row, found: Findings, kind: ConnectionType) -> list[Unmet]:
 
 def reached(row: Row, connection: Connection, known: Snapshot) -> list[Unmet]:
     """Return what keeps the portal that a credential reaches from standing under this slug."""
-    wrong, portal = _being_removed(row, known, connection.portal_id), connection.portal_id
+    wrong, portal = not_removed(row.slug, known, connection.portal_id), connection.portal_id
     other = taken(connection, known.connections)
     if other is not None:
         wrong.append((f"portal {portal} is already connected as {other}, not as {row.slug}", _ONE))
@@ -123,16 +133,6 @@ def taken(
         if same and slug != connection.client_slug:
             return slug
     return None
-
-
-def _being_removed(row: Row, known: Snapshot, portal: PortalId | None) -> list[Unmet]:
-    """Return that a removal of this client or portal is not finished: it may still cut it off."""
-    for slug, stone in known.tombstones.items():
-        if stone.pending is not None and (slug == row.slug or stone.portal_id == portal):
-            whose = "" if slug == row.slug else f", which is portal {portal}"
-            cause = f"the removal of {slug}{whose} is not finished"
-            return [(cause, f"Finish it first: hsagency remove {slug}")]
-    return []
 
 
 def _elsewhere(row: Row, did: str, there: str, address: str) -> Unmet:
