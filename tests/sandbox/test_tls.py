@@ -4,11 +4,11 @@ HTTPS with real handshakes: a good certificate works, and each bad one is refuse
 Nothing here is HubSpot's.
 """
 
+import os
 import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -97,15 +97,28 @@ def test_an_unknown_certificate_is_refused(sandbox: Sandbox) -> None:
         serve(sandbox, tls="stolen")
 
 
-def test_a_port_in_use_leaves_no_certificate_behind(sandbox: Sandbox) -> None:
-    def left() -> set[Path]:
-        return set(Path(tempfile.gettempdir()).glob("hsagency-sandbox-*"))
-
+def test_a_port_in_use_leaves_no_certificate_behind(sandbox: Sandbox, tmp_path: Path) -> None:
+    """In a process with a folder of its own for what is temporary: others start sandboxes too."""
+    code = """
+import sys
+from hsagency.errors import SandboxError
+from hsagency.sandbox import Sandbox, serve
+try:
+    serve(Sandbox(portals=1, contacts=1), port=int(sys.argv[1]), tls=True)
+except SandboxError as error:
+    print(error)
+"""
     with serve(sandbox) as server:
-        before, port = left(), urlsplit(server.url).port
-        with pytest.raises(SandboxError, match="cannot be used"):
-            serve(sandbox, port=port, tls=True)
-        assert left() <= before
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(urlsplit(server.url).port)],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert "cannot be used" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_caller_who_never_shakes_hands_holds_up_nobody(sandbox: Sandbox) -> None:
