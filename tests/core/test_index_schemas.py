@@ -12,7 +12,7 @@ import pytest
 
 from hsagency.errors import CorruptFile, NewerSchema
 from hsagency.index import SCHEMA, Index
-from hsagency.portals import ClientSlug, Connection, Stop
+from hsagency.portals import Cause, ClientSlug, Connection, Stop
 from tests.support import Connected
 
 ACME: Final = ClientSlug("acme-corp")
@@ -39,7 +39,20 @@ FIRST: Final[dict[str, Any]] = {  # as the release before stops wrote it
             "facts": {"name": {"value": "Acme", "provenance": "fetched", "at": AT, "evidence": ""}},
         }
     },
-    "tombstones": {"gone-ltd": {"removedAt": AT}},
+    "tombstones": {},
+}
+SECOND: Final[dict[str, Any]] = {  # as the release before OAuth wrote it
+    **FIRST,
+    "schema": 2,
+    "connections": {
+        "acme-corp": {
+            **FIRST["connections"]["acme-corp"],
+            "stopped": {"reason": "It was suspended.", "at": AT, "statusCode": 403}
+            | {"correlationId": None},
+            "routedTo": "eu1",
+            "routed": {"at": AT, "source": "na1"},
+        }
+    },
 }
 
 
@@ -88,13 +101,36 @@ def test_its_first_change_keeps_the_old_file_and_writes_the_new_schema(
     assert old.stat().st_mode & 0o777 == 0o600
     written = json.loads(path.read_bytes())
     assert (written["schema"], written["version"]) == (SCHEMA, 8)
-    assert written["tombstones"] == FIRST["tombstones"]
+    assert written["tombstones"] == {}
     assert written["connections"]["acme-corp"]["stopped"]["reason"] == "It was suspended."
     index.update(ACME, generation=3, hublet="eu1")
     assert kept(path) == [old]
     again = Index(path, lock=path.with_name("lock")).read().connections[ACME]
     assert again.stopped is not None
     assert again.hublet == "eu1"
+
+
+def test_an_index_of_the_second_schema_keeps_its_stops_and_routes(index: Index, path: Path) -> None:
+    path.write_text(json.dumps(SECOND))
+    before, one = path.read_bytes(), index.read().connections[ACME]
+    assert one.stopped is not None
+    assert (one.stopped.status_code, one.stopped.cause, one.cause) == (403, Cause.UNKNOWN, None)
+    assert one.routed_to == "eu1"
+    index.update(ACME, generation=3, hublet="eu1")
+    (old,) = kept(path)
+    assert (old.name, old.read_bytes()) == ("connections.schema-2.version-7.json", before)
+    assert json.loads(path.read_bytes())["schema"] == SCHEMA
+    again = Index(path, lock=path.with_name("lock")).read().connections[ACME]
+    assert (again.stopped, again.routed) == (one.stopped, one.routed)
+
+
+@pytest.mark.parametrize("content", [FIRST, SECOND], ids=["first", "second"])
+def test_nobody_was_removed_before_this_schema(
+    index: Index, path: Path, content: dict[str, Any]
+) -> None:
+    path.write_text(json.dumps({**content, "tombstones": {"gone-ltd": {"removedAt": AT}}}))
+    with pytest.raises(CorruptFile):
+        index.read()
 
 
 def test_an_old_file_that_was_put_back_is_kept_once_more(index: Index, path: Path) -> None:
