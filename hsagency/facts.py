@@ -266,7 +266,7 @@ def _is_another(old: Fact | None, new: Fact) -> bool:
 def _difference(name: str, old: Fact | None, new: Fact) -> str:
     label = name.replace("_", " ")
     if old and isinstance(old.value, tuple) and isinstance(new.value, tuple):
-        return f"{label} {moved(old.value, new.value)}"
+        return f"{label}: {moved(old.value, new.value)}"
     return f"{label} {_shown(old)} -> {_shown(new)}"
 
 

@@ -26,7 +26,7 @@ from hsagency.portals import (
     redact,
 )
 from hsagency.router.scoping import with_scopes
-from hsagency.scopes import TYPES, TypeWords, Wanted, absent_scopes, surplus_scopes
+from hsagency.scopes import TYPES, TypeWords, Wanted, absent_scopes, cure, surplus_scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +63,19 @@ class Plan:
 
     @property
     def next_step(self) -> str:
-        """What gives the credential the scopes that are missing; empty where none is."""
+        """The command with which scopes are asked for, or looked at; empty where none is due."""
         slug = self.connection.client_slug
         if self.connection.kind is CredentialKind.OAUTH:
             wanting = self.missing or self.absent
             return f"hsagency reconnect {slug} --type {self.after}" if wanting else ""
         return f"hsagency verify {slug}" if self.missing or self.scopes is None else ""
+
+    @property
+    def cure(self) -> str:
+        """How the credential comes by the scopes that it lacks, as a sentence."""
+        if self.connection.kind is CredentialKind.OAUTH:
+            return f"To ask for them: {self.next_step}" if self.next_step else ""
+        return cure(self.connection.client_slug, self.connection.kind)
 
     @property
     def digest(self) -> str:

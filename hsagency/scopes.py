@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hsagency.data import table
-from hsagency.portals import ConnectionType
+from hsagency.portals import ConnectionType, CredentialKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +95,18 @@ def plain_name(scope: str) -> str:
 
 def _of(scope: Mapping[str, list[str]], which: str) -> list[str]:
     return scope.get(which, [])
+
+
+_PLACES: Final[Mapping[CredentialKind, str]] = {
+    CredentialKind.SERVICE_KEY: "to the key, in HubSpot > Development > Keys > Service keys",
+    CredentialKind.PRIVATE_APP: "to the app, in HubSpot > Development > Legacy apps",
+    CredentialKind.STATIC_APP: "to the app's project, and install it again",
+    CredentialKind.STATIC: "to the key or app that the token is of, in HubSpot > Development",
+}
+
+
+def cure(slug: str, kind: CredentialKind) -> str:
+    """Return, as a sentence, how a client's credential comes by scopes that it lacks."""
+    if kind is CredentialKind.OAUTH:
+        return f"To ask for them: hsagency reconnect {slug}"
+    return f"Add them {_PLACES[kind]}, then: hsagency verify {slug}"

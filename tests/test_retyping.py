@@ -165,7 +165,7 @@ def test_scopes_that_are_ticked_later_mend_it_at_the_next_verification(reading: 
     reading.sandbox.set_scopes(portal, [*READS, "crm.schemas.contacts.write"])
     found = reading.agency.verify(slug)
     assert found.missing == ()
-    assert found.changed == "scopes now also crm.schemas.contacts.write"
+    assert found.changed == "scopes: now also crm.schemas.contacts.write"
     assert found.connection.status is ConnectionStatus.CONNECTED
 
 

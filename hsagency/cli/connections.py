@@ -1,8 +1,10 @@
-"""Commands about connections: verify."""
+"""Commands about connections that are there: verify, set-type."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +32,10 @@ from hsagency.portals import parse_portal_id
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
+    from hsagency.facts import Verified
     from hsagency.portals import Connection
+    from hsagency.retyping import Plan
+    from hsagency.scopes import Wanted
 
 
 @click.command()
@@ -50,7 +55,12 @@ def verify(
     as_json: bool,
 ) -> None:
     """
-    Ask HubSpot now whose credentials these are: OK or MISMATCH.
+    Ask HubSpot now whose credentials these are and what they may do: OK or MISMATCH.
+
+    All that is known of a portal is asked for anew, and what changed is said. REJECTED and
+    FORBIDDEN are credentials that are not let in, SCOPES one that may do too little for the
+    type of its connection; FAILED says that there was no answer. Exit code 4 for a finding, 1
+    where nobody answered.
 
     \b
     Examples:
@@ -79,14 +89,17 @@ def verify(
         for row in rows:
             line = f"{row['result']}  {row['clientSlug']}  {row['message']}"
             click.echo(plain(typable(line)))
+            for note in row["warnings"]:
+                common.say(plain(f"{row['clientSlug']}: note: {note}."))
     if not rows:
         common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
         click.get_current_context().exit(3)
     if failed:
-        found = {str(row["result"]) for row in failed} & set(_FINDINGS.values())
+        found = {str(row["result"]) for row in failed} & {*_FINDINGS.values(), _SCOPES}
         click.get_current_context().exit(4 if found else 1)
 
 
+_SCOPES = "SCOPES"
 _FINDINGS = {
     PortalMismatch: "MISMATCH",
     CredentialRejected: "REJECTED",
@@ -124,7 +137,7 @@ def _judge(agency: Agency, expect: str, *, api: str, as_json: bool) -> None:
         click.get_current_context().exit(4)
 
 
-def _prove(agency: Agency, slugs: list[str], common: Shared) -> list[dict[str, object]]:
+def _prove(agency: Agency, slugs: list[str], common: Shared) -> list[dict[str, Any]]:
     from concurrent.futures import ThreadPoolExecutor
 
     for slug in slugs:
@@ -135,7 +148,7 @@ def _prove(agency: Agency, slugs: list[str], common: Shared) -> list[dict[str, o
         ThreadPoolExecutor(16) as pool,
     ):
 
-        def one(slug: str) -> dict[str, object]:
+        def one(slug: str) -> dict[str, Any]:
             row = _proof(agency, slug)
             step(1)
             return row
@@ -143,33 +156,55 @@ def _prove(agency: Agency, slugs: list[str], common: Shared) -> list[dict[str, o
         return list(pool.map(one, slugs))
 
 
-def _proof(agency: Agency, slug: str) -> dict[str, object]:
+def _proof(agency: Agency, slug: str) -> dict[str, Any]:
     try:
         found = agency.verify(slug)
     except HsAgencyError as error:
-        result = _FINDINGS.get(type(error), "FAILED")
-        message = str(error).removeprefix("MISMATCH: ")
-        connection = agency.connection(slug)
-        portal = connection.portal
-        if isinstance(error, PortalMismatch):
-            message += f" Every call is halted. {agency.halt.advice()}"
-        elif not isinstance(error, CredentialRejected | PortalForbidden):  # these say so themselves
-            message += _still_stopped(connection)
-        if portal.name:
-            message = f"{portal.name}, portal {portal.portal_id}: {message}"
-        return {
-            "clientSlug": slug,
-            "result": result,
-            "portalId": portal.portal_id,
-            "message": message,
-        }
-    message = f"portal {found.portal_id}" + (f" ({found.name})" if found.name else "")
-    stopped = _still_stopped(agency.connection(slug))
+        return _failure(agency, slug, error)
+    said = [f"portal {found.portal_id}" + (f" ({found.name})" if found.name else "")]
+    said += [f"Changed: {found.changed}"] if found.changed else []
+    said += [_lack(found)] if found.missing else []
+    still = _still_stopped(found.connection)
     return {
         "clientSlug": slug,
-        "result": "OK",
+        "result": _SCOPES if found.missing else "OK",
         "portalId": found.portal_id,
-        "message": f"{message}.{stopped}" if stopped else message,
+        "message": ". ".join(said) + (f".{still}" if still else ""),
+        "changed": found.changed or None,
+        "missingScopes": list(found.missing),
+        "warnings": list(found.warnings),
+    }
+
+
+def _lack(found: Verified) -> str:
+    """Say which scopes a connection lacks for its type, and where they come from."""
+    from hsagency.scopes import cure, lacking
+
+    connection = found.connection
+    held = connection.facts["scopes"].value
+    lacks = lacking(connection.connection_type, held if isinstance(held, tuple) else ()) or ""
+    cured = cure(connection.client_slug, connection.kind)
+    return f"{lacks[:1].upper()}{lacks[1:]}. {cured}"
+
+
+def _failure(agency: Agency, slug: str, error: HsAgencyError) -> dict[str, Any]:
+    message = str(error).removeprefix("MISMATCH: ")
+    connection = agency.connection(slug)
+    portal = connection.portal
+    if isinstance(error, PortalMismatch):
+        message += f" Every call is halted. {agency.halt.advice()}"
+    elif not isinstance(error, CredentialRejected | PortalForbidden):  # these say so themselves
+        message += _still_stopped(connection)
+    if portal.name:
+        message = f"{portal.name}, portal {portal.portal_id}: {message}"
+    return {
+        "clientSlug": slug,
+        "result": _FINDINGS.get(type(error), "FAILED"),
+        "portalId": portal.portal_id,
+        "message": message,
+        "changed": None,
+        "missingScopes": [],
+        "warnings": [],
     }
 
 
@@ -182,4 +217,114 @@ def _still_stopped(connection: Connection) -> str:
     return f" Calls to it are still stopped. {advice(connection)}"
 
 
-COMMANDS = (verify,)
+@click.command("set-type", short_help="Change what may be done with a portal.")
+@click.argument("slug")
+@click.argument("connection_type", metavar="TYPE")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@shared
+def set_type(
+    common: Shared, *, slug: str, connection_type: str, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """
+    Change what may be done with a portal: TYPE is config_and_audit, config_only or audit_only.
+
+    Shows what the type enables and refuses and which scopes the credential lacks for it, then
+    asks. Nothing in HubSpot changes. The type is set also where scopes are missing: what does
+    not take them works, and the connection counts as one that needs reconnection, which is exit
+    code 4. Calls of every running program go by the new type from the next one on.
+
+    \b
+    Examples:
+      hsagency set-type acme-corp audit_only --dry-run
+      hsagency set-type acme-corp config_and_audit --yes
+    """
+    from hsagency import retyping
+
+    with common.agency() as agency:
+        plan = retyping.plan(agency, slug, connection_type)
+        if not as_json:
+            _show_plan(plan)
+        applied = plan.changes and not dry_run
+        if applied:
+            _confirm(plan, yes=yes)
+            retyping.apply(agency, plan, digest=plan.digest)
+    if as_json:
+        emit({"dryRun": dry_run, "applied": applied, "plan": _as_document(plan)})
+    else:
+        for line in _outcome(plan, applied=applied):
+            click.echo(plain(typable(line)))
+    if applied and plan.missing:
+        click.get_current_context().exit(4)
+
+
+def _show_plan(plan: Plan) -> None:
+    portal = plan.connection.portal
+    click.echo(plain(f"{portal}: {plan.before} -> {plan.after} ({plan.words.title})"))
+    if not plan.changes:
+        return
+    click.echo(f"  enables: {plan.words.enables}")
+    click.echo(f"  refuses: {plan.words.refuses}")
+    if plan.scopes is None:
+        click.echo("  scopes: not known; HubSpot has not said which the credential holds")
+    _list_scopes("needed, and not held", plan.missing)
+    _list_scopes("of use, and not held", plan.absent)
+    if plan.surplus:
+        click.echo(plain(f"  held beyond reading, and of no use now: {', '.join(plan.surplus)}"))
+
+
+def _list_scopes(what: str, scopes: Iterable[Wanted]) -> None:
+    for one in scopes:
+        click.echo(plain(f"  {what}: {one.name} ({one.why})"))
+
+
+def _confirm(plan: Plan, *, yes: bool) -> None:
+    """Go on if somebody says so."""
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError(
+            "Nobody can be asked here. Nothing was changed.",
+            hint=f"If it is meant: {program()} set-type {plan.connection.client_slug} "
+            f"{plan.after} --yes",
+        )
+    if not click.confirm("Change it?", err=True):
+        raise UsageError("Nothing was changed.")
+
+
+def _outcome(plan: Plan, *, applied: bool) -> Iterable[str]:
+    """Yield what was done, and what is left to do for the new type to work."""
+    slug = plan.connection.client_slug
+    if not plan.changes:
+        yield f"{slug} is {plan.after} already. Nothing was changed."
+        return
+    yield f"{slug} is {plan.after} now." if applied else "Nothing was changed (dry run)."
+    if plan.missing:
+        needs = "needs" if applied else "would need"
+        yield f"It {needs} reconnection: what takes the scopes that are not held fails."
+    if plan.missing or plan.absent:
+        yield plan.cure
+    elif plan.scopes is None:
+        yield f"Whether its credential may do that: hsagency verify {slug}"
+
+
+def _as_document(plan: Plan) -> dict[str, Any]:
+    connection = plan.connection
+    return {
+        "clientSlug": connection.client_slug,
+        "portalId": connection.portal_id,
+        "before": plan.before,
+        "after": plan.after,
+        "digest": plan.digest,
+        "enables": plan.words.enables,
+        "refuses": plan.words.refuses,
+        "scopesKnown": plan.scopes is not None,
+        "missingScopes": [{"name": one.name, "why": one.why} for one in plan.missing],
+        "absentScopes": [{"name": one.name, "why": one.why} for one in plan.absent],
+        "surplusScopes": list(plan.surplus),
+        "nextStep": plan.next_step or None,
+    }
+
+
+COMMANDS = (verify, set_type)

@@ -58,12 +58,10 @@ def test_the_advised_repair_of_a_sandboxs_token_stays_in_the_sandbox(full: Fleet
     assert "Ask the client" not in told.stdout
     assert "POST /_sandbox/tokens/rotate" in told.stdout
     advised = told.stdout.rpartition("Then: hsagency ")[2].split()
-    assert advised[-2:] == ["--api", full.url]
+    assert advised == ["reconnect", portal.client_slug]  # at the address that it has
     fresh = full.sandbox.rotate(portal.portal_id).token
-    without = [one for one in advised if one not in ("--api", full.url)]
-    for args in (advised, without):
-        done = run_cli(args, stdin=f"{fresh}\n", cwd=full.root)
-        assert done.returncode == 0, done.stderr
+    done = run_cli(advised, stdin=f"{fresh}\n", cwd=full.root)
+    assert done.returncode == 0, done.stderr
     assert run_cli(["verify", portal.client_slug], cwd=full.root).returncode == 0
 
 
@@ -103,7 +101,47 @@ def test_one_dead_key_and_one_silent_portal_do_not_stop_the_others(full: Fleet) 
     }
     assert run_cli(["verify", silent.client_slug], cwd=full.root).returncode == 1
     listed = run_cli(["portals", dead.client_slug], cwd=full.root)
-    assert "needs_reconnection" in listed.stdout
+    assert "needs reconnection" in listed.stdout
+
+
+def test_what_changed_is_said_and_another_account_type_is_a_warning(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    full.sandbox.alter(portal.portal_id, name="Acme Holding", account_type="SANDBOX")
+    done = run_cli(["verify", "acme-corp"], cwd=full.root)
+    assert done.returncode == 0
+    assert done.stdout.startswith(
+        f"OK  acme-corp  portal {portal.portal_id} (Acme Holding). Changed: account type "
+        f"'STANDARD' -> 'SANDBOX', name '{portal.name}' -> 'Acme Holding'"
+    )
+    assert done.stderr == (
+        "acme-corp: note: its account type changed from STANDARD to SANDBOX: it is a copy for "
+        "trials now, and its figures are not the client's.\n"
+    )
+    again = run_cli(["verify", "acme-corp"], cwd=full.root)
+    assert (again.stdout, again.stderr) == (
+        f"OK  acme-corp  portal {portal.portal_id} (Acme Holding)\n",
+        "",
+    )
+
+
+def test_scopes_that_went_are_a_finding_with_what_to_do(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    full.sandbox.set_scopes(portal.portal_id, ["crm.schemas.contacts.read"])
+    done = run_cli(["verify", "--all", "--json"], cwd=full.root)
+    assert done.returncode == 4
+    found = {row["clientSlug"]: row for row in json.loads(done.stdout)["results"]}
+    lost = found["acme-corp"]
+    assert (lost["result"], lost["missingScopes"]) == ("SCOPES", ["crm.objects.contacts.read"])
+    assert "no longer" in lost["changed"]
+    assert lost["message"].endswith("then: hsagency verify acme-corp")
+    assert {row["result"] for slug, row in found.items() if slug != "acme-corp"} == {"OK"}
+
+
+def test_on_a_terminal_many_portals_have_a_bar(full: Fleet) -> None:
+    code, screen = on_terminal(["verify", "--all"], cwd=full.root)
+    assert code == 0
+    assert "verifying" in screen
+    assert screen.count("OK  ") == 3
 
 
 def test_a_key_that_may_not_read_the_account_is_a_finding(full: Fleet) -> None:

@@ -69,7 +69,7 @@ def test_differences_say_old_and_new_and_only_what_differs() -> None:
     after = facts(name="Acme 2", currency="USD", account_type="STANDARD", scopes=("a", "c"))
     assert differences(before, after) == (
         "account type unknown -> 'STANDARD', name 'Acme' -> 'Acme 2', "
-        "scopes no longer b and now also c"
+        "scopes: no longer b and now also c"
     )
     assert differences(after, facts(scopes=("c", "a"))) == ""
     assert differences(before, before) == ""
