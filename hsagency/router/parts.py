@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -141,7 +142,8 @@ class _Keeping:
     def warn(self, connection: Connection, message: str) -> None:
         writer = self._parts.writer
         if writer.is_first(("renewal", connection.client_slug, connection.generation)):
-            writer.tell(message)
+            with suppress(Exception):  # whoever cannot be told does not stop work
+                writer.tell(message)
 
 
 def refuse_unless_same(handed: Connection, now: Connection | None) -> Connection:

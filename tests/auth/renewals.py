@@ -7,7 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import httpx
+
 from hsagency.auth import Authorisation
+from hsagency.errors import HsAgencyError
 from hsagency.sandbox import Fault
 from tests.support import Authorised
 
@@ -42,7 +45,7 @@ def together(work: Callable[[int], object], *, threads: int = 16) -> list[object
         gate.wait()
         try:
             return work(number)
-        except Exception as error:
+        except (HsAgencyError, httpx.HTTPError) as error:
             return error
 
     with ThreadPoolExecutor(threads) as pool:

@@ -16,7 +16,8 @@ from hsagency.errors import StoreUnreadable, UsageError
 from hsagency.secret import Secret
 
 PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
-TIMES = st.datetimes(datetime(2001, 1, 1), datetime(2900, 1, 1), timezones=st.just(UTC))
+FIRST, LAST = (datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None) for year in (2001, 2900))
+TIMES = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 LIVES = st.timedeltas(timedelta(microseconds=1), LONGEST)
 MARK = "hsagency-oauth:"
 NEEDLE = "na1-5ec2e700-0000-4000-8000-00000000beef"
