@@ -24,12 +24,12 @@ from hsagency.portals import Connection, Tombstone, parse_slug
 from hsagency.progress import Progress, silent
 from hsagency.removal.certificate import Certificate, issue, path_of
 from hsagency.removal.looking import (
+    both_sides,
     files_of,
     kept_of,
     mentions_of,
     outputs_of,
     secrets_of,
-    severing,
     shown,
 )
 from hsagency.removal.plans import STEPS, Kept, Output, Plan, Stage
@@ -93,7 +93,7 @@ def _plan(agency: Agency, connection: Connection | None, tombstone: Tombstone | 
         kept=kept_of(agency, slug),
         outputs=outputs_of(agency, one.portal),
         mentions=mentions_of(agency, slug),
-        severing=severing(one.kind, one.api_base),
+        severing=both_sides(one.kind, one.api_base),
     )
 
 

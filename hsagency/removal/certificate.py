@@ -26,7 +26,7 @@ from hsagency.credentials import SecretName
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import AuditError, CredentialError, CredentialMissing
 from hsagency.portals import AGENCY, CredentialKind, Tombstone
-from hsagency.removal.looking import kept_of, outputs_of, secrets_of, severing
+from hsagency.removal.looking import both_sides, kept_of, outputs_of, secrets_of
 from hsagency.removal.severing import PURPOSE
 from hsagency.settings import shipped
 from hsagency.stopping import moment
@@ -132,7 +132,7 @@ def _told(agency: Agency, one: Tombstone) -> dict[str, Any]:
             {"path": out.path, "made": timestamp(out.made), "size": out.size}
             for out in outputs_of(agency, one.portal)
         ],
-        "otherSide": list(severing(one.kind, one.api_base)),
+        "otherSide": list(both_sides(one.kind, one.api_base)),
         "notProven": _not_proven(one),
     }
 

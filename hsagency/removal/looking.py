@@ -151,7 +151,7 @@ def _mentions(agency: Agency, slug: ClientSlug) -> Iterator[str]:
         yield f"[[forward]] {one.name}: everybody's log goes to {one.to}, that of {slug} too"
 
 
-def severing(kind: CredentialKind, api_base: str) -> tuple[str, ...]:
+def both_sides(kind: CredentialKind, api_base: str) -> tuple[str, ...]:
     """Return how each side ends what a credential may do, by its kind."""
     who = answerer(api_base)
     if kind is CredentialKind.OAUTH:
