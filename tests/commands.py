@@ -75,6 +75,8 @@ def running_cli(
         process.communicate()
 
 
+_INTERRUPT = b"\x03"
+
 # A controlling terminal cannot be had without a moment in the child itself.
 _ON_TERMINAL = "import fcntl,os,sys,termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -117,9 +119,11 @@ def on_terminal(
 
 
 def _converse(terminal: int, typed: dict[str, str]) -> str:
-    screen, deadline = b"", time.monotonic() + 60
+    screen, deadline, interrupts = b"", time.monotonic() + 60, False
     while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 0.2)[0]:
+        if not select.select([terminal], [], [], 3)[0]:
+            if interrupts:
+                os.write(terminal, _INTERRUPT)
             continue
         try:
             more = os.read(terminal, 65536)
@@ -129,5 +133,7 @@ def _converse(terminal: int, typed: dict[str, str]) -> str:
             break
         screen += more
         for waited in [one for one in typed if one.encode() in screen]:
-            os.write(terminal, typed.pop(waited).encode())
+            keys = typed.pop(waited).encode()
+            os.write(terminal, keys)
+            interrupts = keys == _INTERRUPT
     return screen.decode().replace("\r\n", "\n")
