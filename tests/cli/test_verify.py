@@ -137,13 +137,6 @@ def test_scopes_that_went_are_a_finding_with_what_to_do(full: Fleet) -> None:
     assert {row["result"] for slug, row in found.items() if slug != "acme-corp"} == {"OK"}
 
 
-def test_on_a_terminal_many_portals_have_a_bar(full: Fleet) -> None:
-    code, screen = on_terminal(["verify", "--all"], cwd=full.root)
-    assert code == 0
-    assert "verifying" in screen
-    assert screen.count("OK  ") == 3
-
-
 def test_a_key_that_may_not_read_the_account_is_a_finding(full: Fleet) -> None:
     full.sandbox.faults.add(Fault("status", status=403, path="/account-info/"))
     done = run_cli(["verify", "acme-corp"], cwd=full.root)
