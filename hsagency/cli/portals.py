@@ -38,10 +38,18 @@ _STATUSES: Final = ("connected", "needs_reconnection", "disconnected", "suspende
 @click.option("--refresh", is_flag=True, help="Verify every portal and ask its usage first.")
 @click.option("--status", multiple=True, type=click.Choice(_STATUSES), help="Only these.")
 @click.option(
-    "--type", "types", multiple=True, type=click.Choice([*ConnectionType]), help="Only these."
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice([*map(str, ConnectionType)]),
+    help="Only these.",
 )
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice([*CredentialKind]), help="Only these."
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([*map(str, CredentialKind)]),
+    help="Only these.",
 )
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN for the most first.")
 @click.option("--columns", metavar="A,B,…", help="Show these columns, or all.")

@@ -4,7 +4,8 @@ How many calls there were since a month began, of many clients at once, and noth
 The number is that of the rows which a reading of the same logs gives. What is sealed, the signed
 manifest has counted, so that no row is touched; what is not in the lake yet is parsed, for many
 clients together. Where a call may be told of in both it is looked for in the lake, and only
-where it is found there that log is read as any reading does it.
+where it is found there that log is read as any reading does it. It is looked for by its time:
+a call that is told again under a later time than it had, which no program here does, counts twice.
 
 No record is handed out, only how many there are, so counting is not recorded as a reading.
 Nothing is sealed or written, and no key is needed.
