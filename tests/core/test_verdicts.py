@@ -390,3 +390,10 @@ def test_a_body_that_is_longer_than_any_error_counts_as_none() -> None:
 def test_no_verdict_repeats_what_was_submitted() -> None:
     body = {"message": "jane@example.com", "category": "jane@example.com", "policyName": "a b"}
     assert "jane" not in repr(judged(said(400, body, x_hubspot_correlation_id="jane@x")))
+
+
+def test_a_token_endpoint_whose_answer_was_lost_is_asked_again() -> None:
+    """What such an answer held is lost either way, and nobody can do more than ask."""
+    for path in ("token", "token/introspect", "token/revoke"):
+        assert is_repeatable("POST", touched("POST", f"/oauth/2026-09/{path}"))
+    assert not is_repeatable("POST", touched("POST", "/oauth/2026-09/anything"))
