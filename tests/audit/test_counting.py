@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsagency.audit import chain, lake
@@ -74,6 +74,7 @@ SEGMENTS = st.lists(RECORDS, max_size=6)
 TAILS = st.sampled_from([b"", b"", b"", b'{"schema":1,"event":"call.st', b"damaged\n", b"\n"])
 
 
+@settings(max_examples=30)  # each seals, and reads all of it
 @given(st.lists(SEGMENTS, min_size=8, max_size=8), st.integers(0, 4), TAILS)
 def test_the_number_is_that_of_the_rows_of_a_reading(
     segments: list[list[Fields]], sealed: int, tail: bytes

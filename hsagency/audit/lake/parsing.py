@@ -121,8 +121,8 @@ def calls_at_once(contents: Iterable[tuple[str, bytes]]) -> pl.DataFrame | None:
         return None
     if frame.height != sum(counts):
         return None
-    whose = [pl.repeat(slug, count, eager=True) for (slug, _), count in zip(some, counts, strict=True)]
-    frame = frame.with_columns(pl.concat(whose).alias("whose"))
+    whose = [slug for (slug, _), count in zip(some, counts, strict=True) for _ in range(count)]
+    frame = frame.with_columns(pl.Series("whose", whose, pl.String))
     is_known = _usable(pl.col("whose")) & (pl.col("schema") <= SCHEMA)
     if not frame.select(is_known.all()).item():
         return None
