@@ -25,7 +25,7 @@ from hsagency.connecting.asking import Brought, Forged
 from hsagency.errors import ConnectingError
 
 _PATIENCE: Final = 10.0  # seconds for a browser to say what it wants
-_LINGER: Final = 2.0  # seconds for the page to be told how it ended, when we leave
+_LINGER: Final = 1.0  # seconds for the page to be told how it ended, when we leave
 
 
 class PortTaken(ConnectingError):

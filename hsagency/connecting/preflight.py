@@ -42,6 +42,7 @@ YOURS: Final = (
 
 _NEAR: Final = 0.8  # of the installs that an app may have
 _FEW: Final = 2
+_UNINSTALLED: Final = "The app was uninstalled"  # as a removal says it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +258,8 @@ class _Found:
 def installs(app: OAuthApp, known: Snapshot) -> Installs:
     """Count the accounts that have an app: the connected ones, and removed ones that kept it."""
     most, why = app.cap
-    stones = [one for one in known.tombstones.values() if not one.severed]
+    # Revoking alone leaves the app in the account, where it goes on being counted.
+    stones = [one for one in known.tombstones.values() if _UNINSTALLED not in one.proof]
     held: list[Connection | Tombstone] = [*known.connections.values(), *stones]
     portals = {
         one.portal_id

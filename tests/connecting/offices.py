@@ -113,9 +113,7 @@ def office(root: Path, *, portals: int = 3, **app: Any) -> Iterator[Office]:
             **app,
         )
         secret = Secret(registered.client_secret)
-        connecting.set_up(
-            one.agency, made, client_id=registered.client_id, client_secret=secret
-        )
+        connecting.set_up(one.agency, made, client_id=registered.client_id, client_secret=secret)
         yield Office(one.sandbox, one.url, one.agency, registered, port)
 
 

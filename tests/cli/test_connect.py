@@ -1,0 +1,365 @@
+"""`hsagency connect`, `connect --setup` and `reconnect`, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import command, environment, on_terminal, run_cli
+from tests.connecting.offices import Office, Person, asked_for, free_port, office
+from tests.connecting.test_reconnecting import by_token
+from tests.fleets import Fleet, stored_secret
+
+# The browser: it answers HubSpot's page as it was told, and sees where that leads.
+BROWSER = """#!{python}
+import sys, httpx
+with httpx.Client(timeout=30, trust_env=False, follow_redirects=True) as client:
+    form = {{"portalId": "{portal}", "decision": "{decision}"}}
+    page = client.post(sys.argv[1], data=form)
+open("{seen}", "w").write(page.text)
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Office]:
+    with office(tmp_path / "workspace") as one:
+        yield one
+
+
+def browser(folder: Path, portal: int, *, decision: str = "connect") -> dict[str, str]:
+    """Make a browser; return the environment in which it is the one that is opened."""
+    script = folder / f"browser-{portal}-{decision}"
+    seen = folder / "seen.html"
+    content = BROWSER.format(python=sys.executable, portal=portal, decision=decision, seen=seen)
+    script.write_text(content)
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return {"BROWSER": str(script)}
+
+
+def at(desk: Office, *args: str) -> list[str]:
+    return [*args, "--workspace", str(desk.root)]
+
+
+def test_one_command_connects_a_portal(desk: Office, tmp_path: Path) -> None:
+    done = run_cli(
+        at(desk, "connect", "--client", "acme-corp", "--api", desk.url, "--yes"),
+        env=browser(tmp_path, desk.portal(0)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        f"Connected Acme Corp (acme-corp, portal {desk.portal(0)}) as config_and_audit, over "
+        "OAuth.\n"
+    )
+    assert "acme-corp" in (tmp_path / "seen.html").read_text()
+    assert desk.works("acme-corp")
+
+
+def test_what_will_be_asked_is_said_before_the_browser_opens(desk: Office, tmp_path: Path) -> None:
+    done = run_cli(
+        at(desk, "connect", "--api", desk.url, "--yes", "--type", "audit_only"),
+        env=browser(tmp_path, desk.portal(0), decision="cancel"),
+    )
+    assert done.returncode == 1
+    for said in (
+        "audit_only <- this one",
+        "The most common choice",
+        "crm.objects.contacts.read",
+        "Super Admin",
+        "pop-up blocker",
+        "The fleet takes 0 slots, without a limit.",
+        "HubSpot lets it into 10",
+        "If none opens, open this address yourself",
+        "somebody said no. Nothing was connected.",
+    ):
+        assert said in done.stderr.replace("\n    ", " "), said
+    assert done.stdout == ""
+
+
+def test_json_holds_the_connection_and_the_notes(desk: Office, tmp_path: Path) -> None:
+    done = run_cli(
+        at(desk, "connect", "--api", desk.url, "--yes", "--json", "--quiet"),
+        env=browser(tmp_path, desk.portal(0)),
+    )
+    said = json.loads(done.stdout)
+    assert (said["schema"], said["outcome"], said["before"]) == (1, "connected", None)
+    assert said["portal"]["clientSlug"] == "acme-corp"
+    assert done.stderr == ""
+
+
+def test_a_person_confirms_the_account_or_names_another_slug(desk: Office, tmp_path: Path) -> None:
+    os.environ.update(given := browser(tmp_path, desk.portal(0)))
+    try:
+        code, screen = on_terminal(
+            at(desk, "connect", "--api", desk.url),
+            typed={"or another slug]": "North Wind\n", "is not a client slug": "north-wind\n"},
+        )
+    finally:
+        for name in given:
+            del os.environ[name]
+    assert code == 0, screen
+    assert f"HubSpot says: Acme Corp (portal {desk.portal(0)}" in screen
+    assert "waiting for HubSpot's page, 4:59 left" in screen
+    assert f"Connected Acme Corp (north-wind, portal {desk.portal(0)})" in screen
+
+
+def test_a_person_who_says_no_connects_nothing(desk: Office, tmp_path: Path, monkeypatch) -> None:
+    for name, value in browser(tmp_path, desk.portal(0)).items():
+        monkeypatch.setenv(name, value)
+    code, screen = on_terminal(
+        at(desk, "connect", "--api", desk.url), typed={"or another slug]": "n\n"}
+    )
+    assert code == 1
+    assert "You said that this is not the account. Nothing was connected." in screen
+    assert desk.agency.slugs() == []
+    assert desk.grants(desk.portal(0)) == []
+
+
+def test_without_anybody_to_confirm_nothing_is_asked(desk: Office) -> None:
+    done = run_cli(at(desk, "connect", "--api", desk.url))
+    assert done.returncode == 2
+    assert "Nobody is here to confirm" in done.stderr
+    assert "Nothing was asked" in done.stderr
+
+
+def test_when_nobody_comes_back_it_says_so(desk: Office) -> None:
+    done = run_cli(
+        at(desk, "connect", "--api", desk.url, "--yes", "--timeout", "1"), env={"BROWSER": "true"}
+    )
+    assert done.returncode == 1
+    assert "Nobody came back from HubSpot's page within 1 seconds" in done.stderr
+    assert "Nothing was connected" in done.stderr
+
+
+def test_a_browser_that_cannot_be_opened_is_told(desk: Office) -> None:
+    done = run_cli(
+        at(desk, "connect", "--api", desk.url, "--yes", "--timeout", "1"), env={"BROWSER": "false"}
+    )
+    assert "No browser could be opened here" in done.stderr
+
+
+def test_ctrl_c_ends_it_in_one_sentence(desk: Office) -> None:
+    args = command(at(desk, "connect", "--api", desk.url, "--yes", "--no-browser"))
+    with subprocess.Popen(
+        args,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "paste that page's address" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(30) == 130
+    assert "Interrupted. Nothing was connected." in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("pasted", ["whole", "query"])
+def test_headless_the_address_is_pasted(desk: Office, pasted: str) -> None:
+    options = ("--client", "acme-corp", "--yes", "--no-browser")
+    args = command(at(desk, "connect", "--api", desk.url, *options))
+    with subprocess.Popen(
+        args,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdin is not None
+        url = next(line.strip() for line in process.stderr if line.startswith("http"))
+        where = Person(desk.portal(0)).decide(url)
+        answer = where if pasted == "whole" else where.partition("?")[2]
+        process.stdin.write(f"code=x&state=forged\n{answer}\n")
+        process.stdin.flush()
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "does not belong to this attempt" in errors
+    assert "may be pasted again" in errors
+    assert said.startswith("Connected Acme Corp")
+    code = asked_for(where)["code"]
+    assert code not in said + errors
+
+
+def test_what_is_pasted_is_not_shown(desk: Office) -> None:
+    """On a terminal: what is typed while it waits leaves no trace on the screen."""
+    code, screen = on_terminal(
+        at(desk, "connect", "--api", desk.url, "--no-browser", "--timeout", "2"),
+        typed={"not shown as you paste it": "code=very-private&state=private-too\n"},
+    )
+    assert code == 1
+    assert "does not belong to this attempt" in screen
+    assert "very-private" not in screen
+
+
+def test_everything_that_fails_is_named_at_once(desk: Office) -> None:
+    with desk.start():
+        done = run_cli(
+            at(desk, "connect", "--client", "Acme", "--api", desk.url, "--yes"),
+        )
+    assert done.returncode == 1
+    assert "2 things must be seen to first, and nothing was asked" in done.stderr
+    assert "is not a client slug" in done.stderr
+    assert f"Port {desk.port}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--setup", "--client", "acme-corp"], "--setup is about the app"),
+        (["--port", "9000", "--yes"], "go with --setup"),
+        (["--type", "everything", "--yes"], "is not a connection type"),
+        (["--portal", "x", "--yes"], "is not a portal id"),
+        (["--timeout", "0", "--yes"], "Nothing was done"),
+        (["--setup", "--port", "80"], "80 is no port"),
+        (["--setup", "--distribution", "secret"], "is not a distribution"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(desk: Office, args: list[str], said: str) -> None:
+    done = run_cli(at(desk, "connect", "--api", desk.url, *args))
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def set_up(empty: Fleet, *, client_id: str, secret: str, port: int, more: tuple[str, ...] = ()):
+    args = ["connect", "--setup", "--api", empty.url, "--port", str(port), *more]
+    return run_cli([*args, "--workspace", str(empty.root)], stdin=f"{client_id}\n{secret}\n")
+
+
+def test_setting_up_writes_the_metadata_says_what_to_do_and_checks(empty: Fleet) -> None:
+    port = free_port()
+    app = empty.sandbox.register_app(
+        "Agency", redirect_uris=[f"http://localhost:{port}/oauth/callback"]
+    )
+    done = set_up(empty, client_id=app.client_id, secret=app.client_secret, port=port)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "OK  The sandbox knows the app, and its secret is in the store.\n"
+    project = json.loads((empty.root / "oauth-app" / "hsproject.json").read_text())
+    assert (project["platformVersion"], project["srcDir"]) == ("2026.03", "src")
+    meta = json.loads((empty.root / "oauth-app/src/app/app-hsmeta.json").read_text())
+    config = meta["config"]
+    assert (meta["type"], config["isUserLevel"]) == ("app", False)
+    assert config["distribution"] == "private"
+    auth = config["auth"]
+    assert auth["redirectUrls"] == [f"http://localhost:{port}/oauth/callback"]
+    assert auth["requiredScopes"] == ["oauth"]
+    assert len(auth["optionalScopes"]) > 20
+    for said in (auth["redirectUrls"][0], "hs project upload", "Distribution", "10 with a private"):
+        assert said in done.stderr.replace("\n    ", " "), said
+    for scope in auth["optionalScopes"]:
+        assert scope in done.stderr
+    assert app.client_secret not in done.stdout + done.stderr
+    assert "@" not in json.dumps([project, meta])
+
+
+def test_a_wrong_secret_is_told_and_nothing_is_kept(empty: Fleet) -> None:
+    port = free_port()
+    app = empty.sandbox.register_app("A", redirect_uris=["http://localhost"])
+    for given, said in (
+        ((app.client_id, "not-the-secret"), "does not accept the secret of our app"),
+        (("not-the-client", app.client_secret), "knows no app with our client id"),
+        (("", ""), "The client id is missing"),
+        (("two words", "secret-of-it"), "not one that HubSpot would have given out"),
+    ):
+        done = set_up(empty, client_id=given[0], secret=given[1], port=port)
+        assert done.returncode in (1, 2)
+        assert said in done.stderr
+        assert "Nothing was stored" in done.stderr
+        assert app.client_secret not in done.stdout + done.stderr
+    again = run_cli(["connect", "--yes", "--api", empty.url, "--workspace", str(empty.root)])
+    assert "No OAuth app is set up" in again.stderr
+
+
+def test_setting_up_again_asks_for_nothing_that_is_there(desk: Office) -> None:
+    done = run_cli(at(desk, "connect", "--setup", "--api", desk.url, "--partner", "--json"))
+    said = json.loads(done.stdout)
+    assert (said["result"], said["mostInstalls"]) == ("OK", 100)
+    assert said["redirectUrl"].endswith(f":{desk.port}/oauth/callback")
+    assert f"client id {desk.app.client_id}" in done.stderr
+    assert desk.agency.apps.read(desk.url).partner
+
+
+def test_reconnecting_over_oauth_says_what_had_been_wrong(desk: Office, tmp_path: Path) -> None:
+    desk.connect(0, client="acme-corp")
+    desk.sandbox.uninstall(desk.portal(0), desk.app.client_id)
+    assert run_cli(at(desk, "verify", "acme-corp")).returncode != 0
+    done = run_cli(
+        at(desk, "reconnect", "acme-corp", "--yes"), env=browser(tmp_path, desk.portal(0))
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Reconnected Acme Corp (acme-corp" in done.stdout
+    assert "generation 2" in done.stdout
+    assert "Calls had been stopped, and go on now." in done.stdout
+    assert "uninstalled" in done.stderr
+    assert desk.works("acme-corp")
+
+
+def test_reconnecting_may_change_the_type(desk: Office, tmp_path: Path) -> None:
+    desk.connect(0, client="acme-corp")
+    done = run_cli(
+        at(desk, "reconnect", "acme-corp", "--yes", "--type", "audit_only", "--json"),
+        env=browser(tmp_path, desk.portal(0)),
+    )
+    said = json.loads(done.stdout)
+    assert (said["outcome"], said["before"]["generation"]) == ("reconnected", 1)
+    assert said["portal"]["connectionType"] == "audit_only"
+
+
+def test_reconnecting_with_a_token_from_standard_input(desk: Office) -> None:
+    slug = by_token(desk)
+    token = desk.sandbox.issue(desk.portal(0)).token
+    done = run_cli(at(desk, "reconnect", slug), stdin=f"{token}\n")
+    assert done.returncode == 0, done.stderr
+    assert "Reconnected Acme Corp" in done.stdout
+    assert token not in done.stdout + done.stderr
+    foreign = run_cli(at(desk, "reconnect", slug), stdin=desk.sandbox.portals[1].token)
+    assert foreign.returncode == 1
+    assert "Nothing was changed" in foreign.stderr
+    nothing = run_cli(at(desk, "reconnect", slug))
+    assert nothing.returncode == 2
+    assert desk.agency.connection(slug).generation == 2
+
+
+def test_no_secret_is_in_the_arguments_or_the_environment_of_any_process(
+    desk: Office, tmp_path: Path
+) -> None:
+    """Looked for in /proc, of the command and of the browser, while both are there."""
+    given = browser(tmp_path, desk.portal(0))
+    script = Path(given["BROWSER"])
+    script.write_text(
+        script.read_text().replace("with httpx", "import time; time.sleep(1)\nwith httpx")
+    )
+    args = command(at(desk, "connect", "--client", "acme-corp", "--api", desk.url, "--yes"))
+    seen: set[bytes] = set()
+    with subprocess.Popen(
+        args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(given)
+    ) as process:
+        while process.poll() is None:
+            for one in Path("/proc").glob("[0-9]*"):
+                try:
+                    line = (one / "cmdline").read_bytes()
+                    if str(desk.root).encode() in line or str(script).encode() in line:
+                        seen |= {line, (one / "environ").read_bytes()}
+                except OSError:
+                    continue
+            time.sleep(0.02)
+    assert any(b"code_challenge" in one for one in seen)  # the browser's, while it was there
+    from hsagency.auth import Authorisation
+
+    held = Authorisation.parse(stored_secret(desk.agency, desk.agency.connection("acme-corp")))
+    secrets = [held.access.reveal(), held.refresh.reveal(), desk.app.client_secret]
+    assert not [one for one in seen for secret in secrets if secret.encode() in one]
