@@ -105,7 +105,9 @@ def test_a_newer_token_is_offered_and_then_taken(full: Fleet) -> None:
     offered = run_cli(args, stdin=content, cwd=full.root)
     assert offered.returncode == 0
     assert "1 candidate for --replace" in offered.stdout
-    assert "Run again with --replace to use it; the stored one was kept." in offered.stderr
+    assert (
+        "The stored one was kept. To use this one: run again with --replace, or " in offered.stderr
+    )
     taken = run_cli([*args, "--replace"], stdin=content, cwd=full.root)
     assert taken.returncode == 0
     assert "1 replaced." in taken.stdout
