@@ -4,6 +4,7 @@ Everything at once that can be wrong with a workspace, each with what to do.
     machine.py   disk, permissions, the audit log, time zones
     store.py     the credential store, and whether it holds what the index names
     hubspot.py   the way to HubSpot, the clock beside HubSpot's, our OAuth app
+    unused.py    what was authorised and not used for long
     sunset.py    what of HubSpot's ends: API versions and kinds of credentials in use
 
 Nothing is repaired, and one examination that fails never stops the others.
@@ -17,7 +18,7 @@ from typing import Final
 import polars as pl
 
 from hsagency.agency import Agency
-from hsagency.doctor import hubspot, machine, store, sunset
+from hsagency.doctor import hubspot, machine, store, sunset, unused
 from hsagency.doctor.finding import Finding, Level
 from hsagency.errors import HsAgencyError
 from hsagency.portals import redact
@@ -42,6 +43,7 @@ _HERE: Final[Mapping[str, Examination]] = {
     "time zones": machine.time_zones,
     "store": store.examine,
     "connections": machine.connections,
+    "authorisations": unused.authorisations,
     "API versions": sunset.versions,
     "credentials": sunset.credentials,
 }
