@@ -274,7 +274,9 @@ class AuthorisationEnded(CredentialRejected):
 class MissingScopes(VerificationError):
     """HubSpot accepts the credential but it may not do this (403)."""
 
-    hint = "Add the missing scopes to the key in HubSpot > Development > Keys > Service keys."
+    hint = (
+        "Add the scopes to the key (HubSpot > Development > Keys > Service keys); OAuth: reconnect."
+    )
 
 
 class PortalForbidden(VerificationError):

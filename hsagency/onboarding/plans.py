@@ -30,7 +30,7 @@ RESULT: Final[Mapping[str, pl.DataType]] = {
 
 _WORDS: Final = {
     Decision.NEW: "new",
-    Decision.REPLACE: "newer token",
+    Decision.REPLACE: "newer credential",
     Decision.CURRENT: "unchanged",
     Decision.CANDIDATE: "candidate for --replace",
     Decision.BAD: "refused",

@@ -107,7 +107,7 @@ class Secrets:
                     raise _somebody_elses(name)
             self._agency.store.delete(name)
         except CredentialError as error:
-            warning = f"the token it replaces may still be in the store: {error}".rstrip(".")
+            warning = f"the credential it replaces may still be in the store: {error}".rstrip(".")
             return replace(one, warnings=(*one.warnings, warning))
         return one
 
@@ -131,7 +131,7 @@ def _somebody_elses(name: SecretName) -> CredentialError:
         f"The store holds a secret under {name} that this workspace knows nothing of. It was left "
         "as it is.",
         hint="Does a copy of this workspace use the same store? Give each a store of its own. If "
-        "an onboarding broke off here, run it again with the token it had.",
+        "an onboarding broke off here, run it again with the credential it had.",
     )
 
 

@@ -59,6 +59,34 @@ def test_rows_that_got_no_answer_are_not_called_wrong(empty: Fleet, good: Path) 
     )
 
 
+def test_a_wrong_way_out_is_told_once_and_is_no_rows_fault(empty: Fleet, good: Path) -> None:
+    with (empty.root / "hsagency.toml").open("a") as file:
+        file.write('\n[network]\nca_bundle = "missing.pem"\n')
+    done = run_cli(["onboard", good], cwd=empty.root)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("missing.pem cannot be read") == 1
+    assert "Nothing was sent." in done.stderr
+    assert "refused" not in done.stderr
+
+
+def test_who_is_connected_already_is_led_to_reconnecting(full: Fleet) -> None:
+    portal = full.sandbox.portals[0]
+    who = ["--client", portal.client_slug, "--portal", str(portal.portal_id)]
+    newer = full.sandbox.issue(portal.portal_id).token
+    done = run_cli(["onboard", *who, "--api", full.url], stdin=newer, cwd=full.root)
+    said, offered = done.stderr.splitlines()[:2]
+    assert said == (
+        f"{portal.client_slug} is connected already; to give it another credential: hsagency "
+        f"reconnect {portal.client_slug}"
+    )
+    assert offered.endswith(
+        "The stored one was kept. To use this one: run again with --replace, or hsagency "
+        f"reconnect {portal.client_slug}."
+    )
+    assert full.agency.connection(portal.client_slug).generation == 1
+
+
 def test_a_second_run_says_that_nothing_changed(full: Fleet) -> None:
     before = tree(full.root / "credentials"), (full.root / "connections.json").read_bytes()
     done = run_cli(

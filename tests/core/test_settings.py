@@ -74,6 +74,27 @@ def test_making_one_where_nobody_can_write_is_said_in_words(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("written", "slots"), [("3", 3), ("10", 10), ("100", 100), ('"unlimited"', None), ("", None)]
+)
+def test_the_fleet_has_the_size_that_the_plan_has(
+    root: Path, written: str, slots: int | None
+) -> None:
+    if written:
+        with (root / FILE).open("a") as file:
+            file.write(f"\n[fleet]\nsize = {written}\n")
+    assert Workspace.at(root).settings.fleet.slots == slots
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "10001", "1.5", "true", '"10"', '"many"', "[]"])
+def test_a_size_that_is_none_is_named_with_what_may_be_written(root: Path, written: str) -> None:
+    with (root / FILE).open("a") as file:
+        file.write(f"\n[fleet]\nsize = {written}\n")
+    with pytest.raises(CorruptFile, match=r'from 1 to 10000, or "unlimited"') as caught:
+        Workspace.at(root)
+    assert "size" in caught.value.message
+
+
+@pytest.mark.parametrize(
     ("line", "named"),
     [
         ("colour = 1", "there is no setting 'colour' at the top level; there are schema, "),

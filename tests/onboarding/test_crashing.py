@@ -12,6 +12,7 @@ from subprocess import CompletedProcess, Popen
 
 import pytest
 
+from hsagency import removal
 from hsagency.agency import Agency
 from hsagency.errors import CredentialMissing
 from hsagency.sandbox import Fault
@@ -94,6 +95,26 @@ def test_a_kill_while_tokens_are_replaced_leaves_the_old_ones_or_the_new_ones(
         for connection in one.agency.connections().values():
             with pytest.raises(CredentialMissing):
                 stored_secret(one.agency, connection, generation=1)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.002, 0.004])
+def test_a_kill_while_a_client_comes_back_leaves_the_tombstone_or_the_connection(
+    tmp_path: Path, pause: float
+) -> None:
+    with connected(tmp_path / "workspace", portals=2) as one:
+        portal = one.sandbox.portals[0]
+        plan = removal.plan(one.agency, portal.client_slug)
+        removal.apply(one.agency, plan, digest=plan.digest)
+        args = ["onboard", "-", "--api", one.url, "--workspace", one.root]
+        with running_cli(args, stdin=client_list([row(portal)])) as process:
+            killed(process, lambda: secrets_in(one.root, "main-2.age") > 0, pause=pause)
+        now = one.agency.index.read()
+        assert (portal.client_slug in now.connections) is not (portal.client_slug in now.tombstones)
+        newer = row(portal, portalToken=one.sandbox.issue(portal.portal_id).token)
+        assert one.onboard(client_list([newer]), replace_tokens=True).complete
+        back = one.agency.connection(portal.client_slug)
+        assert back.generation in (2, 3)  # 3 if the killed one had come so far
+        assert stored_secret(one.agency, back).fingerprint == back.fingerprint
 
 
 def test_a_kill_while_hubspot_is_asked_leaves_nothing_but_records(tmp_path: Path) -> None:

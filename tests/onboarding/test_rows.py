@@ -62,6 +62,24 @@ def test_a_list_given_as_text_by_mistake_is_not_repeated(text: str) -> None:
     assert "as bytes" in caught.value.hint
 
 
+def test_everything_that_is_wrong_with_a_row_is_told_at_once() -> None:
+    text = f"{HEADER},kind,connectionType,tier\nAcme Corp,pat-na1,-5,oauth,everything,gold\n"
+    good, (bad,) = read_rows(text.encode())
+    assert good == []
+    for cause in (
+        "'Acme Corp' is not a client slug",
+        "This is not a HubSpot token",
+        "'-5' is not a portal id",
+        "OAuth portals are connected one by one",
+        "'everything' is not a connection type",
+        "'gold' is not a tier",
+    ):
+        assert cause in bad.cause
+    assert bad.cause.count("; ") == 6  # one of them in a cause of its own
+    for hint in ("acme-corp", "Service keys", "12345678", "enterprise"):
+        assert hint in bad.hint
+
+
 BOTH = [(2, "acme-corp"), (3, "beta-inc")]
 
 
