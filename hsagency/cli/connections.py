@@ -29,6 +29,7 @@ from hsagency.errors import (
     UsageError,
 )
 from hsagency.portals import parse_portal_id
+from hsagency.scopes import TYPES
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
@@ -217,7 +218,12 @@ def _still_stopped(connection: Connection) -> str:
     return f" Calls to it are still stopped. {advice(connection)}"
 
 
-@click.command("set-type", short_help="Change what may be done with a portal.")
+def _types() -> str:
+    """Return each connection type with when to choose it, a paragraph each."""
+    return "\n\n".join(f"{kind} ({words.title}): {words.when}" for kind, words in TYPES.items())
+
+
+@click.command("set-type", short_help="Change what may be done with a portal.", epilog=_types())
 @click.argument("slug")
 @click.argument("connection_type", metavar="TYPE")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
