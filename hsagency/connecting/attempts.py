@@ -243,7 +243,7 @@ class Attempt:
         nothing = "" if "othing was" in error.message else "Nothing was connected."
         error.message = " ".join(one for one in (error.message, nothing, became) if one)
         self._note(f"Ended without a connection: {error.message}")
-        self._listener.say(_NOT_DONE, redact(f"{error.message} {error.hint}"), good=False)
+        self._listener.say(_NOT_DONE, redact(f"{error.message}\n{error.hint}"), good=False)
 
     def _note(self, message: str) -> None:
         """Put it on record in the agency's own log, so that every attempt can be found."""

@@ -21,12 +21,13 @@ _STYLE: Final = """
 body { margin: 0; padding: 12vh 1rem 3rem; background: var(--page); color: var(--text);
   font: 1rem/1.5 system-ui, sans-serif; }
 header, main { max-width: 34rem; margin: 0 auto; }
-header p { margin: 0 0 .75rem; color: var(--soft); font-weight: 600; }
+h1 { margin: 0 0 .75rem; color: var(--soft); font-size: 1rem; font-weight: 600; }
 main { padding: 1.75rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .75rem; }
-h1 { margin: 0 0 .5rem; font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
-h1.good { color: var(--good); }
-h1.bad { color: var(--bad); }
+h2 { margin: 0 0 .5rem; font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere;
+  text-wrap: balance; }
+h2.good { color: var(--good); }
+h2.bad { color: var(--bad); }
 p { margin: 0 0 .75rem; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: .875rem; }
 main section > :last-child { margin-bottom: 0; }
@@ -59,7 +60,7 @@ def waiting() -> str:
     """Return the beginning of the page of an attempt: what follows is said when it is known."""
     return (
         f"{_begin('Connecting')}"
-        '<section class="waiting"><h1>Asking HubSpot whose account this is</h1>'
+        '<section class="waiting"><h2>Asking HubSpot whose account this is</h2>'
         "<p>Go back to where you began: what HubSpot says is shown there, and nothing is kept "
         "before you confirm it.</p>"
         '<p class="note">This page says how it ended. You can leave it open.</p></section>'
@@ -67,12 +68,12 @@ def waiting() -> str:
 
 
 def section(title: str, message: str, *, good: bool) -> str:
-    """Return what a page says of an outcome."""
+    """Return what a page says of an outcome, one paragraph a line."""
     kind = "good" if good else "bad"
     note = "" if not good else '<p class="note">You can close this page.</p>'
     return (
-        f'<section class="outcome" role="status"><h1 class="{kind}">{escape(title)}</h1>'
-        f"<p>{escape(message)}</p>{note}</section>"
+        f'<section class="outcome" role="status"><h2 class="{kind}">{escape(title)}</h2>'
+        f"{''.join(f'<p>{escape(one)}</p>' for one in message.splitlines())}{note}</section>"
     )
 
 
@@ -81,5 +82,5 @@ def _begin(title: str) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)} | hsagency</title><link rel="icon" href="data:,">'
-        f"<style>{_STYLE}</style></head><body><header><p>hsagency</p></header><main>"
+        f"<style>{_STYLE}</style></head><body><header><h1>hsagency</h1></header><main>"
     )

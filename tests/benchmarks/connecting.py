@@ -1,0 +1,102 @@
+"""
+One OAuth connection by a real browser: from the start of the command to what is stored.
+
+Chromium is there already and opens the address as soon as the command prints it; the person
+clicks at once. The sandbox is in a process of its own, and what is counted ends when the command
+does, with everything stored and the page told.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import BrowserContext, sync_playwright
+
+from hsagency import connecting
+from hsagency.agency import Agency
+from hsagency.secret import Secret
+from tests.benchmarks.measuring import line, sandbox_process
+from tests.browser.conftest import OPTIONS, executable
+from tests.connecting.offices import free_port
+
+RUNS = 5
+
+
+def prepared(folder: Path, url: str) -> Path:
+    """Make a workspace with an app that the sandbox knows."""
+    root = folder / "workspace"
+    with Agency.create(root, store="age:credentials") as agency:
+        made = connecting.prepare(agency, api=url, port=free_port())
+        asked = {
+            "name": "Agency",
+            "redirect_uris": [made.redirect_uri],
+            "required": [*made.required],
+            "optional": [*made.optional],
+        }
+        told = httpx.post(f"{url}/_sandbox/apps", json=asked, trust_env=False)
+        told.raise_for_status()
+        app = told.json()
+        connecting.set_up(
+            agency,
+            made,
+            client_id=app["client_id"],
+            client_secret=Secret(app["client_secret"]),
+        )
+    return root
+
+
+def connect(root: Path, url: str, window: BrowserContext, number: int) -> tuple[float, float]:
+    """Return the seconds from the start of the command until the address, and until all is done."""
+    args = ["connect", "--api", url, "--yes", "--no-browser", "--workspace", str(root)]
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "hsagency.cli", *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        address = next(said.strip() for said in process.stderr if said.startswith("http"))
+        shown = time.perf_counter() - started
+        page = window.new_page()
+        page.goto(address)
+        page.locator("input[type=radio]").nth(number).check()
+        page.get_by_role("button", name="Connect app").click()
+        page.get_by_role("heading", name="Connected").wait_for()
+        _, errors = process.communicate()
+        took = time.perf_counter() - started
+        page.close()
+    if process.returncode:
+        raise SystemExit(errors)
+    return shown, took
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        sandbox_process(Path(name), portals=RUNS) as (url, _),
+        sync_playwright() as playwright,
+    ):
+        root = prepared(Path(name), url)
+        chromium = playwright.chromium.launch(executable_path=executable(), args=list(OPTIONS))
+        window = chromium.new_context()
+        took = sorted(connect(root, url, window, number)[::-1] for number in range(RUNS))
+        chromium.close()
+    whole = [round(one[0], 2) for one in took]
+    line(
+        "one OAuth connection by a real browser",
+        median_seconds=whole[RUNS // 2],
+        worst_seconds=whole[-1],
+        until_the_address=round(took[RUNS // 2][1], 2),
+        runs=RUNS,
+    )
+
+
+if __name__ == "__main__":
+    main()
