@@ -113,7 +113,7 @@ def test_a_person_may_leave_a_credential_that_still_works(full: Fleet) -> None:
     code, screen = on_terminal(args(full), typed={TYPE: f"{SLUG}\n", AGAIN: "leave\n"})
     assert code == 4, screen
     assert screen.count(AGAIN) == 1
-    assert "delete the app under Development > Legacy apps" in " ".join(screen.split())
+    assert "delete it where it was made: Development > Keys" in " ".join(screen.split())
     assert removed(full)
 
 

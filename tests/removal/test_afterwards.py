@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hsagency import onboarding, removal, reports
 from hsagency.errors import UnknownClient
 from hsagency.periods import Period
-from hsagency.portals import ClientSlug
+from hsagency.portals import ClientSlug, Fact, Provenance
 from hsagency.removal import Certificate
 from tests.support import Connected, client_list
 
@@ -120,3 +121,25 @@ def test_certificate_and_facts_are_for_this_user_alone(made: Certificate) -> Non
         assert one.stat().st_mode & 0o077 == 0
     assert json.loads(made.json.read_text()) == made.facts
     assert made.path.parent.parts[-4:-1] == ("reports", SLUG, "offboarding")
+
+
+def test_what_others_named_does_not_become_markup(fleet: Connected) -> None:
+    agency, evil = fleet.agency, "<script>alert(1)</script>"
+    name = Fact(evil, Provenance.FETCHED, agency.writer.now())
+    agency.index.update(ClientSlug(SLUG), generation=1, facts={"name": name})
+    plan = removal.plan(agency, SLUG)
+    page = removal.apply(agency, plan, digest=plan.digest).path.read_text("utf-8")
+    assert evil not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page
+
+
+def test_the_page_says_what_the_facts_say(made: Certificate) -> None:
+    page = html.unescape(made.path.read_text("utf-8"))
+    facts = made.facts
+    said = [facts["portal"], made.proof, facts["credential"]["fingerprint"], facts["log"]["check"]]
+    said += [one["secret"] for one in facts["deleted"]] + [one["path"] for one in facts["kept"]]
+    said += [one["head"] for one in facts["log"]["segments"]] + list(facts["notProven"])
+    said += [one["fingerprint"] for one in facts["log"]["keys"]]
+    said += [one["correlationId"] for one in facts["answers"]]
+    assert [one for one in said if one not in page] == []
