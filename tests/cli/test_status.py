@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from hsagency.audit.journal.writer import utc_now
 from hsagency.audit.record import timestamp
-from tests.commands import run_cli, running_cli
+from hsagency.portals import Cause, Connection, Tombstone
+from hsagency.sandbox import Fault
+from tests.commands import on_terminal, run_cli, running_cli
 from tests.fleets import Fleet
 
 CONTACTS = "/crm/objects/2026-09/contacts"
@@ -62,23 +65,25 @@ def test_a_stopped_portal_is_shown_with_why_since_when_and_the_next_steps(full: 
         full.sandbox.revoke(portal.portal_id)
         trace = client.get(CONTACTS).headers["x-hubspot-correlation-id"]
     shown = run_cli(["status"], cwd=full.root).stdout
-    title, evidence, *steps = shown[shown.index("stopped ") :].splitlines()[:5]
+    title, cause, evidence, *steps = shown[shown.index("stopped ") :].splitlines()[:6]
     assert title.startswith(f"stopped     {portal.name} (acme-corp, portal {portal.portal_id}): ")
+    revoked = "The token was revoked, rotated or deleted in HubSpot."
+    assert cause.strip() == f"needs reconnection: {revoked}"
     assert evidence.strip().startswith("since 20")
     assert f" s ago), status 401, correlation id {trace}" in evidence
     commands = [one.partition(": ")[2].strip() for one in steps]
     assert commands == [
-        f"hsagency onboard --client acme-corp --portal {portal.portal_id} --replace "
-        f"--api {full.url}",
+        "hsagency reconnect acme-corp",
         "hsagency verify acme-corp",
         "hsagency resume acme-corp --reason TEXT",
     ]
     found = status(full)
     (row,) = found["stopped"]  # type: ignore[misc]
-    assert (row["clientSlug"], row["statusCode"], row["correlationId"]) == (
+    assert (row["clientSlug"], row["statusCode"], row["correlationId"], row["cause"]) == (
         "acme-corp",
         401,
         trace,
+        "revoked",
     )
     assert row["nextStep"] == commands[0]
     assert found["connections"] == {"connected": 2, "needs_reconnection": 1}
@@ -86,6 +91,81 @@ def test_a_stopped_portal_is_shown_with_why_since_when_and_the_next_steps(full: 
     done = run_cli(commands[0].split()[1:], stdin=f"{fresh}\n", cwd=full.root)
     assert done.returncode == 0, done.stderr
     assert "stopped     no portal\n" in run_cli(["status"], cwd=full.root).stdout
+
+
+def test_what_needs_reconnection_and_is_called_all_the_same_is_shown(full: Fleet) -> None:
+    portal = full.sandbox.portal("acme-corp")
+    gone = Fault(
+        "status", status=403, category="USER_DOES_NOT_HAVE_PERMISSIONS", portal="acme-corp"
+    )
+    full.sandbox.faults.add(replace(gone, path="/crm"))
+    with full.agency.client("acme-corp") as client:
+        trace = client.get(CONTACTS).headers["x-hubspot-correlation-id"]
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert "stopped     no portal\n" in shown
+    title, evidence, step = shown[shown.index("attention ") :].splitlines()[:3]
+    named = f"{portal.name} (acme-corp, portal {portal.portal_id})"
+    assert title.startswith(f"attention   {named}: needs reconnection. Who made the token was ")
+    assert title.endswith(f", correlation id {trace}.")
+    assert f"status 403, correlation id {trace}" in evidence
+    assert step.strip() == "calls to it go on; next: hsagency reconnect acme-corp"
+    (row,) = status(full)["unwell"]  # type: ignore[misc]
+    assert (row["clientSlug"], row["status"], row["cause"]) == (
+        "acme-corp",
+        "needs_reconnection",
+        "user",
+    )
+    assert (row["statusCode"], row["correlationId"]) == (403, trace)
+    assert row["nextStep"] == "hsagency reconnect acme-corp"
+
+
+def test_a_removal_that_is_not_finished_is_shown_with_what_finishes_it(full: Fleet) -> None:
+    assert status(full)["removing"] == []
+    one = full.agency.connection("acme-corp")
+    full.agency.index.bury(buried(one), instead_of=one)
+    shown = run_cli(["status"], cwd=full.root).stdout
+    begun = f"removing    {one.portal}: its removal was begun by jo and is not finished\n"
+    assert begun in shown
+    assert "finish it: hsagency remove acme-corp\n" in shown
+    (row,) = status(full)["removing"]  # type: ignore[misc]
+    assert (row["clientSlug"], row["nextStep"]) == ("acme-corp", "hsagency remove acme-corp")
+    full.agency.index.settle(replace(buried(one), pending=None))
+    assert "removing " not in run_cli(["status"], cwd=full.root).stdout
+
+
+def buried(one: Connection) -> Tombstone:
+    return Tombstone(
+        client_slug=one.client_slug,
+        portal_id=one.portal_id,
+        name=one.portal.name,
+        connection_type=one.connection_type,
+        kind=one.kind,
+        generation=one.generation,
+        fingerprint=one.fingerprint,
+        api_base=one.api_base,
+        added_at=one.added_at,
+        removed_at=utc_now(),
+        removed_by="jo",
+        pending=one,
+    )
+
+
+def test_a_terminal_gets_colours_beside_the_words_unless_it_wants_none(full: Fleet) -> None:
+    green, yellow, red = "\x1b[32m", "\x1b[33m", "\x1b[31m"
+    stop, one = full.agency.stops.stop, full.agency.connection
+    stop(one("acme-corp"), "It is over.", status_code=401, cause=Cause.REVOKED)
+    stop(one("beta-inc"), "It is closed.", status_code=403)
+    code, shown = on_terminal(["status"], cwd=full.root)
+    assert code == 0
+    assert f"{green}halt " in shown
+    assert f"{yellow}stopped    \x1b[0m Acme" in shown
+    assert f"{red}stopped    \x1b[0m {one('beta-inc').portal}" in shown
+    assert f"{green}1 connected\x1b[0m, {red}1 disconnected\x1b[0m, {yellow}1 needs" in shown
+    for quiet in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        _, shown = on_terminal(["status"], cwd=full.root, more=quiet)
+        assert "\x1b" not in shown
+        assert "needs reconnection: " in shown
+    assert "\x1b" not in run_cli(["status"], cwd=full.root).stdout
 
 
 def test_a_portal_that_takes_no_calls_is_shown_with_until_when_and_why(full: Fleet) -> None:
@@ -113,7 +193,7 @@ def test_verify_says_that_a_portal_that_works_again_is_still_stopped(full: Fleet
         "hsagency resume acme-corp --reason TEXT\n"
     )
     shown = run_cli(["portals", "acme-corp"], cwd=full.root).stdout
-    assert "stopped: since 20" in shown
+    assert "calls wait for a person" in shown
 
 
 def test_a_sqlite_table_is_filled_and_the_lag_is_shown(full: Fleet) -> None:
