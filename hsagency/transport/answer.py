@@ -164,8 +164,8 @@ class OutcomeUnknown(HsAgencyError, httpx.TransportError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # The request holds what was submitted, which is nobody's beyond this process.
-        rebuild, (kind, message, hint, state) = cast("Any", super().__reduce__())
-        return rebuild, (kind, message, hint, {**state, "_request": None})
+        rebuild, given, state = cast("Any", super().__reduce__())
+        return rebuild, given, {**state, "_request": None}
 
 
 class _Status(httpx.HTTPStatusError):
