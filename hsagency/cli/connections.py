@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hsagency.scopes import Wanted
 
 
-@click.command()
+@click.command(short_help="Ask HubSpot now whose credentials these are.")
 @click.argument("slugs", nargs=-1)
 @click.option("--all", "everyone", is_flag=True, help="Every connection.")
 @click.option("--expect", help="Judge a token from the prompt or standard input; store nothing.")
