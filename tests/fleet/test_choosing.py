@@ -8,7 +8,7 @@ import pytest
 
 from hsagency.errors import UnknownClient, UsageError
 from hsagency.fleet import RESULTS
-from hsagency.portals import Connection, ConnectionType, Stop
+from hsagency.portals import Cause, Connection, ConnectionStatus, ConnectionType, Stop
 from tests.fleet.jobs import change, ids, received, row
 from tests.support import TOKEN, Connected
 
@@ -73,3 +73,15 @@ def test_a_config_only_portal_takes_part_in_what_is_no_audit(fleet: Connected) -
     change(fleet, slug, connection_type=ConnectionType.CONFIG_ONLY)
     results = fleet.agency.map(lambda portal: portal.get("/crm/v3/properties/contacts").status_code)
     assert set(results["value"]) == {200}
+
+
+@pytest.mark.parametrize("cause", [Cause.SCOPES, Cause.USER])
+def test_what_needs_reconnection_and_is_not_stopped_takes_part(
+    fleet: Connected, cause: Cause
+) -> None:
+    slug = fleet.slugs[0]
+    needs = ConnectionStatus.NEEDS_RECONNECTION
+    change(fleet, slug, status=needs, cause=cause, status_evidence="a scope is missing")
+    results = fleet.agency.map(ids, audit=True)
+    assert row(results, slug)["outcome"] == "ok", "what it can still do, it does"
+    assert fleet.agency.connection(slug).cause is cause, "and that says nothing of the rest"
