@@ -2,56 +2,51 @@
 One OAuth connection by a real browser: from the start of the command to what is stored.
 
 Chromium is there already and opens the address as soon as the command prints it; the person
-clicks at once. The sandbox is in a process of its own, and what is counted ends when the command
-does, with everything stored and the page told.
+clicks at once. What is counted ends when the command does, with everything stored and the page
+told.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import httpx
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from hsagency import connecting
 from hsagency.agency import Agency
+from hsagency.sandbox import Sandbox, serve
 from hsagency.secret import Secret
-from tests.benchmarks.measuring import line, sandbox_process
+from tests.benchmarks.measuring import line
 from tests.browser.conftest import OPTIONS, executable
 from tests.connecting.offices import free_port
 
 RUNS = 5
 
 
-def prepared(folder: Path, url: str) -> Path:
+def prepared(root: Path, url: str, sandbox: Sandbox) -> None:
     """Make a workspace with an app that the sandbox knows."""
-    root = folder / "workspace"
     with Agency.create(root, store="age:credentials") as agency:
         made = connecting.prepare(agency, api=url, port=free_port())
-        asked = {
-            "name": "Agency",
-            "redirect_uris": [made.redirect_uri],
-            "required": [*made.required],
-            "optional": [*made.optional],
-        }
-        told = httpx.post(f"{url}/_sandbox/apps", json=asked, trust_env=False)
-        told.raise_for_status()
-        app = told.json()
-        connecting.set_up(
-            agency,
-            made,
-            client_id=app["client_id"],
-            client_secret=Secret(app["client_secret"]),
+        app = sandbox.register_app(
+            "Agency",
+            redirect_uris=[made.redirect_uri],
+            required=[*made.required],
+            optional=[*made.optional],
         )
-    return root
+        secret = Secret(app.client_secret)
+        connecting.set_up(agency, made, client_id=app.client_id, client_secret=secret)
 
 
-def connect(root: Path, url: str, window: BrowserContext, number: int) -> tuple[float, float]:
-    """Return the seconds from the start of the command until the address, and until all is done."""
+def connect(
+    root: Path, url: str, window: BrowserContext, number: int
+) -> tuple[float, float, float]:
+    """Return the seconds until all is done, until the address, and of the command's processor."""
+    before = os.times()
     args = ["connect", "--api", url, "--yes", "--no-browser", "--workspace", str(root)]
     started = time.perf_counter()
     with subprocess.Popen(
@@ -74,19 +69,22 @@ def connect(root: Path, url: str, window: BrowserContext, number: int) -> tuple[
         page.close()
     if process.returncode:
         raise SystemExit(errors)
-    return shown, took
+    after = os.times()
+    own = after.children_user + after.children_system
+    return took, shown, own - before.children_user - before.children_system
 
 
 def main() -> None:
     with (
         tempfile.TemporaryDirectory() as name,
-        sandbox_process(Path(name), portals=RUNS) as (url, _),
+        serve(sandbox := Sandbox(portals=RUNS, contacts=10)) as server,
         sync_playwright() as playwright,
     ):
-        root = prepared(Path(name), url)
+        root = Path(name) / "workspace"
+        prepared(root, server.url, sandbox)
         chromium = playwright.chromium.launch(executable_path=executable(), args=list(OPTIONS))
         window = chromium.new_context()
-        took = sorted(connect(root, url, window, number)[::-1] for number in range(RUNS))
+        took = sorted(connect(root, server.url, window, number) for number in range(RUNS))
         chromium.close()
     whole = [round(one[0], 2) for one in took]
     line(
@@ -94,6 +92,7 @@ def main() -> None:
         median_seconds=whole[RUNS // 2],
         worst_seconds=whole[-1],
         until_the_address=round(took[RUNS // 2][1], 2),
+        processor=round(took[RUNS // 2][2], 2),
         runs=RUNS,
     )
 

@@ -87,8 +87,10 @@ def test_a_kill_between_any_two_steps_leaves_the_old_state_or_the_new(
         def trial(last: int) -> int:
             if again:
                 connect(desk, last, again=False)
-            assert run(desk, last, again=again, last=last) == ""
+            ended = run(desk, last, again=again, last=last)
             found = generation(desk, last)
+            # What only the first one in a workspace does is a step less for the others.
+            assert ended == "" or (int(ended) == last - 1 and found == 1 + again)
             connect(desk, last, again=found > 0)  # whatever it left behind
             assert generation(desk, last) == found + 1
             return found
