@@ -274,9 +274,7 @@ class AuthorisationEnded(CredentialRejected):
 class MissingScopes(VerificationError):
     """HubSpot accepts the credential but it may not do this (403)."""
 
-    hint = (
-        "Add the scopes to the key (HubSpot > Development > Keys > Service keys); OAuth: reconnect."
-    )
+    hint = "Add the scopes to the key (HubSpot > Development > Keys > Service keys), or reconnect."
 
 
 class PortalForbidden(VerificationError):

@@ -68,7 +68,9 @@ def onboard(
 
     The list is a CSV file with the columns clientSlug,portalToken,expectedPortalId. Every row
     is judged before anything is stored; bad rows are named and never stop the good ones. Run
-    again, it changes nothing.
+    again, it changes nothing. A list with more new clients than the fleet has free slots connects
+    none of the new ones. A client that was removed comes back as a new connection, and its log
+    goes on.
 
     \b
     Examples:
