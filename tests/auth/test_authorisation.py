@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from datetime import UTC, datetime, timedelta
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +52,7 @@ def made(**changes: object) -> dict[str, object]:
 
 
 def kept(content: object) -> Secret:
-    return Secret(MARK + orjson.dumps(content).decode())
+    return Secret(MARK + json.dumps(content))
 
 
 @given(authorisations())
