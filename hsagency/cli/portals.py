@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -170,10 +171,13 @@ def _show(frame: pl.DataFrame, named: list[str]) -> None:
         show(frame, named)
         return
     words = _in_words(frame)
-    show(words, words.columns, spare=words.width - _ALWAYS)
+    is_wide = shutil.get_terminal_size().columns >= _WIDE
+    show(words, words.columns, spare=words.width - (_ON_WIDE if is_wide else _ALWAYS))
 
 
-_ALWAYS: Final = 8  # columns that stay on a narrow terminal
+_WIDE: Final = 100  # columns of a terminal
+_ON_WIDE: Final = 8  # columns of the table that stay on one that is wide, up to the calls
+_ALWAYS: Final = 5  # and on a narrow one, up to the connection type
 
 
 def _in_words(frame: pl.DataFrame) -> pl.DataFrame:

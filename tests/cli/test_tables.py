@@ -74,7 +74,7 @@ def test_a_hundred_portals_with_long_names_are_readable(hundred: Agency, columns
     assert "\x1b" not in screen
     assert "\x07" not in screen
     left_out = [line for line in lines if line.startswith("Too narrow to show: ")]
-    assert bool(left_out) == (columns < 200)
+    assert bool(left_out) == (columns < 140)
 
 
 def test_columns_begin_at_the_same_place_in_every_line(hundred: Agency) -> None:
