@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -116,6 +117,7 @@ def nearest(name: str, *, known: set[str]) -> str:
     return name
 
 
+@cache
 def edges(package: Path) -> dict[str, set[str]]:
     found = modules(package)
     return {

@@ -98,9 +98,10 @@ def test_no_file_names_a_package_host() -> None:
 
 def unfinished(source: str) -> Iterator[str]:
     """Yield notes to self, stubs, and handlers that swallow everything."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT and UNFINISHED.search(token.string):
-            yield f"line {token.start[0]}: {token.string}"
+    if UNFINISHED.search(source):  # only then is it worth taking comments from strings
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT and UNFINISHED.search(token.string):
+                yield f"line {token.start[0]}: {token.string}"
     tree = ast.parse(source)
     interfaces = {
         id(function)
@@ -124,10 +125,11 @@ def names(node: ast.AST) -> set[str]:
 
 def is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Tell whether a function is all `...`; abstract and overloaded ones are meant to be."""
-    if any(re.search("abstract|overload", ast.unparse(mark)) for mark in function.decorator_list):
-        return False
     last = function.body[-1]
-    return isinstance(last, ast.Expr) and ast.unparse(last) == "..."
+    if not (isinstance(last, ast.Expr) and ast.unparse(last) == "..."):
+        return False
+    marks = (ast.unparse(mark) for mark in function.decorator_list)
+    return not any(re.search("abstract|overload", mark) for mark in marks)
 
 
 def swallows(handler: ast.ExceptHandler) -> bool:
