@@ -78,7 +78,7 @@ def test_a_declared_tier_is_kept_as_declared(empty: Fleet) -> None:
         ),
         (Fault("status", status=500, path=DETAILS), "answered 500", "Try again"),
         (Fault("status", status=502, path=DETAILS, html=True), "answered 502", "Try again"),
-        (Fault("burst", path=DETAILS), "answered 429", "Try again"),
+        (Fault("burst", path=DETAILS, retry_after=0.1), "answered 429", "Try again"),
         (Fault("daily", path=DETAILS), "limit of the day is spent", "whole again at"),
         (Fault("drop_before", path=DETAILS), "did not answer", "Try again"),
         (Fault("drop_after", path=DETAILS), "did not answer", "Try again"),
@@ -115,8 +115,11 @@ def test_the_hint_for_a_dead_token_says_how_to_make_one_where_it_is_from(empty: 
 
 
 def test_a_row_without_an_answer_may_be_right(empty: Fleet) -> None:
-    for kind in ("drop_before", "burst"):
-        assert judged(empty, Fault(kind, path=DETAILS)).unanswered
+    for fault in (
+        Fault("drop_before", path=DETAILS),
+        Fault("burst", path=DETAILS, retry_after=0.1),
+    ):
+        assert judged(empty, fault).unanswered
         empty.sandbox.faults.clear()
     assert not judged(empty, Fault("status", status=401, path=DETAILS)).unanswered
 
