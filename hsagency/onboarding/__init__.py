@@ -105,9 +105,8 @@ def plan(
     """
     address = parse_api_base(api)
     agency.halt.check()
-    agency.network.wire(
-        host_of(address)
-    ).close()  # what is wrong with the way out is no row's fault
+    # What is wrong with the way out is no row's fault, and told once.
+    agency.network.wire(host_of(address)).close()
     agency.writer.append(AGENCY, _note(f"Judging {len(rows)} credentials."))
     known = agency.index.read()
     owners = _owners(rows, known)
