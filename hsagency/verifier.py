@@ -343,7 +343,12 @@ _CAUSES: Final[Mapping[type, tuple[type[VerificationError], str, str | None]]] =
         "accepts the token but it may not read the account ({})",
         None,
     ),
-    kinds.UserNotPermitted: (PortalForbidden, "", None),
+    kinds.UserNotPermitted: (
+        PortalForbidden,
+        "says that the user behind the credential may not do this ({})",
+        "Who made it was deactivated, or may do less there than before: ask the client to let that "
+        "person in again, or for a credential that somebody else makes.",
+    ),
     kinds.PortalSuspended: (PortalForbidden, "", None),
     kinds.NotPermitted: (
         PortalForbidden,
