@@ -71,6 +71,9 @@ def gathered(
 ) -> Mapping[str, Fact]:
     """Return what HubSpot told and a person declared as facts; what neither did is absent."""
     facts = facts_of(told.identity, at=at)
+    if told.introspection and told.introspection.distribution:
+        said = told.introspection.distribution
+        facts["distribution"] = Fact(said, Provenance.FETCHED, at, "of our app")
     if "name" not in facts and told.introspection and told.introspection.hub_domain:
         facts["name"] = Fact(told.introspection.hub_domain, Provenance.FETCHED, at, DOMAIN)
     if told.usage:

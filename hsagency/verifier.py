@@ -124,6 +124,7 @@ class Introspection:
     portal_id: PortalId
     scopes: tuple[str, ...]
     hub_domain: str | None = None  # of OAuth: where the customer's website is
+    distribution: str | None = None  # of OAuth: how the app is distributed, which limits go by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import polars as pl
@@ -25,7 +25,7 @@ from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Author
-from hsagency.auth import Authorisation, OAuthApp
+from hsagency.auth import Authorisation, Distribution, OAuthApp
 from hsagency.client import Channel, PortalClient
 from hsagency.credentials import SecretName
 from hsagency.halt import Halt
@@ -159,6 +159,7 @@ def authorised(
     sandbox: Sandbox | None = None,
     required: Iterable[str] = ("oauth",),
     optional: Iterable[str] = OPTIONAL,
+    distribution: Literal["private", "marketplace"] = "private",
 ) -> Iterator[Authorised]:
     """Make a workspace in `folder`, connected over OAuth to every portal of a sandbox."""
     fleet = sandbox or Sandbox(portals=portals, contacts=contacts)
@@ -167,6 +168,7 @@ def authorised(
         redirect_uris=[CALLBACK],
         required=required,
         optional=optional,
+        distribution=distribution,
         partner=True,  # 100 portals may have it
     )
     with serve(fleet) as server, Agency.create(folder, store="age:credentials") as agency:
@@ -177,6 +179,7 @@ def authorised(
                 redirect_uri=CALLBACK,
                 required=tuple(sorted(app.required)),
                 optional=tuple(sorted(app.optional)),
+                distribution=Distribution(distribution),
                 partner=True,
                 api_base=server.url,
             )

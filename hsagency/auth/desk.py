@@ -18,7 +18,7 @@ import httpx
 import orjson
 
 from hsagency.audit.journal.writer import AuditWriter
-from hsagency.auth.apps import OAuthApp
+from hsagency.auth.apps import Distribution, OAuthApp
 from hsagency.auth.authorisation import LONGEST, is_token
 from hsagency.client import Channel, Ways
 from hsagency.data import table
@@ -44,7 +44,7 @@ from hsagency.portals import (
 from hsagency.secret import Secret
 from hsagency.transport import Binding, Form, Network
 from hsagency.transport.answer import OutcomeUnknown
-from hsagency.verifier import answerer, on_the_way
+from hsagency.verifier import Introspection, answerer, on_the_way
 
 PURPOSE: Final = "authorisation"
 """Of the calls that OAuth costs."""
@@ -80,6 +80,19 @@ class Introspected:
     hub_domain: str | None = None
     user_id: int | None = None
     app_id: int | None = None
+    is_private: bool | None = None
+
+    def introspection(self) -> Introspection | None:
+        """Return what counts of it; nothing where it is over, or says not whose it is."""
+        if not self.active or self.portal_id is None or self.scopes is None:
+            return None
+        kinds = {True: Distribution.PRIVATE.value, False: Distribution.MARKETPLACE.value}
+        return Introspection(
+            portal_id=self.portal_id,
+            scopes=self.scopes,
+            hub_domain=self.hub_domain,
+            distribution=None if self.is_private is None else kinds[self.is_private],
+        )
 
 
 class TokenDesk:
@@ -136,6 +149,7 @@ class TokenDesk:
         told = self._ask("introspect", token=token, token_type_hint=hint)
         if told.get("active") is not True:
             return Introspected(active=False)
+        private = told.get("is_private_distribution")
         return Introspected(
             active=True,
             portal_id=_portal(told.get("hub_id")),
@@ -143,6 +157,7 @@ class TokenDesk:
             hub_domain=plain_text(_text(told.get("hub_domain"))),
             user_id=_number(told.get("user_id")),
             app_id=_number(told.get("app_id")),
+            is_private=private if isinstance(private, bool) else None,
         )
 
     def revoke(self, refresh: Secret) -> None:

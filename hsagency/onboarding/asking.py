@@ -94,12 +94,9 @@ def _introspected(
     if row.authorisation is None:
         return introspect(client, row.token)
     try:
-        told = agency.desk(api, candidate=row.slug).introspect(row.token)
+        return agency.desk(api, candidate=row.slug).introspect(row.token).introspection()
     except VerificationError:
         return None
-    if not told.active or told.portal_id is None or told.scopes is None:
-        return None
-    return Introspection(portal_id=told.portal_id, scopes=told.scopes, hub_domain=told.hub_domain)
 
 
 def _hublet(token: Secret) -> str | None:

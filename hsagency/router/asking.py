@@ -45,9 +45,5 @@ def _scopes(
         told = parts.desk(connection).introspect(parts.refresher.token(connection))
     except (VerificationError, CredentialError) as error:
         return None, error.message.rstrip(".")
-    if not told.active or told.portal_id is None or told.scopes is None:
-        return None, unsaid
-    return (
-        Introspection(portal_id=told.portal_id, scopes=told.scopes, hub_domain=told.hub_domain),
-        "",
-    )
+    found = told.introspection()
+    return found, "" if found else unsaid
