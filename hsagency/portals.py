@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NewType, TypeVar
 
 from hsagency.errors import BadPortalId, BadSlug, BadToken, UnknownClient, UsageError
@@ -215,6 +216,7 @@ class Tombstone:
     time_zone: str | None = None  # in which the days of its records are reckoned
     proof: str = ""  # what became of the credential: of the last generation, in words
     severed: bool = False  # whether HubSpot was seen to refuse it
+    uninstalled: bool = False  # of OAuth: whether our app was taken out of the account
     pending: Connection | None = None
 
     @property
@@ -297,13 +299,26 @@ def redact(text: str) -> str:
     return _TOKENISH.sub("pat-…", text)
 
 
-def unknown_client(slugs: Collection[str], known: Collection[str]) -> UnknownClient:
+def unknown_client(
+    slugs: Collection[str],
+    known: Collection[str],
+    *,
+    removed: Mapping[ClientSlug, Tombstone] = MappingProxyType({}),
+) -> UnknownClient:
     """
     Return what to raise for slugs that are nobody's, with near matches among those that are.
+
+    Of one that was removed it says so.
 
     >>> unknown_client(["acme-crop"], ["acme-corp", "globex"]).message
     "There is no client 'acme-crop'. Nothing was sent."
     """
+    for gone in (removed[ClientSlug(one)] for one in slugs if one in removed):
+        return UnknownClient(
+            f"{gone.portal} was removed on {gone.removed_at:%Y-%m-%d}. Nothing was sent.",
+            hint=f"What is kept of it: hsagency portals {gone.client_slug}. To add it again, "
+            "connect or onboard it under the same slug.",
+        )
     # Near matches only: the list of all clients is not for a client's notebook.
     near = dict.fromkeys(
         match for one in slugs for match in difflib.get_close_matches(one, known, n=3)

@@ -200,7 +200,9 @@ def _failure(agency: Agency, slug: str, error: HsAgencyError) -> dict[str, Any]:
         message = f"{portal.name}, portal {portal.portal_id}: {message}"
     return {
         "clientSlug": slug,
-        "result": _FINDINGS.get(type(error), "FAILED"),
+        "result": next(
+            (_FINDINGS[one] for one in type(error).__mro__ if one in _FINDINGS), "FAILED"
+        ),
         "portalId": portal.portal_id,
         "message": message,
         "changed": None,

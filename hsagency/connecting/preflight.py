@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from hsagency.agency import Agency
 from hsagency.auth import OAuthApp
@@ -18,6 +18,7 @@ from hsagency.errors import ConnectingError, HsAgencyError, NoOAuthApp, UsageErr
 from hsagency.fleet.listing import Slots, slots
 from hsagency.hosts import parse_api_base
 from hsagency.index import Snapshot
+from hsagency.onboarding.limits import exceeds, full
 from hsagency.onboarding.rows import client_slug
 from hsagency.portals import (
     ClientSlug,
@@ -42,7 +43,6 @@ YOURS: Final = (
 
 _NEAR: Final = 0.8  # of the installs that an app may have
 _FEW: Final = 2
-_UNINSTALLED: Final = "The app was uninstalled"  # as a removal says it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +63,24 @@ class Installs:
     most: int
     why: str
 
+    cure: ClassVar[str] = (
+        "Uninstall it in HubSpot from accounts that are no longer yours to serve; an app of a "
+        "Solutions Partner, or one listed in HubSpot's marketplace, may be in more."
+    )
+
     @property
-    def warning(self) -> str:
+    def shortage(self) -> str:
         """What to say where the end is near, else nothing."""
         left = self.most - self.used
         if self.used < self.most * _NEAR and left > _FEW:
             return ""
         room = counted(left, "more account") if left > 0 else "no other account"
-        cure = (
-            "Uninstall it in HubSpot from accounts that are no longer yours to serve; an app of a "
-            "Solutions Partner, or one listed in HubSpot's marketplace, may be in more."
-        )
-        return (
-            f"HubSpot will let the app into {room}: {self.used} of {self.most} have it ({self.why})."
-            f" {cure}"
-        )
+        return f"HubSpot will let the app into {room}: {self.used} of {self.most} have it ({self.why})."
+
+    @property
+    def warning(self) -> str:
+        """The same with what to do."""
+        return f"{self.shortage} {self.cure}" if self.shortage else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +262,7 @@ def installs(app: OAuthApp, known: Snapshot) -> Installs:
     """Count the accounts that have an app: the connected ones, and removed ones that kept it."""
     most, why = app.cap
     # Revoking alone leaves the app in the account, where it goes on being counted.
-    stones = [one for one in known.tombstones.values() if _UNINSTALLED not in one.proof]
+    stones = [one for one in known.tombstones.values() if not one.uninstalled]
     held: list[Connection | Tombstone] = [*known.connections.values(), *stones]
     portals = {
         one.portal_id
@@ -280,11 +283,9 @@ def _check_scopes(app: OAuthApp, kind: ConnectionType) -> None:
 
 
 def _check_slots(room: Slots) -> None:
-    if room.free == 0:
-        raise UsageError(
-            f"All {counted(room.size or 0, 'slot')} of the fleet are taken.",
-            hint="Remove a client (hsagency remove SLUG), or raise [fleet] size in hsagency.toml.",
-        )
+    if exceeds(room, 1):
+        said, hint = full(room, 1)
+        raise UsageError(f"{said[:1].upper()}{said[1:]}.", hint=hint)
 
 
 def _without_end(message: str) -> str:

@@ -11,6 +11,7 @@ import httpx
 
 from hsagency.agency import Agency
 from hsagency.client import Channel, Ways
+from hsagency.connecting.preflight import installs
 from hsagency.doctor.finding import Finding, Level
 from hsagency.errors import AppMisconfigured, NoOAuthApp
 from hsagency.hosts import host_of
@@ -22,7 +23,6 @@ from hsagency.verifier import API_VERSION, answerer, on_the_way
 
 _PATIENCE: Final = 5.0
 _NOBODY: Final = "nobody"  # in the place of a credential's fingerprint
-_NEARLY: Final = 0.8
 
 
 def network(agency: Agency) -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def app(agency: Agency) -> Iterator[Finding]:
     subject = "OAuth app"
     over_oauth = [one for one in agency.connections().values() if one.kind is CredentialKind.OAUTH]
     for api_base in sorted({one.api_base for one in over_oauth} | {""}):
-        mine = [one for one in over_oauth if one.api_base == api_base]
+        mine = any(one.api_base == api_base for one in over_oauth)
         try:
             kept = agency.apps.read(api_base)
         except NoOAuthApp as error:
@@ -101,14 +101,10 @@ def app(agency: Agency) -> Iterator[Finding]:
             continue
         who = answerer(api_base)
         said = f"{who[:1].upper()}{who[1:]} knows it as it is set up here"
-        most, why = kept.cap
-        if len(mine) >= most * _NEARLY:
-            yield Finding(
-                subject,
-                Level.WARNING,
-                f"{said}; {len(mine)} of {most} installs are used: {why}.",
-                "Before it is full, remove portals that are not needed, ask HubSpot to list the "
-                "app, or connect the next ones with service keys.",
-            )
+        used = installs(kept, agency.index.read())
+        if used.shortage:
+            yield Finding(subject, Level.WARNING, f"{said}. {used.shortage}", used.cure)
         else:
-            yield Finding(subject, Level.OK, f"{said}; {len(mine)} of {most} installs are used.")
+            yield Finding(
+                subject, Level.OK, f"{said}; {used.used} of {used.most} installs are used."
+            )

@@ -206,7 +206,7 @@ def _gone(agency: Agency, name: SecretName) -> dict[str, Any]:
 
 def _not_proven(one: Tombstone) -> list[str]:
     said = [] if one.severed else ["That the credential is dead: what became of it stands above."]
-    if one.kind is CredentialKind.OAUTH and "The app was uninstalled" not in one.proof:
+    if one.kind is CredentialKind.OAUTH and not one.uninstalled:
         said.append(
             f"That {answerer(one.api_base)} no longer lists the app: an admin of the portal sees "
             "it under Settings > Integrations > Connected Apps, and can remove it there."

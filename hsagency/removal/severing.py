@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -56,6 +56,7 @@ class Severed:
     ended: bool
     said: str
     alive: bool = False
+    uninstalled: bool = False
 
 
 Again: TypeAlias = Callable[[Severed], bool]
@@ -144,9 +145,9 @@ def _authorisation(
         network=agency.network,
         connection=connection,
     )
-    said = []
+    said, gone = [], False
     if uninstall:
-        kept, how = _uninstalled(agency, connection, desk, kept)
+        kept, gone, how = _uninstalled(agency, connection, desk, kept)
         said.append(how)
     with suppress(AuthorisationEnded):  # there was nothing left to revoke: that is asked below
         desk.revoke(kept.refresh)
@@ -155,10 +156,10 @@ def _authorisation(
     who = answerer(connection.api_base)
     if alive:
         said.append(f"Alive at removal: {who} was asked to revoke it, and still knows it ({at}).")
-        return _unproven(connection, " ".join(said), alive=True)
+        return replace(_unproven(connection, " ".join(said), alive=True), uninstalled=gone)
     said.append(f"Dead: revoked at {who}, which says that it is not active any more ({at}).")
     said.append(_access(desk, kept, at=agency.writer.now()))
-    return Severed(ended=True, said=" ".join(said))
+    return Severed(ended=True, said=" ".join(said), uninstalled=gone)
 
 
 def _access(desk: TokenDesk, kept: Authorisation, *, at: datetime) -> str:
@@ -177,8 +178,8 @@ def _access(desk: TokenDesk, kept: Authorisation, *, at: datetime) -> str:
 
 def _uninstalled(
     agency: Agency, connection: Connection, desk: TokenDesk, kept: Authorisation
-) -> tuple[Authorisation, str]:
-    """Have the app taken out of the portal; return what is authorised now, and what came of it."""
+) -> tuple[Authorisation, bool, str]:
+    """Have the app taken out; return what is authorised now, whether it is, and that in words."""
     try:
         kept = _fresh(agency, connection, desk, kept)
         with _client(agency, connection, kept.access) as client:
@@ -187,12 +188,13 @@ def _uninstalled(
         raise
     except (HsAgencyError, httpx.HTTPError) as error:
         why = error.message if isinstance(error, HsAgencyError) else type(error).__name__
-        return kept, f"Not uninstalled: {redact(why)}"
+        return kept, False, f"Not uninstalled: {redact(why)}"
     trace = response.headers.get("x-hubspot-correlation-id")
     asked = _when(agency.writer.now(), response.status_code, trace)
     if response.status_code == _NO_CONTENT:
-        return kept, f"The app was uninstalled ({asked}); HubSpot tells the admins by e-mail."
-    return kept, f"Not uninstalled: it answered otherwise ({asked})."
+        said = f"The app was uninstalled ({asked}); HubSpot tells the admins by e-mail."
+        return kept, True, said
+    return kept, False, f"Not uninstalled: it answered otherwise ({asked})."
 
 
 def _fresh(

@@ -126,7 +126,12 @@ def _secret(agency: Agency, connection: Connection) -> Secret | None:
 
 
 def _told(agency: Agency, tombstone: Tombstone, severed: Severed) -> Tombstone:
-    told = replace(tombstone, proof=redact(severed.said), severed=severed.ended)
+    told = replace(
+        tombstone,
+        proof=redact(severed.said),
+        severed=severed.ended,
+        uninstalled=severed.uninstalled,
+    )
     agency.index.settle(told)
     return told
 

@@ -54,10 +54,11 @@ class Router:
 
     def connection(self, slug: str) -> Connection:
         """Return what is stored of one connection; raises `UnknownClient` with near matches."""
-        connections = self._parts.index.read().connections
+        known = self._parts.index.read()
+        connections = known.connections
         connection = connections.get(ClientSlug(slug))
         if connection is None:
-            raise unknown_client([slug], connections)
+            raise unknown_client([slug], connections, removed=known.tombstones)
         return connection
 
     def client(
