@@ -14,6 +14,7 @@ import traceback
 import types
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
@@ -222,9 +223,21 @@ def test_a_time_out_tells_no_token(tmp_path: Path) -> None:
     assert hides(told(caught.value))
 
 
-def interrupted(client: PortalClient) -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
-    client.get(PATH)
+def interrupted(client: PortalClient, silent: socket.socket) -> None:
+    """Make a call, interrupted a moment after its request has come."""
+    held = []
+
+    def listen() -> None:
+        held.append(silent.accept()[0])
+        held[0].recv(1)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    Thread(target=listen, daemon=True).start()
+    try:
+        client.get(PATH)
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_an_interrupted_call_tells_no_token_and_is_unknown(tmp_path: Path) -> None:
@@ -239,7 +252,7 @@ def test_an_interrupted_call_tells_no_token_and_is_unknown(tmp_path: Path) -> No
                 lone_client(tmp_path, url=url) as client,
                 pytest.raises(KeyboardInterrupt) as caught,
             ):
-                interrupted(client)
+                interrupted(client, silent)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert hides(told(caught.value))
