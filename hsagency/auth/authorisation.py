@@ -11,13 +11,16 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import orjson
 
 from hsagency.data import table
 from hsagency.errors import StoreUnreadable, UsageError
 from hsagency.secret import Secret
+
+if TYPE_CHECKING:
+    from hsagency.auth.desk import Issued
 
 _MARK: Final = "hsagency-oauth:"
 _SCHEMA: Final = 1
@@ -38,6 +41,17 @@ class Authorisation:
     issued_at: datetime
     expires_at: datetime
     key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(16)))
+
+    @classmethod
+    def of(cls, issued: Issued, *, now: datetime, key: Secret | None = None) -> Self:
+        """Return what HubSpot gave out just now; with the key of before, where it is a renewal."""
+        return cls(
+            refresh=issued.refresh,
+            access=issued.access,
+            issued_at=now,
+            expires_at=now + timedelta(seconds=issued.expires_in),
+            key=key or Secret(secrets.token_hex(16)),
+        )
 
     def is_due(self, now: datetime) -> bool:
         """Say whether the access token is to be renewed: most of its life is over."""

@@ -305,14 +305,7 @@ class Refresher:
             self._keeping.still(connection)  # what became of an earlier one says nothing
             self._stops.failed(connection, error)
             raise
-        now = self._now()
-        renewed = Authorisation(
-            key=kept.key,
-            refresh=issued.refresh,
-            access=issued.access,
-            issued_at=now,
-            expires_at=now + timedelta(seconds=issued.expires_in),
-        )
+        renewed = Authorisation.of(issued, now=self._now(), key=kept.key)
         return _Unkept(kept, renewed, issued)
 
     def _keep(self, connection: Connection, renewed: Authorisation) -> None:

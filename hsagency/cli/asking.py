@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import select
 import shutil
@@ -12,11 +11,11 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
-from hsagency.cli.common import Shared, shown_path, typable
+from hsagency.cli.common import Shared, is_terminal, shown_path, typable
 from hsagency.cli.tables import plain
 from hsagency.errors import ConnectingError
 from hsagency.secret import Secret
@@ -26,25 +25,6 @@ if TYPE_CHECKING:
 
 _WIDEST: Final = 100
 _MOST: Final = 65536  # characters of an address that is pasted
-
-
-def is_terminal(stream: IO[str] | None) -> bool:
-    """Say whether a person is at the other end of a stream."""
-    return stream is not None and stream.isatty()
-
-
-def hidden_line(prompt: str) -> Secret:
-    """Read one line that is not shown, from the prompt or standard input; nothing if it is empty."""
-    try:
-        if is_terminal(sys.stdin):
-            typed = getpass.getpass(f"{prompt} (not shown as you paste it): ", stream=sys.stderr)
-        else:
-            typed = sys.stdin.readline() if sys.stdin is not None else ""
-    except EOFError:
-        typed = ""
-    except UnicodeDecodeError:
-        typed = "?"  # the codec's error would repeat what was typed
-    return Secret(typed.strip())
 
 
 class Waiting:

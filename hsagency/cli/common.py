@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -140,16 +140,21 @@ def ticking(step: Step) -> Iterator[None]:
 _TICK = 0.5  # seconds
 
 
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Say whether a person is at the other end of a stream."""
+    return stream is not None and stream.isatty()
+
+
 def shown_path(path: Path) -> str:
     """Return a path as it can be used from here: relative where it is below, else whole."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def read_token(prompt: str) -> Secret:
-    """Read a token from the prompt, or one line of standard input; never from the arguments."""
+def hidden_line(prompt: str) -> Secret:
+    """Read one line that is not shown, from the prompt or standard input; nothing if it is empty."""
     try:
-        if sys.stdin is not None and sys.stdin.isatty():
+        if is_terminal(sys.stdin):
             typed = getpass.getpass(f"{prompt} (not shown as you paste it): ", stream=sys.stderr)
         else:
             typed = sys.stdin.readline() if sys.stdin is not None else ""
@@ -157,7 +162,12 @@ def read_token(prompt: str) -> Secret:
         typed = ""
     except UnicodeDecodeError:
         typed = "?"  # the codec's error would repeat what was typed
-    token = Secret(typed.strip())
+    return Secret(typed.strip())
+
+
+def read_token(prompt: str) -> Secret:
+    """Read a token from the prompt, or one line of standard input; never from the arguments."""
+    token = hidden_line(prompt)
     if not token:
         raise UsageError(
             "No token was given. Nothing was done.",

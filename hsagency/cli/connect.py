@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hsagency.cli.asking import (
-    Pasted,
-    Waiting,
+from hsagency.cli.asking import Pasted, Waiting, show_preflight, show_setup
+from hsagency.cli.common import (
+    Shared,
+    api_option,
+    as_json,
+    emit,
     hidden_line,
     is_terminal,
-    show_preflight,
-    show_setup,
+    program,
+    read_token,
+    shared,
 )
-from hsagency.cli.common import Shared, api_option, as_json, emit, program, read_token, shared
 from hsagency.cli.tables import plain
 from hsagency.errors import UsageError
 from hsagency.portals import ConnectionType, parse_choice, parse_portal_id

@@ -8,7 +8,7 @@ refresh token again that it gave to an earlier connection of the same account (f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from hsagency import onboarding
 from hsagency.agency import Agency
@@ -80,13 +80,7 @@ class Trade:
     def trade(self, code: Secret, *, verifier: Secret) -> Found:
         """Trade a code and judge what it gave; raises `ConnectingError`, or as the desk does."""
         issued = self._desk().exchange(code, verifier=verifier)
-        now = datetime.now(UTC)
-        given = self._given = Authorisation(
-            refresh=issued.refresh,
-            access=issued.access,
-            issued_at=now,
-            expires_at=now + timedelta(seconds=issued.expires_in),
-        )
+        given = self._given = Authorisation.of(issued, now=datetime.now(UTC))
         self._of = issued.portal_id
         told = self._introspected(given.access)
         self._of = told.portal_id or issued.portal_id

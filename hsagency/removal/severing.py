@@ -205,13 +205,7 @@ def _fresh(
     if kept.is_usable(now):
         return kept
     issued = desk.refresh(kept.refresh)
-    renewed = Authorisation(
-        key=kept.key,
-        refresh=issued.refresh,
-        access=issued.access,
-        issued_at=now,
-        expires_at=now + timedelta(seconds=issued.expires_in),
-    )
+    renewed = Authorisation.of(issued, now=now, key=kept.key)
     agency.store.put(name_of(agency, connection), renewed.kept())
     return renewed
 
