@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hsagency.audit.journal.writer import utc_now
 from hsagency.cli.colours import coloured
 from hsagency.cli.common import program, records
 from hsagency.cli.tables import plain
@@ -70,7 +69,7 @@ def _is(connection: Connection) -> bool:
 def _unwell(connection: Connection) -> dict[str, Any]:
     from hsagency.health import health
 
-    one = health(connection, now=utc_now())
+    one = health(connection, now=datetime.now(UTC))
     return {
         "clientSlug": connection.client_slug,
         "accountName": connection.portal.name,
@@ -117,7 +116,7 @@ def _stops(seen: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -
         yield from _title("stopped", "no portal", "connected")
     for row in rows:
         one = connections[row["clientSlug"]]
-        status = health(one, now=utc_now()).status
+        status = health(one, now=datetime.now(UTC)).status
         yield from _title("stopped", f"{one.portal}: {row['reason']}", status)
         yield plain(f"            {_words(status)}: {named(row['cause'], one.kind)}.")
         yield from _evidence(row)
@@ -155,7 +154,7 @@ def _evidence(row: Mapping[str, Any]) -> Iterator[str]:
     said = []
     if row["since"]:
         since = datetime.fromisoformat(row["since"])
-        ago = max(0.0, (utc_now() - since).total_seconds())
+        ago = max(0.0, (datetime.now(UTC) - since).total_seconds())
         said.append(f"since {moment(since)} ({span(ago)} ago)")
     if row.get("statusCode"):
         said.append(f"status {row['statusCode']}")

@@ -29,7 +29,6 @@ from hsagency.errors import (
     UsageError,
 )
 from hsagency.portals import parse_portal_id
-from hsagency.scopes import TYPES
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
@@ -220,12 +219,19 @@ def _still_stopped(connection: Connection) -> str:
     return f" Calls to it are still stopped. {advice(connection)}"
 
 
-def _types() -> str:
-    """Return each connection type with when to choose it, a paragraph each."""
-    return "\n\n".join(f"{kind} ({words.title}): {words.when}" for kind, words in TYPES.items())
+class _OfTypes(click.Command):
+    """A command whose help ends with each connection type and when to choose it."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a paragraph for each type; only help needs them, not each start."""
+        from hsagency.scopes import TYPES
+
+        said = [f"{kind} ({words.title}): {words.when}" for kind, words in TYPES.items()]
+        self.epilog = "\n\n".join(said)
+        super().format_epilog(ctx, formatter)
 
 
-@click.command("set-type", short_help="Change what may be done with a portal.", epilog=_types())
+@click.command("set-type", cls=_OfTypes, short_help="Change what may be done with a portal.")
 @click.argument("slug")
 @click.argument("connection_type", metavar="TYPE")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
