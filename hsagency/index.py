@@ -324,6 +324,7 @@ def _connection(slug: str, content: Any) -> Connection:
     moments += [fact.at for fact in connection.facts.values()]
     seen = (connection.proof, connection.stopped, connection.trouble, connection.routed)
     moments += [one.at for one in seen if one]
+    moments += [connection.verified_at] if connection.verified_at else []
     if connection.client_slug != slug or any(at.tzinfo is None for at in moments):
         raise ValueError("a connection under another slug, or a time without its zone")
     return connection

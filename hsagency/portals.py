@@ -152,7 +152,8 @@ class Connection:
     the same while its tokens change. `cause` is why `status` is not connected; `trouble` is by
     what that was seen where calls go on, because some work or a person resumed them.
     `routed_to` is the data centre that HubSpot sent this credential to (facts 1.8), else none;
-    `routed` says when, and from where.
+    `routed` says when, and from where. `verified_at` is the time of the last good `proof`, and
+    stays where that is given up.
     """
 
     client_slug: ClientSlug
@@ -175,6 +176,11 @@ class Connection:
     binding: str = ""
     proof: Proof | None = None
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    verified_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.proof is not None:  # whoever stores a proof; what clears it leaves the time
+            object.__setattr__(self, "verified_at", self.proof.at)
 
     @property
     def portal(self) -> Portal:

@@ -45,8 +45,7 @@ def _connected(found: Said) -> None:
     _line("  refuses", found["may"]["refuses"])
     _credential(found["credential"])
     _line("data centre", portal["routedTo"] or portal["hublet"] or "unknown")
-    proof = portal["proof"]
-    _line("verified", _time(proof["at"]) if proof else "never")
+    _line("verified", _time(portal["verifiedAt"]) if portal["verifiedAt"] else "never")
     _quota(found["quota"])
     _facts(facts)
     _scopes(found["scopes"])

@@ -145,7 +145,7 @@ class Listed:
             "hublet": one.hublet,
             "added_at": one.added_at,
             "last_rotated_at": one.last_rotated_at,
-            "verified_at": one.proof.at if one.proof else None,
+            "verified_at": one.verified_at,
             "api": one.api_base or None,
             "error": " ".join(self.errors) or None,
         }

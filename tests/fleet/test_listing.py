@@ -96,7 +96,7 @@ def test_a_workspace_without_portals_has_a_table_without_rows(tmp_path: Path) ->
 
 def test_what_nobody_told_is_null_and_never_zero(fleet: Connected) -> None:
     slug = fleet.slugs[0]
-    change(fleet.agency, slug, facts={}, proof=None)
+    change(fleet.agency, slug, facts={}, proof=None, verified_at=None)
     found = row(fleet.agency, slug)
     unknown = ("account_name", "tier", "tier_source", "daily_limit", "quota_left", "verified_at")
     assert {name: found[name] for name in unknown} == dict.fromkeys(unknown)
@@ -227,6 +227,18 @@ def test_refreshing_verifies_every_portal_and_asks_its_usage(fleet: Connected) -
     frame = fleet.agency.portals(refresh=True, progress=counting)
     assert all(now > then for now, then in zip(frame["verified_at"], before, strict=True))
     assert frame["error"].null_count() == frame["quota_left"].is_not_null().sum() == 2
+
+
+def test_a_portal_that_is_refused_keeps_the_time_of_its_last_good_proof(fleet: Connected) -> None:
+    slug = fleet.slugs[0]
+    before = row(fleet.agency, slug)["verified_at"]
+    fleet.sandbox.revoke(slug)
+    after = fleet.agency.portals(refresh=True, progress=silent)
+    assert (
+        after.row(by_predicate=pl.col("client_slug") == slug, named=True)["verified_at"] == before
+    )
+    assert fleet.agency.connection(slug).proof is None
+    assert document(fleet.agency, slug)["portal"]["verifiedAt"] is not None
 
 
 def test_a_portal_that_cannot_be_refreshed_is_a_row_that_says_so(fleet: Connected) -> None:
