@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,7 @@ _LITTLE: Final = 1 << 30  # bytes; the log of a busy year of one portal, as Parq
 _TOO_LITTLE: Final = 100 << 20
 _FEW: Final = 10_000  # files
 _SHOWN: Final = 3
-_LOOKED_INTO: Final = 1 << 20  # bytes of a file that may be a client list
-_LISTS: Final = (".csv", ".tsv", ".txt", ".xlsx")
+_LOOKED_INTO: Final = 4 << 20  # bytes; a list of clients is smaller
 
 
 def disk(agency: Agency) -> Iterator[Finding]:
@@ -80,45 +80,70 @@ def _everything(root: Path) -> Iterator[Path]:
 
 
 def plain_tokens(agency: Agency) -> Iterator[Finding]:
-    """Say whether a list of clients with their tokens still lies about."""
-    subject, files = "plain tokens", sorted(agency.workspace.root.iterdir())
-    lists = [one for one in files if one.is_file() and one.suffix.lower() in _LISTS]
-    found = [one.name for one in lists if _holds_token(one)]
+    """Say whether a file with tokens still lies about, such as a list of clients."""
+    subject, root = "plain tokens", agency.workspace.root
+    looked = [one for one in _files(root) if one.lstat().st_size <= _LOOKED_INTO]
+    found = [str(one.relative_to(root)) for one in looked if _holds_token(one)]
     if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         yield Finding(
             subject,
             Level.WARNING,
-            f"Tokens stand in plain text in {listed(found)}.",
+            f"Tokens stand in plain text in {listed(found[:_SHOWN])}{more}.",
             "Delete them once their clients are connected, with their copies in mail and "
             "downloads: hsagency onboard FILE --delete does the first.",
         )
     else:
-        yield Finding(subject, Level.OK, "No list with tokens lies in the workspace's folder.")
+        most = _LOOKED_INTO >> 20
+        yield Finding(
+            subject,
+            Level.OK,
+            f"None in the {counted(len(looked), 'file')} of up to {most} MB here, outside the "
+            "audit log.",
+        )
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Yield what may hold what somebody put there: not the log, whose records are our own."""
+    for folder, folders, files in os.walk(root):
+        if Path(folder) == root:
+            folders[:] = [one for one in folders if one != "audit"]
+        yield from (one for one in (Path(folder, name) for name in files) if one.is_file())
 
 
 def _holds_token(path: Path) -> bool:
-    with path.open("rb") as file:
-        return looks_like_token(_without_examples(file.read(_LOOKED_INTO)))
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # it was there a moment ago
+        return False
+    text = content.decode("utf-8", "replace").replace(_ZEROS, "")
+    return any(looks_like_token(one) for one in _SHAPE.findall(text))
 
 
-def _without_examples(content: bytes) -> str:
-    """Return a list without its comments and without the tokens of the example list."""
-    text = content.decode("utf-8", "replace")
-    return "\n".join(
-        line for line in text.splitlines() if not line.startswith("#") and _ZEROS not in line
-    )
-
-
+# Whole tokens alone; the example list's own, of zeros, is none.
+_SHAPE: Final = re.compile(r"pat-[a-z]{2}\d{1,3}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ZEROS: Final = "00000000-0000-0000-0000-000000000000"
 
 
 def audit_log(agency: Agency) -> Iterator[Finding]:
-    """Say whether the audit log can be written, and whether anything in it broke off."""
-    subject = "audit log"
+    """Say whether the audit log can be written, is all there, and broke off nowhere."""
+    subject, workspace = "audit log", agency.workspace
+    known, recorded = agency.index.read(), set(agency.audit.recorded())
+    copied = {one.stem for one in workspace.heads.glob("*.jsonl")}
+    gone = sorted(
+        (known.connections.keys() | known.tombstones.keys() | copied) - recorded - {AGENCY}
+    )
+    if gone:
+        yield Finding(
+            subject,
+            Level.PROBLEM,
+            f"The log of {listed(gone)} is gone: there was one, and nothing of it is here.",
+            f"Restore it from a backup, then look what is missing: hsagency audit verify {gone[0]}",
+        )
     agency.writer.append(
         AGENCY, {"event": Event.AUDIT_READ, "message": "The workspace was examined."}
     )
-    torn = {slug: len(torn_tails(log_of(agency.workspace, slug))) for slug in agency.audit.slugs()}
+    torn = {slug: len(torn_tails(log_of(workspace, slug))) for slug in agency.audit.slugs()}
     broken = [slug for slug, count in torn.items() if count]
     if broken:
         yield Finding(
@@ -127,9 +152,12 @@ def audit_log(agency: Agency) -> Iterator[Finding]:
             f"A record broke off in the log of {listed(broken)}.",
             "Set the torn ends aside; no whole record is lost: hsagency audit repair",
         )
-    else:
+    if not (gone or broken):
         yield Finding(
-            subject, Level.OK, f"It can be written; {counted(len(torn), 'log')}, none torn."
+            subject,
+            Level.OK,
+            f"It can be written; {counted(len(torn), 'log')}, none torn. Whether each is as it was "
+            "written: hsagency audit verify",
         )
 
 
@@ -187,4 +215,5 @@ def connections(agency: Agency) -> Iterator[Finding]:
             said = f"The removal of {tombstone.portal} is not finished."
             yield Finding(subject, Level.PROBLEM, said, f"hsagency remove {slug}")
     if fine == len(known.connections):
-        yield Finding(subject, Level.OK, f"{counted(fine, 'portal')} connected, as far as known.")
+        said = f"{counted(fine, 'portal')} connected, as far as is known." if fine else "None yet."
+        yield Finding(subject, Level.OK, said)

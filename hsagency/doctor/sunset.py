@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-import polars as pl
-
 from hsagency.agency import Agency
+from hsagency.audit import lake
 from hsagency.data import table
 from hsagency.doctor.finding import Finding, Level
 from hsagency.portals import AGENCY, Connection, CredentialKind
@@ -22,28 +22,36 @@ _VERSION: Final = re.compile(r"/(v\d{1,2}|20\d{2}-\d{2})(?:-beta)?(?=/|$)", re.A
 
 
 def versions(agency: Agency) -> Iterator[Finding]:
-    """Say which versions of HubSpot's API were called of late, and when they end."""
-    subject, today = "API versions", agency.writer.now().date()
-    used = _used(agency, since=today - _LATELY)
-    for row, clients in sorted(used.items()):
-        ends = end_of(row)
-        if ends is None:
-            continue
-        day, paths, rule = ends
-        yield _sunset(
-            subject,
-            f"Calls to {paths or row} of {_named(clients)}",
-            day,
-            today=today,
-            rule=rule,
-        )
+    """
+    Say which versions of HubSpot's API were called of late, and when they end.
+
+    No record is handed out by that, so that it is no reading of the log.
+    """
+    subject, now = "API versions", agency.writer.now()
+    used = _used(agency, since=now - _LATELY)
+    for end, clients in sorted(used.items(), key=lambda one: (one[0].day, one[0].what)):
+        yield _sunset(subject, f"Calls to {end.what} {_by(clients)}", end, today=now.date())
     if not used:
         yield Finding(subject, Level.OK, "Nothing was called in the last 30 days.")
 
 
-def end_of(path: str) -> tuple[date, str, Mapping[str, Any]] | None:
+@dataclass(frozen=True, slots=True)
+class End:
+    """When something of HubSpot's ends, and what to use instead of it."""
+
+    what: str
+    day: date
+    named: str
+    stops: bool
+    instead: str
+    source: str
+    is_ours: bool = False
+    """Whether it is this program's own doing, about which its user can do nothing."""
+
+
+def end_of(path: str) -> End | None:
     """
-    Return when the version ends that a route template names, what is meant, and the rule.
+    Return when the version ends that a route template names.
 
     Nothing for a template without a version; a dated one ends 18 months after it came.
     """
@@ -52,32 +60,49 @@ def end_of(path: str) -> tuple[date, str, Mapping[str, Any]] | None:
         return None
     rules, version = table("end_of_life"), found[1]
     for rule in rules["version"]:
-        if rule["name"] == version and (
-            not rule["paths"] or any(path.startswith(one) for one in rule["paths"])
-        ):
-            return rule["ends"], rule["paths"][0] if rule["paths"] else version, rule
+        paths = rule["paths"]
+        if rule["name"] == version and (not paths or path.startswith(tuple(paths))):
+            return _end(rule, paths[0] if paths else version)
     if version.startswith("v"):
         return None
     year, month = (int(part) for part in version.split("-"))
     if not 1 <= month <= 12:
         return None
     months = year * 12 + month - 1 + rules["dated"]["months"]
-    ends = date(months // 12, months % 12 + 1, 1)
-    rule = {"stops": False, "instead": "the dated version that is current then"}
-    return ends, version, rule | {"source": rules["dated"]["source"]}
+    dated = {
+        "ends": date(months // 12, months % 12 + 1, 1),
+        "stops": False,
+        "instead": "Use the dated version that is current then.",
+        "source": rules["dated"]["source"],
+    }
+    return _end(dated, version)
 
 
-def _used(agency: Agency, *, since: date) -> dict[str, set[str]]:
-    """Return the clients of each route template that was called of late, one for a version."""
-    calls = agency.calls(since=since).select("client_slug", "path").unique().collect()
-    seen: dict[str, set[str]] = defaultdict(set)
-    one_for: dict[str, str] = {}
-    for slug, path in calls.filter(pl.col("path").is_not_null()).sort("path").iter_rows():
-        found = _VERSION.search(path)
-        if found is not None:
-            area = path if path.startswith("/oauth/v1/") else found[1]
-            seen[one_for.setdefault(area, path)].add(slug)
-    return seen
+def _end(rule: Mapping[str, Any], what: str) -> End:
+    ends = rule["ends"]
+    return End(
+        what=what,
+        day=ends,
+        named=rule.get("named", f"{ends.day} {ends:%B %Y}"),
+        stops=rule["stops"],
+        instead=rule["instead"],
+        source=rule["source"],
+        is_ours=rule.get("ours", False),
+    )
+
+
+def _used(agency: Agency, *, since: datetime) -> dict[End, set[str]]:
+    """Return the clients of each version that was called of late."""
+    used: dict[End, set[str]] = defaultdict(set)
+    connected = agency.index.read().connections.keys()
+    logs = [one for one in agency.audit.slugs() if one == AGENCY or one in connected]
+    calls = lake.calls_of(agency.workspace.audit, logs, since=since)
+    pairs = calls.select("client_slug", "path").drop_nulls().unique().collect()
+    for slug, path in pairs.iter_rows():
+        end = end_of(path)
+        if end is not None:
+            used[end].add(slug)
+    return used
 
 
 def credentials(agency: Agency) -> Iterator[Finding]:
@@ -91,7 +116,7 @@ def credentials(agency: Agency) -> Iterator[Finding]:
         if mine:
             ended = True
             what = f"{counted(len(mine), rule['name'].replace('_', ' '))} of {_named(mine)}"
-            yield _sunset(subject, what, rule["ends"], today=today, rule=rule)
+            yield _sunset(subject, what, _end(rule, rule["name"]), today=today)
     undeclared = [one.client_slug for one in connections if one.kind is CredentialKind.STATIC]
     if undeclared:
         yield Finding(
@@ -123,26 +148,29 @@ def _old(connections: Iterable[Connection], *, today: date, most: int) -> Iterat
         )
 
 
-def _sunset(
-    subject: str, what: str, ends: date, *, today: date, rule: Mapping[str, Any]
-) -> Finding:
-    left, named = (ends - today).days, rule.get("named", f"{ends.day} {ends:%B %Y}")
-    over = "stop working" if rule["stops"] else "are no longer supported"
+def _sunset(subject: str, what: str, end: End, *, today: date) -> Finding:
+    left = (end.day - today).days
+    over = "stop working" if end.stops else "are no longer supported"
+    advice = f"{end.instead} (Source: {end.source}.)"
+    if end.is_ours:
+        return Finding(subject, Level.OK, f"{what} {over} from {end.named} on. {end.instead}")
     if left <= 0:
-        said = f"{what} {over} since {named}."
-        return Finding(subject, Level.PROBLEM, said, f"Use {rule['instead']}. {_source(rule)}")
-    said = f"{what} {over} from {named} on, in {left} days."
-    near = left <= table("end_of_life")["warn"]["days"]
-    level = Level.WARNING if near else Level.OK
-    return Finding(subject, level, said, f"Use {rule['instead']}. {_source(rule)}" if near else "")
+        return Finding(subject, Level.PROBLEM, f"{what} {over} since {end.named}.", advice)
+    said = f"{what} {over} from {end.named} on, in {left} days."
+    if left > table("end_of_life")["warn"]["days"]:
+        return Finding(subject, Level.OK, said)
+    return Finding(subject, Level.WARNING, said, advice)
 
 
-def _source(rule: Mapping[str, Any]) -> str:
-    return f"(Source: {rule['source']}.)"
+def _by(clients: Iterable[str]) -> str:
+    """Say for whom calls were made; those of our own log are checks before somebody is connected."""
+    whose = sorted({*clients} - {AGENCY})
+    own = ["our own checks"] if AGENCY in clients else []
+    return "for " + listed([*([_named(whose)] if whose else []), *own])
 
 
 def _named(slugs: Iterable[str]) -> str:
-    names = sorted("the agency itself" if one == AGENCY else one for one in slugs)
+    names = sorted(slugs)
     if len(names) > _SHOWN:
         return f"{', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
     return listed(names)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsagency import doctor
+from hsagency import doctor, removal
 from hsagency.agency import Agency
 from hsagency.credentials import SecretName
 from hsagency.data import table
@@ -87,12 +89,14 @@ def test_what_others_may_read_or_write_is_named(fleet: Connected) -> None:
     assert one.advice.startswith("Close the workspace: chmod")
 
 
-def test_a_list_with_tokens_that_lies_about_is_found_and_no_token_is_told(
-    fleet: Connected,
+@pytest.mark.parametrize("where", ["from-the-client.csv", "clients.csv.bak", "in/clients.json"])
+def test_a_file_with_tokens_that_lies_about_is_found_and_no_token_is_told(
+    fleet: Connected, where: str
 ) -> None:
-    (fleet.agency.workspace.root / "from-the-client.csv").write_text(f"acme,{TOKEN},1\n")
+    (fleet.agency.workspace.root / where).parent.mkdir(exist_ok=True)
+    (fleet.agency.workspace.root / where).write_text(f"acme,{TOKEN},1\n")
     (one,) = about(fleet.agency, "plain tokens")
-    assert (one.level, "from-the-client.csv" in one.said) == (Level.WARNING, True)
+    assert (one.level, where in one.said) == (Level.WARNING, True)
     assert "pat-" not in f"{one}"
 
 
@@ -232,7 +236,7 @@ def test_an_old_credential_is_to_be_rotated(fleet: Connected) -> None:
 def test_each_version_ends_on_its_day(path: str, day: date) -> None:
     found = end_of(path)
     assert found is not None
-    assert found[0] == day
+    assert found.day == day
 
 
 @given(st.text(max_size=60))
@@ -251,7 +255,8 @@ def test_the_command_names_problems_and_fails(fleet: Connected) -> None:
     agency.store.delete(SecretName(agency.workspace.settings.workspace, slug, 1))
     done = run_cli(["doctor", "--offline", "--workspace", agency.workspace.root])
     assert done.returncode == 1
-    assert f"problem  store         The store holds no secret of: {slug}." in done.stdout
+    lines = [" ".join(one.split()) for one in done.stdout.splitlines()]
+    assert f"problem store The store holds no secret of: {slug}." in lines
     assert f"-> Give the client a credential anew: hsagency reconnect {slug}" in done.stdout
     shown = run_cli(["doctor", "--offline", "--json", "--workspace", agency.workspace.root])
     document = json.loads(shown.stdout)
@@ -264,3 +269,44 @@ def test_a_new_workspace_passes(tmp_path: Path) -> None:
     done = run_cli(["doctor", "--offline", "--workspace", tmp_path / "w"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "problem  " not in done.stdout
+
+
+def test_a_log_that_is_gone_is_a_problem_and_none_takes_its_place(fleet: Connected) -> None:
+    agency, slug = fleet.agency, fleet.slugs[0]
+    shutil.rmtree(agency.workspace.audit / slug)
+    (one,) = about(agency, "audit log")
+    assert (one.level, slug in one.said) == (Level.PROBLEM, True)
+    assert not (agency.workspace.audit / slug).exists()
+
+
+def test_the_log_of_a_removed_client_is_not_written_to(fleet: Connected) -> None:
+    agency, slug = fleet.agency, fleet.slugs[0]
+    plan = removal.plan(agency, slug)
+    removal.apply(agency, plan, digest=plan.digest)
+    before = sorted((agency.workspace.audit / slug).rglob("*"))
+    doctor.examine(agency)
+    assert sorted((agency.workspace.audit / slug).rglob("*")) == before
+
+
+def test_a_removed_clients_secret_that_is_back_is_a_problem(fleet: Connected) -> None:
+    agency, slug = fleet.agency, fleet.slugs[0]
+    plan = removal.plan(agency, slug)
+    removal.apply(agency, plan, digest=plan.digest)
+    assert Level.PROBLEM not in levels(about(agency, "store"))
+    agency.store.put(SecretName(agency.workspace.settings.workspace, slug, 1), Secret(TOKEN))
+    (one,) = [one for one in about(agency, "store") if one.level is Level.PROBLEM]
+    assert f"/{slug}/main/1" in one.said
+    assert "pat-" not in one.said
+
+
+def test_several_may_examine_at_once(fleet: Connected) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        found = [*pool.map(lambda _: about(fleet.agency, "store"), range(6))]
+    assert [one for one in found if Level.PROBLEM in levels(one)] == []
+
+
+def test_a_call_of_our_own_that_has_no_successor_is_no_warning(fleet: Connected) -> None:
+    agency = fleet.agency
+    agency.verify(fleet.slugs[0])  # asks for the scopes of its key
+    found = [one for one in about(agency, "API versions") if "access-token-info" in one.said]
+    assert levels(found) == {Level.OK}
