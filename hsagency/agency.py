@@ -205,7 +205,7 @@ class Agency:
 
     def _fleet(self, purpose: str) -> Fleet:
         return Fleet(
-            connections=self.connections(),
+            known=self.index.read(),
             client=lambda slug, waits: self.router.client(
                 slug, purpose=purpose, waits=waits, raising=True
             ),
@@ -227,7 +227,7 @@ class Agency:
         that a header of today counts for more; `error` says where that was in vain. Raises
         `UnknownClient` and, with `refresh`, `Halted`.
         """
-        meant = chosen(self.connections(), clients)
+        meant = chosen(self.index.read(), clients)
         slugs = [one.client_slug for one in meant]
         failed: Mapping[str, str] = {}
         if refresh:

@@ -222,7 +222,8 @@ class Tombstone:
     time_zone: str | None = None  # in which the days of its records are reckoned
     proof: str = ""  # what became of the credential: of the last generation, in words
     severed: bool = False  # whether HubSpot was seen to refuse it
-    uninstalled: bool = False  # of OAuth: whether our app was taken out of the account
+    uninstall: bool = False  # of OAuth: whether our app was to be taken out of the account
+    uninstalled: bool = False  # and whether it was
     pending: Connection | None = None
 
     @property
@@ -310,6 +311,7 @@ def unknown_client(
     known: Collection[str],
     *,
     removed: Mapping[ClientSlug, Tombstone] = MappingProxyType({}),
+    undone: str = "Nothing was sent.",
 ) -> UnknownClient:
     """
     Return what to raise for slugs that are nobody's, with near matches among those that are.
@@ -321,8 +323,10 @@ def unknown_client(
     """
     for gone in (removed[ClientSlug(one)] for one in slugs if one in removed):
         return UnknownClient(
-            f"{gone.portal} was removed on {gone.removed_at:%Y-%m-%d}. Nothing was sent.",
-            hint=f"What is kept of it: hsagency portals {gone.client_slug}. To add it again, "
+            f"{gone.portal} was removed on {gone.removed_at:%Y-%m-%d}. {undone}",
+            hint=f"Its removal is not finished. Finish it: hsagency remove {gone.client_slug}"
+            if gone.pending
+            else f"What is kept of it: hsagency portals {gone.client_slug}. To add it again, "
             "connect or onboard it under the same slug.",
         )
     # Near matches only: the list of all clients is not for a client's notebook.
@@ -332,7 +336,7 @@ def unknown_client(
     shown = ", ".join(redact(repr(one if len(one) <= 63 else one[:60] + "...")) for one in slugs)
     what = "is no client" if len(slugs) == 1 else "are no clients"
     return UnknownClient(
-        f"There {what} {shown}. Nothing was sent.",
+        f"There {what} {shown}. {undone}",
         hint=(f"Did you mean {' or '.join(near)}? " if near else "")
-        + "All clients: hsagency portals, or agency.slugs().",
+        + "All clients: hsagency portals, or in Python agency.slugs().",
     )

@@ -13,7 +13,7 @@ from hsagency.words import span
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
-    from hsagency.portals import ClientSlug, Connection
+    from hsagency.portals import ClientSlug, Connection, Tombstone
 
 
 def found(agency: Agency) -> dict[str, Any]:
@@ -25,18 +25,21 @@ def found(agency: Agency) -> dict[str, Any]:
         "stopped": records(agency.stopped()),
         "unwell": [_unwell(one) for _, one in sorted(snapshot.connections.items()) if _is(one)],
         "removing": [
-            {
-                "clientSlug": slug,
-                "portal": str(one.portal),
-                "portalId": one.portal_id,
-                "since": _text(one.removed_at),
-                "removedBy": one.removed_by,
-                "nextStep": f"hsagency remove {slug}",
-            }
-            for slug, one in sorted(snapshot.tombstones.items())
-            if one.pending is not None
+            removing(one) for _, one in sorted(snapshot.tombstones.items()) if one.pending
         ],
         "closed": _closings(agency),
+    }
+
+
+def removing(tombstone: Tombstone) -> dict[str, Any]:
+    """Return a removal that is not finished, as JSON shows it."""
+    return {
+        "clientSlug": tombstone.client_slug,
+        "portal": str(tombstone.portal),
+        "portalId": tombstone.portal_id,
+        "since": _text(tombstone.removed_at),
+        "removedBy": tombstone.removed_by,
+        "nextStep": f"hsagency remove {tombstone.client_slug}",
     }
 
 

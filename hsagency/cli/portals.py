@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hsagency.cli.attention import removing
 from hsagency.cli.common import (
     Shared,
     as_json,
@@ -92,14 +93,13 @@ def portals(
     if as_json:
         slots = found.slots
         said = {"used": slots.used, "size": slots.size, "free": slots.free}
-        emit({"portals": records(chosen.select(named or whole.columns)), "slots": said})
-    elif chosen.height:
-        _show(chosen, named)
-        _say(common, chosen, whole.height, found.slots)
-    elif whole.height:
-        common.say(f"None of {counted(whole.height, 'portal')} is like that.")
+        rows = records(chosen.select(named or whole.columns))
+        emit({"portals": rows, "slots": said, "removing": [*map(removing, found.removing)]})
     else:
-        common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
+        if chosen.height:
+            _show(chosen, named)
+        _say_removals(found)
+        _say(common, chosen, whole.height, found.slots)
     if refresh and whole["error"].null_count() < whole.height:
         click.get_current_context().exit(1)
 
@@ -203,6 +203,14 @@ def _in_words(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _say_removals(found: Listing) -> None:
+    """Say of each removal that is not finished how it goes on."""
+    for one in map(removing, found.removing):
+        said = f"{one['portal']}: its removal was begun by {one['removedBy']} and is not finished."
+        click.echo(plain(said))
+        click.echo(plain(typable(f"  next: {one['nextStep']}")))
+
+
 def _say(common: Shared, frame: pl.DataFrame, every: int, slots: Slots) -> None:
     """Say below the table what it cannot hold: what is to be done, and the slots."""
     for row in frame.iter_rows(named=True):
@@ -217,7 +225,14 @@ def _say(common: Shared, frame: pl.DataFrame, every: int, slots: Slots) -> None:
             f"Older than HubSpot advises (180 days): the credential of {', '.join(old)}. "
             f"Each is renewed by: {program()} reconnect SLUG"
         )
-    shown = "" if frame.height == every else f"{frame.height} of {counted(every, 'portal')}. "
+    shown = ""
+    if not every:
+        shown = (
+            f"No portals are connected. Connect one: {program()} connect; or many from a list: "
+            f"{program()} onboard clients.csv\n"
+        )
+    elif frame.height < every:
+        shown = f"{frame.height or 'None'} of {counted(every, 'portal')} shown. "
     common.say(f"{shown}{slots_in_words(slots)}")
 
 

@@ -6,28 +6,29 @@ All of it is decided from what is stored: nothing is asked, and nothing is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from hsagency.fleet.rows import Outcome, Row
-from hsagency.portals import ClientSlug, Connection, ConnectionType, unknown_client
+from hsagency.index import Snapshot
+from hsagency.portals import Connection, ConnectionType, unknown_client
 from hsagency.stopping import advice, since
 
 Clients: TypeAlias = str | Iterable[str] | Callable[[Connection], bool] | None
 """A slug or slugs, or a question about each connection; nothing means all."""
 
 
-def chosen(connections: Mapping[ClientSlug, Connection], clients: Clients) -> list[Connection]:
+def chosen(known: Snapshot, clients: Clients) -> list[Connection]:
     """Return the connections that are meant, sorted by slug; raises `UnknownClient`."""
-    everyone = [one for _, one in sorted(connections.items())]
+    everyone = [one for _, one in sorted(known.connections.items())]
     if clients is None:
         return everyone
     if callable(clients):
         return [one for one in everyone if clients(one)]
     named = {clients} if isinstance(clients, str) else set(clients)
-    unknown = sorted(str(one) for one in named if one not in connections)
+    unknown = sorted(str(one) for one in named if one not in known.connections)
     if unknown:
-        raise unknown_client(unknown, connections)
+        raise unknown_client(unknown, known.connections, removed=known.tombstones)
     return [one for one in everyone if one.client_slug in named]
 
 

@@ -46,7 +46,8 @@ def details(
         return _connected(listed) | _files(workspace, slug, activity, [*listed.errors])
     tombstone = snapshot.tombstones.get(ClientSlug(slug))
     if tombstone is None:
-        raise unknown_client([slug], [*snapshot.connections, *snapshot.tombstones])
+        every = [*snapshot.connections, *snapshot.tombstones]
+        raise unknown_client([slug], every, undone="Nothing was shown.")
     return _removed(workspace, tombstone, now) | _files(workspace, slug, activity, [])
 
 

@@ -22,7 +22,7 @@ from hsagency.halt import Halt
 from hsagency.health import Health, health
 from hsagency.index import Snapshot
 from hsagency.pacing import Pacing, Standing
-from hsagency.portals import Connection, CredentialKind, Fact, redact
+from hsagency.portals import Connection, CredentialKind, Fact, Tombstone, redact
 from hsagency.progress import Progress, silent
 from hsagency.settings import Settings, Workspace
 
@@ -153,10 +153,15 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The portals of a workspace at one moment, by slug, and the slots that they take."""
+    """
+    The portals of a workspace at one moment, by slug, and the slots that they take.
+
+    `removing` is what is no portal of it any more while its removal is not finished.
+    """
 
     portals: tuple[Listed, ...]
     slots: Slots
+    removing: tuple[Tombstone, ...] = ()
 
     def frame(self) -> pl.DataFrame:
         """Return one row a connection, sorted by slug (columns: `PORTALS`)."""
@@ -200,7 +205,11 @@ def listing(
             errors=tuple(map(redact, errors)),
         )
 
-    return Listing(portals=tuple(map(listed, meant)), slots=slots(workspace.settings, snapshot))
+    return Listing(
+        portals=tuple(map(listed, meant)),
+        slots=slots(workspace.settings, snapshot),
+        removing=tuple(one for _, one in sorted(snapshot.tombstones.items()) if one.pending),
+    )
 
 
 def refreshed(

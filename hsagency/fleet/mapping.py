@@ -24,6 +24,7 @@ from hsagency.fleet.cost import Amounts
 from hsagency.fleet.rows import Outcome, Row, failure, frame
 from hsagency.fleet.running import MOST, Running
 from hsagency.fleet.values import settled
+from hsagency.index import Snapshot
 from hsagency.pacing import Standing
 from hsagency.portals import ClientSlug, Connection
 from hsagency.progress import Progress, bar
@@ -57,7 +58,7 @@ class FleetInterrupted(KeyboardInterrupt):
 class Fleet:
     """What a fleet job works with; the agency puts it together."""
 
-    connections: Mapping[ClientSlug, Connection]
+    known: Snapshot
     client: Callable[[ClientSlug, Waits], PortalClient]
     """Hands out a client of the job's own, which raises what HubSpot answers as an error."""
     standing: Callable[[Connection], Standing]
@@ -87,7 +88,7 @@ def map_portals(
             "A purpose is up to 64 letters, digits, spaces or . : / + -. Nothing was sent."
         )
     fleet.check()
-    meant = chosen(fleet.connections, clients)
+    meant = chosen(fleet.known, clients)
     alone = {one.client_slug: row for one in meant if (row := excluded(one, audit=audit))}
     todo = [one for one in meant if one.client_slug not in alone]
     if cost is not None:
@@ -142,7 +143,7 @@ def estimate(
         priority=fleet.priority,
         halted=halted,
     )
-    return costs.frame(_estimates(fleet, chosen(fleet.connections, clients), job, now), now=now)
+    return costs.frame(_estimates(fleet, chosen(fleet.known, clients), job, now), now=now)
 
 
 def _estimates(
@@ -150,7 +151,7 @@ def _estimates(
 ) -> list[costs.Estimate]:
     for given in (job.calls, job.searches, job.associations):
         if isinstance(given, Mapping):
-            chosen(fleet.connections, given)  # raises for a slug that is nobody's
+            chosen(fleet.known, given)  # raises for a slug that is nobody's
     return costs.estimates(meant, job, standing=fleet.standing, now=now)
 
 

@@ -111,7 +111,7 @@ def test_the_table_can_be_filtered(full: Fleet) -> None:
 def test_a_filter_that_nothing_passes_says_so(shared: Fleet) -> None:
     done = portals(shared, "--status", "suspended")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "None of 3 portals is like that." in done.stderr
+    assert "None of 3 portals shown." in done.stderr
 
 
 def test_the_table_can_be_sorted_by_any_column(shared: Fleet) -> None:
@@ -141,10 +141,12 @@ def test_a_column_that_there_is_not_is_named_with_those_there_are(
 def test_an_empty_workspace_says_how_to_connect_a_portal(empty: Fleet) -> None:
     done = portals(empty)
     assert (done.returncode, done.stdout) == (0, "")
+    assert "hsagency connect" in done.stderr
     assert "hsagency onboard clients.csv" in done.stderr
     assert said(empty) == {
         "schema": 1,
         "portals": [],
+        "removing": [],
         "slots": {"used": 0, "size": None, "free": None},
     }
 
@@ -189,11 +191,11 @@ def test_a_client_that_is_nobody_is_an_error_with_a_near_match(shared: Fleet) ->
     done = portals(shared, f"{slug}x")
     assert done.returncode == 1
     assert slug in done.stderr
+    assert "Nothing was shown." in done.stderr
 
 
-def test_a_removed_client_is_still_told_of(full: Fleet) -> None:
-    slug = full.agency.slugs()[0]
-    one = full.agency.connection(slug)
+def bury(fleet: Fleet, slug: str, *, pending: bool) -> None:
+    one = fleet.agency.connection(slug)
     tombstone = Tombstone(
         client_slug=one.client_slug,
         portal_id=one.portal_id,
@@ -206,8 +208,29 @@ def test_a_removed_client_is_still_told_of(full: Fleet) -> None:
         added_at=one.added_at,
         removed_at=one.added_at + timedelta(days=1),
         removed_by="ana",
+        pending=one if pending else None,
     )
-    full.agency.index.bury(tombstone, instead_of=one)
+    fleet.agency.index.bury(tombstone, instead_of=one)
+
+
+def test_a_removal_that_is_not_finished_stands_below_the_table(full: Fleet) -> None:
+    gone, *left = full.agency.slugs()
+    bury(full, gone, pending=True)
+    found = said(full)
+    assert [one["clientSlug"] for one in found["portals"]] == left
+    (row,) = found["removing"]
+    assert (row["clientSlug"], row["nextStep"]) == (gone, f"hsagency remove {gone}")
+    shown = portals(full, "--status", "halted").stdout
+    assert "its removal was begun by ana and is not finished" in shown
+    assert f"  next: hsagency remove {gone}" in shown
+    for slug in left:
+        bury(full, slug, pending=False)
+    assert f"hsagency remove {gone}" in portals(full).stdout
+
+
+def test_a_removed_client_is_still_told_of(full: Fleet) -> None:
+    slug = full.agency.slugs()[0]
+    bury(full, slug, pending=False)
     done = portals(full, slug)
     assert done.returncode == 0
     assert "removed at" in done.stdout

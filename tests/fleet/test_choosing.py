@@ -8,7 +8,7 @@ import pytest
 
 from hsagency.errors import UnknownClient, UsageError
 from hsagency.fleet import RESULTS
-from hsagency.portals import Cause, Connection, ConnectionStatus, ConnectionType, Stop
+from hsagency.portals import Cause, Connection, ConnectionStatus, ConnectionType, Stop, Tombstone
 from tests.fleet.jobs import change, ids, received, row
 from tests.support import TOKEN, Connected
 
@@ -39,6 +39,34 @@ def test_an_unknown_client_is_named_before_anything_is_sent(fleet: Connected) ->
     assert f"{one}x" in refused.value.message
     assert TOKEN not in str(refused.value)
     assert received(fleet, one) == []
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_a_client_that_was_removed_is_named_as_such(fleet: Connected, *, pending: bool) -> None:
+    slug = fleet.slugs[0]
+    one = fleet.agency.connection(slug)
+    fleet.agency.index.bury(
+        Tombstone(
+            client_slug=one.client_slug,
+            portal_id=one.portal_id,
+            name=one.portal.name,
+            connection_type=one.connection_type,
+            kind=one.kind,
+            generation=one.generation,
+            fingerprint=one.fingerprint,
+            api_base=one.api_base,
+            added_at=one.added_at,
+            removed_at=one.added_at,
+            removed_by="ana",
+            pending=one if pending else None,
+        ),
+        instead_of=one,
+    )
+    for ask in (fleet.agency.quota, lambda slugs: fleet.agency.map(ids, clients=slugs)):
+        with pytest.raises(UnknownClient, match="was removed on") as refused:
+            ask([slug])
+        hint = f"hsagency remove {slug}" if pending else f"hsagency portals {slug}"
+        assert hint in refused.value.hint
 
 
 @pytest.mark.parametrize(("options"), [{"workers": 0}, {"purpose": "é" * 65}])
