@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hsagency.data import table
@@ -70,9 +70,28 @@ def missing_scopes(connection_type: ConnectionType, scopes: Iterable[str]) -> di
 
 
 def absent_scopes(connection_type: ConnectionType, scopes: Iterable[str]) -> tuple[Wanted, ...]:
-    """Return what a connection type asks for and a token does not hold, required ones first."""
+    """
+    Return what a connection type asks for and a token does not hold, required ones first.
+
+    Of those to write with a type needs any one; a token without any lacks the usual one.
+    """
     held = {plain_name(scope) for scope in scopes}
-    return tuple(one for one in wanted(connection_type) if one.name not in held)
+    absent = [one for one in wanted(connection_type) if one.name not in held]
+    if not surplus_scopes(ConnectionType.AUDIT_ONLY, held):
+        usual = _usual_to_write_with(connection_type)
+        absent = [
+            replace(one, why=_NO_WRITING, required=True) if one.name in usual else one
+            for one in absent
+        ]
+    return tuple(sorted(absent, key=lambda one: not one.required))
+
+
+_NO_WRITING: Final = "or another scope to write with; without any, only audit_only is of use"
+
+
+def _usual_to_write_with(connection_type: ConnectionType) -> set[str]:
+    rows = table("scopes")["scope"]
+    return {one["name"] for one in rows if connection_type in _of(one, "unless_writing")}
 
 
 def lacking(connection_type: ConnectionType, scopes: Iterable[str]) -> str | None:

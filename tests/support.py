@@ -160,6 +160,7 @@ def authorised(
     required: Iterable[str] = ("oauth",),
     optional: Iterable[str] = OPTIONAL,
     distribution: Literal["private", "marketplace"] = "private",
+    connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT,
 ) -> Iterator[Authorised]:
     """Make a workspace in `folder`, connected over OAuth to every portal of a sandbox."""
     fleet = sandbox or Sandbox(portals=portals, contacts=contacts)
@@ -185,7 +186,10 @@ def authorised(
             )
         )
         made = Authorised(agency=agency, sandbox=fleet, server=server, app=app)
-        result = made.connect(made.row(one.client_slug, one.portal_id) for one in fleet.portals)
+        result = made.connect(
+            made.row(one.client_slug, one.portal_id, connection_type=connection_type)
+            for one in fleet.portals
+        )
         assert not result.refused, result.frame()
         yield made
 

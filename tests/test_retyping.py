@@ -24,6 +24,7 @@ AUDIT, CONFIG, BOTH = (
     ConnectionType.CONFIG_AND_AUDIT,
 )
 READS = ("crm.objects.contacts.read", "crm.schemas.contacts.read")
+RECORDS = (*READS, "crm.objects.contacts.write")
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def fleet(tmp_path: Path) -> Iterator[Connected]:
 
 @pytest.fixture
 def reading(tmp_path: Path) -> Iterator[Connected]:
-    """A fleet of one whose key can only read."""
+    """A fleet of one whose key can only read configuration."""
     sandbox = Sandbox(portals=1, contacts=2)
-    sandbox.set_scopes(sandbox.portals[0].portal_id, READS)
+    sandbox.set_scopes(sandbox.portals[0].portal_id, RECORDS)
     with connected(tmp_path / "agency", sandbox=sandbox) as one:
         yield one
 
@@ -162,7 +163,7 @@ def test_scopes_that_are_ticked_later_mend_it_at_the_next_verification(reading: 
     slug = reading.slugs[0]
     change(reading, slug, CONFIG)
     portal = reading.sandbox.portal(slug).portal_id
-    reading.sandbox.set_scopes(portal, [*READS, "crm.schemas.contacts.write"])
+    reading.sandbox.set_scopes(portal, [*RECORDS, "crm.schemas.contacts.write"])
     found = reading.agency.verify(slug)
     assert found.missing == ()
     assert found.changed == "scopes: now also crm.schemas.contacts.write"
@@ -197,6 +198,18 @@ def test_over_oauth_what_was_not_granted_is_one_reconnection_away(tmp_path: Path
         assert narrow.next_step == f"hsagency reconnect {slug} --type audit_only"
         assert "crm.objects.contacts.write" in narrow.surplus
         assert change(one, slug, AUDIT).status is ConnectionStatus.CONNECTED
+
+
+def test_over_oauth_a_type_that_writes_needs_a_scope_to_write_with(tmp_path: Path) -> None:
+    folder = tmp_path / "agency"
+    with authorised(folder, contacts=2, optional=READS, connection_type=AUDIT) as one:
+        slug = one.slugs[0]
+        wide = retyping.plan(one.agency, slug, BOTH)
+        assert [scope.name for scope in wide.missing] == ["crm.objects.contacts.write"]
+        after = retyping.apply(one.agency, wide, digest=wide.digest)
+        assert (after.status, after.cause) == (ConnectionStatus.NEEDS_RECONNECTION, Cause.SCOPES)
+        assert "or another scope to write with" in after.status_evidence
+        assert one.agency.verify(slug).missing == ("crm.objects.contacts.write",)
 
 
 KILLED = """

@@ -247,7 +247,8 @@ def set_type(
     Shows what the type enables and refuses and which scopes the credential lacks for it, then
     asks. Nothing in HubSpot changes. The type is set also where scopes are missing: what does
     not take them works, and the connection counts as one that needs reconnection, which is exit
-    code 4. Calls of every running program go by the new type from the next one on.
+    code 4. On a terminal a client that is connected over OAuth may be connected again at once.
+    Calls of every running program go by the new type from the next one on.
 
     \b
     Examples:
@@ -269,8 +270,31 @@ def set_type(
     else:
         for line in _outcome(plan, applied=applied):
             click.echo(plain(typable(line)))
-    if applied and plan.missing:
+    if applied and not yes and not as_json and _wants_to_reconnect(plan):
+        _reconnect(common, plan)
+    elif applied and plan.missing:
         click.get_current_context().exit(4)
+
+
+def _wants_to_reconnect(plan: Plan) -> bool:
+    """Ask whether scopes are to be asked for now, where HubSpot's page would do that."""
+    from hsagency.portals import CredentialKind
+
+    wants = plan.connection.kind is CredentialKind.OAUTH and (plan.missing or plan.absent)
+    return bool(wants) and click.confirm("Reconnect now?", default=bool(plan.missing), err=True)
+
+
+def _reconnect(common: Shared, plan: Plan) -> None:
+    """Go on as `reconnect` does, with the type that was just set."""
+    from hsagency.cli.connect import reconnect
+
+    click.get_current_context().invoke(
+        reconnect,
+        slug=plan.connection.client_slug,
+        api=plan.connection.api_base,
+        workspace=common.workspace,
+        quiet=common.quiet,
+    )
 
 
 def _show_plan(plan: Plan) -> None:

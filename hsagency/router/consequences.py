@@ -17,7 +17,7 @@ from hsagency.router.parts import Parts
 from hsagency.router.proving import Prover
 from hsagency.router.renewing import renewed
 from hsagency.router.routing import reroute
-from hsagency.scopes import missing_scopes
+from hsagency.scopes import wanted
 from hsagency.transport import Call
 from hsagency.verdicts import Fate, Verdict
 from hsagency.verifier import answerer
@@ -85,7 +85,7 @@ class Consequences:
         """Note that calls of a kind are in vain, where the connection type is for such calls."""
         why = verdict.cause
         if verdict.breaks is Cause.SCOPES:
-            needed = missing_scopes(granted.connection_type, ())
+            needed = {one.name: one.why for one in wanted(granted.connection_type) if one.required}
             lacks = [f"{one} ({needed[one]})" for one in verdict.scopes if one in needed]
             if not lacks:
                 return

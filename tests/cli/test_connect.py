@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hsagency.portals import ConnectionType
 from tests.commands import command, environment, on_terminal, run_cli
 from tests.connecting.offices import Office, Person, asked_for, free_port, office
 from tests.connecting.test_reconnecting import by_token
@@ -317,6 +318,30 @@ def test_reconnecting_may_change_the_type(desk: Office, tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert (said["outcome"], said["before"]["generation"]) == ("reconnected", 1)
     assert said["portal"]["connectionType"] == "audit_only"
+
+
+def test_a_wider_type_is_reconnected_at_once_where_somebody_says_yes(
+    desk: Office, tmp_path: Path
+) -> None:
+    desk.connect(0, client="acme-corp", connection_type=ConnectionType.AUDIT_ONLY)
+    wider = at(desk, "set-type", "acme-corp", "config_and_audit")
+    code, screen = on_terminal(wider, typed={"Change it?": "y\n", "Reconnect now?": "n\n"})
+    assert code == 4
+    assert "needed, and not held: crm.objects.contacts.write (or another scope to" in screen
+    assert desk.agency.connection("acme-corp").cause == "scopes"
+    desk.agency.verify("acme-corp")
+    assert desk.agency.connection("acme-corp").status == "needs_reconnection"
+    narrow = run_cli(at(desk, "set-type", "acme-corp", "audit_only", "--yes"))
+    assert (narrow.returncode, desk.agency.connection("acme-corp").status) == (0, "connected")
+    code, screen = on_terminal(
+        wider,
+        typed={"Change it?": "y\n", "Reconnect now?": "y\n", "Reconnect it as acme-corp?": "y\n"},
+        more=browser(tmp_path, desk.portal(0)),
+    )
+    assert code == 0, screen
+    there = desk.agency.connection("acme-corp")
+    assert (there.connection_type, there.generation) == ("config_and_audit", 2)
+    assert there.status == "connected"
 
 
 def test_reconnecting_with_a_token_from_standard_input(desk: Office) -> None:

@@ -13,6 +13,7 @@ from tests.fleets import Fleet, connected, fleet
 from tests.support import authorised
 
 READS = ("crm.objects.contacts.read", "crm.schemas.contacts.read")
+RECORDS = (*READS, "crm.objects.contacts.write")
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_no_such_type_is_told_with_those_there_are(one: Fleet) -> None:
 def test_missing_scopes_are_listed_with_reasons_and_where_to_tick_them(tmp_path: Path) -> None:
     with fleet(tmp_path / "workspace", portals=1) as one:
         portal = one.sandbox.portals[0]
-        one.sandbox.set_scopes(portal.portal_id, READS)
+        one.sandbox.set_scopes(portal.portal_id, RECORDS)
         assert one.onboard().complete
         done = run_cli(["set-type", "acme-corp", "config_only", "--yes"], cwd=one.root)
         assert done.returncode == 4
@@ -86,7 +87,7 @@ def test_missing_scopes_are_listed_with_reasons_and_where_to_tick_them(tmp_path:
         assert done.stdout.endswith("then: hsagency verify acme-corp\n")
         found = run_cli(["verify", "acme-corp"], cwd=one.root)
         assert (found.returncode, found.stdout.split()[0]) == (4, "SCOPES")
-        one.sandbox.set_scopes(portal.portal_id, [*READS, "crm.schemas.contacts.write"])
+        one.sandbox.set_scopes(portal.portal_id, [*RECORDS, "crm.schemas.contacts.write"])
         mended = run_cli(["verify", "acme-corp"], cwd=one.root)
         assert (mended.returncode, mended.stdout.split()[0]) == (0, "OK")
         assert "Changed: scopes: now also crm.schemas.contacts.write" in mended.stdout

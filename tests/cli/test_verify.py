@@ -126,7 +126,7 @@ def test_what_changed_is_said_and_another_account_type_is_a_warning(full: Fleet)
 
 def test_scopes_that_went_are_a_finding_with_what_to_do(full: Fleet) -> None:
     portal = full.sandbox.portals[0]
-    full.sandbox.set_scopes(portal.portal_id, ["crm.schemas.contacts.read"])
+    full.sandbox.set_scopes(portal.portal_id, ["crm.schemas.contacts.read", "forms"])
     done = run_cli(["verify", "--all", "--json"], cwd=full.root)
     assert done.returncode == 4
     found = {row["clientSlug"]: row for row in json.loads(done.stdout)["results"]}

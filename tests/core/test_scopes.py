@@ -77,12 +77,29 @@ def test_a_type_is_described_in_sentences(kind: ConnectionType) -> None:
     assert all(one.endswith(".") for one in (words.enables, words.refuses, words.when))
 
 
+@pytest.mark.parametrize("one", ["crm.objects.deals.write", "automation", "forms", "tickets"])
+def test_a_type_that_writes_lacks_a_scope_to_write_with_until_it_holds_one(one: str) -> None:
+    both, reads = ConnectionType.CONFIG_AND_AUDIT, ["oauth", "crm.objects.contacts.read"]
+    assert lacking(both, reads) == (
+        "the token lacks scopes that config_and_audit needs: crm.objects.contacts.write (or "
+        "another scope to write with; without any, only audit_only is of use)"
+    )
+    first = absent_scopes(both, reads)[0]
+    assert (first.name, first.required) == ("crm.objects.contacts.write", True)
+    assert lacking(both, [*reads, one]) is None
+    assert lacking(ConnectionType.AUDIT_ONLY, [*reads, "crm.schemas.contacts.read"]) is None
+
+
 @given(kind=TYPE, scopes=SCOPES, sensitive=SCOPES)
 def test_what_is_lacking_is_what_is_required_and_not_held(
     kind: ConnectionType, scopes: frozenset[str], sensitive: frozenset[str]
 ) -> None:
     told = [f"{one}.v2" if one in sensitive else one for one in scopes]
     required = {one.name for one in wanted(kind) if one.required}
+    if kind is ConnectionType.CONFIG_AND_AUDIT and not surplus_scopes(
+        ConnectionType.AUDIT_ONLY, scopes
+    ):
+        required |= {"crm.objects.contacts.write"}
     assert set(missing_scopes(kind, told)) == required - scopes
     assert (lacking(kind, told) is None) == (required <= scopes)
     assert {one.name for one in absent_scopes(kind, told)} == {

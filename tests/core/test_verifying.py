@@ -134,7 +134,7 @@ def test_what_is_not_told_beside_the_identity_is_kept_and_no_failure(
 
 
 def test_scopes_that_went_need_reconnection_and_calls_go_on(fleet: Connected, slug: str) -> None:
-    set_scopes(fleet, slug, "crm.schemas.contacts.read")
+    set_scopes(fleet, slug, "crm.schemas.contacts.read", "forms")
     found = fleet.agency.verify(slug)
     assert found.missing == ("crm.objects.contacts.read",)
     stored = fleet.agency.connection(slug)
@@ -153,9 +153,9 @@ def test_scopes_that_went_need_reconnection_and_calls_go_on(fleet: Connected, sl
 
 
 def test_scopes_that_are_back_make_it_connected(fleet: Connected, slug: str) -> None:
-    set_scopes(fleet, slug, "crm.schemas.contacts.read")
+    set_scopes(fleet, slug, "crm.schemas.contacts.read", "forms")
     fleet.agency.verify(slug)
-    set_scopes(fleet, slug, "crm.schemas.contacts.read", "crm.objects.contacts.read")
+    set_scopes(fleet, slug, "crm.objects.contacts.read", "forms")
     found = fleet.agency.verify(slug).connection
     assert (found.status, found.cause, found.trouble) == (ConnectionStatus.CONNECTED, None, None)
     assert "It works again" in said(fleet, slug, "connection.verified")[-1]
