@@ -153,23 +153,21 @@ def apply(agency: Agency, plan: Plan, *, digest: str, progress: Progress = silen
         before = agency.index.read()
         _check(agency, plan, before, undone="stored")
         secrets = Secrets(agency, known={slug: one[1] for slug, one in plan.basis.items()})
-        secrets.begin(plan.judgements)
-        with progress("storing", sum(one.decision in STORED for one in plan.judgements)) as step:
-            judgements = tuple(secrets.store(one, step) for one in plan.judgements)
-        new = [one.connection for one in judgements if one.decision in STORED and one.connection]
+        steps = sum(one.decision in STORED for one in plan.judgements)
 
         def change(connections: dict[ClientSlug, Connection]) -> None:
             _check(agency, plan, agency.index.read(), undone="connected")
-            for connection in new:
+            stored = [one for one in judgements if one.decision in STORED]
+            for connection in (one.connection for one in stored if one.connection):
                 slug = connection.client_slug
                 _record(agency, connection, connections.get(slug), before.tombstones.get(slug))
                 connections[slug] = connection
 
-        try:
+        with secrets.taken_back():
+            secrets.begin(plan.judgements)
+            with progress("storing", steps) as step:
+                judgements = tuple(secrets.store(one, step) for one in plan.judgements)
             agency.index.write(change)
-        except Conflict as error:
-            error.message = f"{error.message} {secrets.take_back()}"
-            raise
         secrets.settled()
         _charge(agency, judgements)
         return Result(judgements=tuple(secrets.drop_old(one) for one in judgements))

@@ -7,7 +7,8 @@ one was made by copying the other. What is there and was not put there by this o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -78,9 +79,23 @@ class Secrets:
             step(1)
         return one
 
-    def take_back(self) -> str:
+    @contextmanager
+    def taken_back(self) -> Iterator[None]:
+        """Whatever ends this, delete what was put and no index names, and say so in the error."""
+        try:
+            yield
+        except BaseException as error:
+            became = self._take_back() if self._put else ""
+            if isinstance(error, HsAgencyError):
+                error.message = f"{error.message} {became}".rstrip()
+            raise
+
+    def _take_back(self) -> str:
         """Delete what this run has put and no index names; return what became of it."""
-        connections = self._agency.index.read().connections
+        try:
+            connections = self._agency.index.read().connections
+        except HsAgencyError:  # nobody can say who lives by them
+            return f"The secrets that were stored stay: {', '.join(map(str, self._put))}."
         generations = {slug: one.generation for slug, one in connections.items()}
         left: list[str] = []
         ours = [one for one in self._put if generations.get(ClientSlug(one.slug)) != one.generation]
@@ -91,6 +106,8 @@ class Secrets:
                 left.append(str(name))
         if left:
             return f"Of the secrets that were stored, these are still there: {', '.join(left)}."
+        with suppress(OSError):  # the note may say too much: it allows nothing by itself
+            self.settled()
         return f"The secrets that were stored for it ({len(ours)}) were deleted again."
 
     def drop_old(self, one: Judgement) -> Judgement:

@@ -13,7 +13,13 @@ import pytest
 from hsagency import onboarding
 from hsagency.agency import Agency
 from hsagency.credentials import ConfirmingStore, SecretName
-from hsagency.errors import Conflict, CredentialMissing, OnboardingError, StoreUnreadable
+from hsagency.errors import (
+    Conflict,
+    CredentialMissing,
+    OnboardingError,
+    StoreUnreadable,
+    WorkspaceError,
+)
 from hsagency.onboarding import Decision
 from hsagency.portals import ClientSlug, Connection, ConnectionType
 from hsagency.sandbox import Fault
@@ -136,6 +142,41 @@ def test_a_conflict_that_comes_while_secrets_are_stored_leaves_none_of_them(empt
         onboarding.apply(empty.agency, plan, digest=plan.digest)
     assert store.kept == {}
     assert empty.agency.slugs() == ["somebody-else"]
+
+
+def test_an_index_that_cannot_be_written_leaves_no_secret(empty: Fleet) -> None:
+    plan = empty.plan(client_list(empty.sandbox))
+    lock = empty.agency.workspace.state / "connections.lock"
+
+    def block() -> None:
+        if not lock.is_dir():
+            lock.unlink(missing_ok=True)
+            lock.mkdir()
+
+    store = Awkward(upon=block)
+    empty.agency.store = store
+    with pytest.raises(WorkspaceError, match=r"left as it was\. .*\(3\) were deleted again"):
+        onboarding.apply(empty.agency, plan, digest=plan.digest)
+    assert store.kept == {}
+    assert empty.agency.slugs() == []
+    lock.rmdir()
+    store.upon = lambda: None
+    assert onboarding.apply(empty.agency, plan, digest=plan.digest).complete
+
+
+def test_an_interruption_while_secrets_are_stored_leaves_none_of_them(empty: Fleet) -> None:
+    plan = empty.plan(client_list(empty.sandbox))
+
+    def interrupt() -> None:
+        if store.kept:
+            raise KeyboardInterrupt
+
+    store = Awkward(upon=interrupt)
+    empty.agency.store = store
+    with pytest.raises(KeyboardInterrupt):
+        onboarding.apply(empty.agency, plan, digest=plan.digest)
+    assert store.kept == {}
+    assert empty.agency.slugs() == []
 
 
 def test_a_conflict_names_the_secrets_that_do_not_go(empty: Fleet) -> None:
