@@ -2,7 +2,7 @@
 Connecting a portal over OAuth: a person says yes on HubSpot's page, and we keep what that gave.
 
     attempt = connecting.start(agency, client="acme-corp", portal=12345678)
-    webbrowser.open(attempt.url)
+    webbrowser.open(attempt.door)
     print(connecting.finish(attempt).said())
 
 `start` checks everything that could be wrong and listens; `finish` waits for the browser, trades

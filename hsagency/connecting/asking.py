@@ -65,38 +65,49 @@ class Asking:
             path = path.replace("/oauth/", f"/oauth/{self.portal_id}/", 1)
         return f"{self.app.api_base or f'https://{host}'}{path}"
 
-    def read(self, query: str) -> Brought:
+    def read(self, query: Secret) -> Brought:
         """
         Return what the browser brought; raises `Forged` for what is no answer to this attempt.
 
         An answer that is one and holds nothing of use raises too: another may still come.
         """
-        found = _once(query)
-        given = found.get("state", "").encode("utf-8", "surrogatepass")
-        if not hmac.compare_digest(given, self.state.reveal().encode()):
-            raise Forged("This answer does not belong to this attempt. It was not used.")
-        error, code = found.get("error"), found.get("code")
-        if error:
-            return Brought(error=plain_word(error) or "an error without a name")
-        if not code or len(code) > _CODE_MAX or not code.isprintable():
-            raise Forged("This answer of HubSpot's holds no code. It was not used.")
-        return Brought(code=Secret(code))
+        return _taken(self._judged(query.reveal()))
 
     def read_address(self, address: Secret) -> Brought:
         """Return what a pasted address holds, whole or only what is behind its question mark."""
-        text = address.reveal().strip()
+        return _taken(self._found_in(address.reveal().strip()))
+
+    def _found_in(self, text: str) -> Brought | str:
         try:
             parts = urlsplit(text)
             port = parts.port
         except ValueError:
-            raise Forged("This is no address. It was not used.") from None
-        if parts.scheme in ("http", "https"):
-            if (parts.hostname, port, parts.path) != ("localhost", self.app.port, CALLBACK):
-                raise Forged(
-                    "This is not the address to which HubSpot's page leads. It was not used."
-                )
-            return self.read(parts.query)
-        return self.read(text.removeprefix("?"))
+            return "This is no address. It was not used."
+        if parts.scheme not in ("http", "https"):
+            return self._judged(text.removeprefix("?"))
+        if (parts.hostname, port, parts.path) != ("localhost", self.app.port, CALLBACK):
+            return "This is not the address to which HubSpot's page leads. It was not used."
+        return self._judged(parts.query)
+
+    def _judged(self, query: str) -> Brought | str:
+        """Return what a query brings, or why it brings nothing."""
+        found = _once(query)
+        given = found.get("state", "").encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(given, self.state.reveal().encode()):
+            return "This answer does not belong to this attempt. It was not used."
+        error, code = found.get("error"), found.get("code")
+        if error:
+            return Brought(error=plain_word(error) or "an error without a name")
+        if not code or len(code) > _CODE_MAX or not code.isprintable():
+            return "This answer of HubSpot's holds no code. It was not used."
+        return Brought(code=Secret(code))
+
+
+def _taken(judged: Brought | str) -> Brought:
+    """Raise why there is nothing: here, where no frame holds what was told."""
+    if isinstance(judged, str):
+        raise Forged(judged)
+    return judged
 
 
 class Forged(ConnectingError):

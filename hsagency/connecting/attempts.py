@@ -122,12 +122,24 @@ class Attempt:
             ui_domain=str(domain.value) if domain else None,
         )
         self._note("Began to ask for a portal over OAuth")
-        self._listener = Listener(app.port if listen else None, read=self._asking.read)
+        self._listener = Listener(
+            app.port if listen else None, read=self._asking.read, leads_to=self.url
+        )
 
     @property
     def url(self) -> str:
-        """The address of HubSpot's page, for this attempt alone."""
+        """
+        The address of HubSpot's page, for this attempt alone.
+
+        Whoever sees it can answer in a person's place: a browser of this machine, whose arguments
+        other users can read, is given `door`.
+        """
         return self._asking.url
+
+    @property
+    def door(self) -> str:
+        """An address of this machine that leads a browser to HubSpot's page, once."""
+        return self._listener.door
 
     def came(self, seconds: float = 0.0) -> bool:
         """Wait at most so long for the browser's answer, and say whether there is one."""

@@ -23,6 +23,7 @@ from hsagency.auth.apps import CALLBACK
 from hsagency.connecting import pages
 from hsagency.connecting.asking import Brought, Forged
 from hsagency.errors import ConnectingError
+from hsagency.secret import Secret
 
 _PATIENCE: Final = 10.0  # seconds for a browser to say what it wants
 _LINGER: Final = 1.0  # seconds for the page to be told how it ended, when we leave
@@ -48,12 +49,16 @@ class Listener:
     """
     Listens on both loopback addresses from now on, until it is closed.
 
-    Without a port it hears nothing, and has only what `take` is given.
+    Without a port it hears nothing, and has only what `take` is given. `leads_to` is where its
+    `door` leads, once.
     """
 
-    def __init__(self, port: int | None, *, read: Callable[[str], Brought]) -> None:
-        self._read = read
+    def __init__(
+        self, port: int | None, *, read: Callable[[Secret], Brought], leads_to: str = ""
+    ) -> None:
+        self._read, self._leads_to, self._opened = read, leads_to, False
         self._host = f"localhost:{port}"
+        self._door = f"/oauth/begin/{secrets.token_urlsafe(12)}"
         self._page = f"/oauth/outcome/{secrets.token_urlsafe(12)}"
         self._taking = threading.Lock()
         self._brought: Brought | None = None
@@ -67,6 +72,11 @@ class Listener:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def door(self) -> str:
+        """An address of this machine that leads on once, and tells whoever sees it nothing."""
+        return f"http://{self._host}{self._door}"
 
     def came(self, seconds: float) -> bool:
         """Wait at most so long for an answer, and say whether there is one."""
@@ -105,17 +115,28 @@ class Listener:
 
     def answer(self, handler: _Handler) -> None:
         """Answer one request of a browser."""
-        where = urlsplit(handler.path)
+        path, query = _split(handler.path)
         if handler.headers.get_all("Host", []) != [self._host]:
             handler.say(HTTPStatus.FORBIDDEN, "Another host", _NOTHING)
-        elif where.path == self._page and not where.query:
+        elif path == self._door and not query:
+            self._lead_on(handler)
+        elif path == self._page and not query:
             self._wait(handler)
-        elif where.path != CALLBACK:
+        elif path != CALLBACK:
             handler.say(HTTPStatus.NOT_FOUND, "Nothing is here", _NOTHING)
         else:
-            self._called(handler, where.query)
+            self._called(handler, query)
 
-    def _called(self, handler: _Handler, query: str) -> None:
+    def _lead_on(self, handler: _Handler) -> None:
+        """Lead the first who comes to HubSpot's page, and nobody after it."""
+        with self._taking:
+            first, self._opened = not self._opened, True
+        if first:
+            handler.lead(self._leads_to)
+        else:
+            handler.say(HTTPStatus.GONE, "This address was opened already", _ONCE)
+
+    def _called(self, handler: _Handler, query: Secret) -> None:
         try:
             self.take(self._read(query))
         except Forged as error:
@@ -140,6 +161,10 @@ class Listener:
 
 
 _NOTHING: Final = "Nothing was connected by it."
+_ONCE: Final = (
+    "It leads to HubSpot's page once. If that was not you, somebody else on this machine was "
+    "quicker: stop where you began (Ctrl-C), and begin again."
+)
 _GOES_ON: Final = "If you are connecting an account, go back to where you began: it still waits."
 
 
@@ -208,6 +233,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write nothing down: the address holds the code."""
+
+
+def _split(target: str) -> tuple[str, Secret]:
+    """Return the path and the query of what a browser asks for; the query may hold a code."""
+    parts = urlsplit(target)
+    return parts.path, Secret(parts.query)
 
 
 def _bind(port: int, of: Listener | None) -> list[_Server]:

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import TracebackException
 from urllib.parse import quote
 
 import httpx
@@ -237,11 +238,36 @@ def test_a_pasted_address_that_will_not_do_is_named_and_may_be_pasted_again(
         assert attempt.came()
 
 
+def test_no_frame_of_a_refusal_holds_what_was_told() -> None:
+    one, other = asking(), asking()
+    told = f"code=very-private&state={other.state.reveal()}"
+    for refused in (
+        lambda: one.read(Secret(told)),
+        lambda: one.read_address(Secret(f"http://localhost:8765{PATH}?{told}")),
+        lambda: one.read_address(Secret(f"http://localhost:1{PATH}?{told}")),
+    ):
+        with pytest.raises(Forged) as caught:
+            refused()
+        below = caught.value.__traceback__.tb_next.tb_next
+        frames = TracebackException(Forged, caught.value, below, capture_locals=True)
+        assert "very-private" not in "".join(frames.format())
+
+
+def test_the_door_leads_one_browser_to_the_page_and_no_other(attempt, client) -> None:
+    assert attempt.door.startswith(str(client.base_url))
+    assert state_of(attempt) not in attempt.door
+    first, second = client.get(attempt.door), client.get(attempt.door)
+    assert (first.status_code, first.headers["location"]) == (303, attempt.url)
+    assert second.status_code == 410
+    assert "somebody else on this machine was quicker" in second.text
+    assert state_of(attempt) not in second.text
+
+
 @given(st.text(max_size=300))
 def test_no_text_without_the_state_is_an_answer(text: str) -> None:
     one = asking()
     with pytest.raises(Forged):
-        one.read(text)
+        one.read(Secret(text))
     with pytest.raises(Forged):
         one.read_address(Secret(text))
 
@@ -251,12 +277,12 @@ def test_a_query_with_the_state_gives_the_code_or_nothing(code: str, more: str) 
     one = asking()
     query = f"code={quote(code)}&state={one.state.reveal()}&x{quote(more)}=1"
     if code.isprintable():
-        found = one.read(query).code
+        found = one.read(Secret(query)).code
         assert found is not None
         assert found.reveal() == code
     else:
         with pytest.raises(Forged):
-            one.read(query)
+            one.read(Secret(query))
 
 
 @given(
