@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 @click.option(
     "--type",
     "connection_type",
-    default=ConnectionType.CONFIG_AND_AUDIT.value,
-    show_default=True,
-    help="config_and_audit (everything), config_only (no records, no activity), audit_only "
-    "(reads only); for rows that name none.",
+    help="config_and_audit (everything; what it is unless said), config_only (no records, no "
+    "activity), audit_only (reads only); for rows that name none. A client that was removed comes "
+    "back as what it was.",
 )
 @click.option("--dry-run", is_flag=True, help="Judge every row, store nothing.")
 @click.option("--replace", is_flag=True, help="Use newer tokens for clients already connected.")
@@ -55,7 +54,7 @@ def onboard(
     file: str | None,
     client: str | None,
     portal: str | None,
-    connection_type: str,
+    connection_type: str | None,
     dry_run: bool,
     replace: bool,
     delete: bool,
@@ -81,7 +80,9 @@ def onboard(
     from hsagency import onboarding
 
     _check(file, client, portal, dry_run=dry_run, delete=delete, trusting=trust_first_contact)
-    kind = parse_choice(ConnectionType, connection_type, what="connection type")
+    kind = None
+    if connection_type is not None:
+        kind = parse_choice(ConnectionType, connection_type, what="connection type")
     content = b"" if file is None else _content(file)
     with common.agency() as agency:
         if client is not None:
@@ -151,7 +152,7 @@ def _one_row(
     agency: Agency,
     client: str,
     portal: str | None,
-    kind: ConnectionType,
+    kind: ConnectionType | None,
     *,
     replace: bool,
 ) -> Row:
@@ -162,12 +163,23 @@ def _one_row(
     expected = parse_portal_id(portal) if portal else None
     check_client(agency, slug)  # a token need not be typed in vain
     if not replace and slug in agency.index.read().connections:
+        from hsagency.portals import CredentialKind
+
+        over_oauth = agency.connection(slug).kind is CredentialKind.OAUTH
+        how, by = (" over OAuth", " --token") if over_oauth else ("", "")
         common.say(
-            f"{slug} is connected already; to give it another credential: "
-            f"{program()} reconnect {slug}"
+            f"{slug} is connected already{how}; to give it another credential: "
+            f"{program()} reconnect {slug}{by}"
         )
     token = client_token(read_token(f"Service key of {slug}").reveal())
-    return Row(line=1, slug=slug, token=token, expected=expected, connection_type=kind)
+    return Row(
+        line=1,
+        slug=slug,
+        token=token,
+        expected=expected,
+        connection_type=kind or ConnectionType.CONFIG_AND_AUDIT,
+        stated=kind is not None,
+    )
 
 
 def _content(file: str) -> bytes:
@@ -189,9 +201,8 @@ def _report(common: Shared, outcome: Plan | Result, *, as_json: bool, one: bool)
         show(frame, ["line", "client_slug", "portal_id", "account_name", "outcome"])
     for row, judged in zip(frame.iter_rows(named=True), outcome.judgements, strict=True):
         where = plain(row["client_slug"] if one else f"line {row['line']}: {row['client_slug']}")
-        if row["cause"]:
-            hint = "" if judged.full and not one else row["hint"] or ""  # told once for them all
-            click.echo(plain(f"{where}: {row['cause']}. {hint}".rstrip()), err=True)
+        if row["cause"] and (one or not judged.full):  # a full fleet is told once for them all
+            click.echo(plain(f"{where}: {row['cause']}. {row['hint'] or ''}".rstrip()), err=True)
         if row["warnings"]:
             common.say(plain(f"{where}: note: {row['warnings']}."))
         if one:
@@ -218,7 +229,8 @@ def _summary(outcome: Plan | Result, counts: Mapping[str, int], *, one: bool) ->
 
 def _advice(refused: Sequence[Judgement]) -> list[str]:
     """Say what to do about the refused rows of a list: not all of them need be wrong."""
-    room = next((row.hint for row in refused if row.full), None)
+    full = [f"No new portal was taken: {row.cause}. {row.hint}" for row in refused if row.full]
+    room = full[0] if full else None
     rest = [row for row in refused if not row.full]
     if room is None or rest:
         silent = all(row.unanswered for row in rest)

@@ -32,7 +32,7 @@ from hsagency.onboarding.limits import check_again, exceeds, full, within
 from hsagency.onboarding.plans import RESULT, Basis, Plan, Result
 from hsagency.onboarding.rows import BadRow, Row, read_list, read_rows
 from hsagency.onboarding.storing import STORED, Secrets, refuse_a_copy
-from hsagency.onboarding.unmet import come_back, not_removed, taken
+from hsagency.onboarding.unmet import as_it_was, come_back, not_removed, taken
 from hsagency.portals import AGENCY, ClientSlug, Connection, ConnectionType, Tombstone, redact
 from hsagency.progress import Progress, silent
 from hsagency.secret import Secret
@@ -64,7 +64,7 @@ def plan_file(
     agency: Agency,
     source: bytes | str | Path,
     *,
-    connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT,
+    connection_type: ConnectionType | None = None,
     api: str = "",
     trust_first_contact: bool = False,
     replace_tokens: bool = False,
@@ -109,6 +109,7 @@ def plan(
     agency.network.wire(host_of(address)).close()
     agency.writer.append(AGENCY, _note(f"Judging {len(rows)} credentials."))
     known = agency.index.read()
+    rows = [as_it_was(row, known) for row in rows]
     owners = _owners(rows, known)
     with progress("judging", len(rows)) as step, ThreadPoolExecutor(_WORKERS) as pool:
 

@@ -29,7 +29,13 @@ from hsagency.onboarding.unmet import (
     reached,
     short_of,
 )
-from hsagency.portals import Connection, ConnectionStatus, ConnectionType, parse_slug
+from hsagency.portals import (
+    Connection,
+    ConnectionStatus,
+    ConnectionType,
+    CredentialKind,
+    parse_slug,
+)
 from hsagency.secret import Secret
 from hsagency.verifier import FIRST_CONTACT
 
@@ -174,17 +180,33 @@ def _newer(
     *,
     replace: bool,
 ) -> Judgement:
+    had, brings = _is_oauth(stored), row.authorisation is not None
     if replace:
+        if had and not brings:
+            warnings += ("it was connected over OAuth, and goes by this token from now on",)
         return _judged(row, Decision.REPLACE, _anew(row, stored, connection), warnings)
+    cause, kept = f"another {row.what} than the stored one", "one"
+    again = _again(row)
+    if had and not brings:
+        cause, kept = "it is connected over OAuth, and this is a token", "authorisation"
+        again = f"hsagency reconnect {row.slug} --token, or run again with --replace; from then "
+        again += "on it goes by the token, no longer over OAuth"
+    elif brings and not had:
+        cause, kept = "it is connected with a token, and this is an authorisation", "token"
+        again = f"hsagency reconnect {row.slug} --oauth"
     return Judgement(
         line=row.line,
         slug=row.slug,
         decision=Decision.CANDIDATE,
-        cause=f"another {row.what} than the stored one, for the same portal {stored.portal_id}",
-        hint=f"The stored one was kept. To use this one: {_again(row)}.",
+        cause=f"{cause}, for the same portal {stored.portal_id}",
+        hint=f"The stored {kept} was kept. To use this one: {again}.",
         warnings=warnings,
         connection=stored,
     )
+
+
+def _is_oauth(connection: Connection) -> bool:
+    return connection.kind is CredentialKind.OAUTH
 
 
 def _again(row: Row) -> str:
@@ -220,7 +242,7 @@ def _warnings(row: Row, connection: Connection, found: Findings, known: Snapshot
     said = [*found.notes(kind)]
     if stored is None:
         return said + of_before(connection, known) + _first_contact(row, connection)
-    if kind is not row.connection_type:
+    if row.stated and kind is not row.connection_type:
         said.append(
             f"stored as {stored.connection_type}, the list says {row.connection_type}: not changed"
         )

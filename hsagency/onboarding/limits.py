@@ -49,14 +49,17 @@ def full(free: Slots, new: int) -> tuple[str, str]:
     """Return that the limit is reached, or would be passed, and what to do about it."""
     limit, left = f"limit of {counted(free.size or 0, 'portal')}", free.free or 0
     over = free.used + new - (free.size or 0)
-    is_reached = f"the {limit} is reached"
-    would_pass = f"{counted(new, 'new portal')} would pass the {limit}"
-    remove = "a portal" if over == 1 else f"{over} portals"
-    fewer = f", or list only {left} new" if left else ""
-    return f"{would_pass if left else is_reached}: {free.used} connected", (
-        f"Before adding a new one, remove {remove} (hsagency remove SLUG) or raise the limit, as "
-        f"your plan allows ([fleet] size in hsagency.toml){fewer}."
-    )
+    ways = ["raise the limit, as your plan allows ([fleet] size in hsagency.toml)"]
+    if over <= free.used:  # else there are not so many to remove
+        remove = "a portal" if over == 1 else f"{over} portals"
+        ways.insert(0, f"remove {remove} (hsagency remove SLUG)")
+    if not left:
+        cause = f"the {limit} is reached: {free.used} connected"
+        return cause, f"Before adding a new one, {' or '.join(ways)}."
+    cause = f"{counted(new, 'new portal')} would pass the {limit}: {free.used} connected"
+    ways.insert(0, f"list only {left} new")
+    first = " or ".join(ways) if len(ways) == 2 else f"{ways[0]}, or {' or '.join(ways[1:])}"
+    return f"{cause}, {counted(left, 'slot')} free", f"{first[0].upper()}{first[1:]}."
 
 
 def _new(judged: Iterable[Judgement]) -> int:

@@ -57,6 +57,7 @@ class Row:
 
     `token` is what HubSpot is asked with, and `kept` what the store is to keep, which is the
     same but over OAuth. With `retype` its connection type takes the place of the stored one's.
+    Where nobody `stated` a type, a client that was removed comes back as what it was.
     """
 
     line: int
@@ -69,6 +70,7 @@ class Row:
     tier: str | None = None
     authorisation: Authorisation | None = None
     retype: bool = False
+    stated: bool = True
 
     @property
     def kept(self) -> Secret:
@@ -126,12 +128,13 @@ def read_list(source: bytes | str | Path) -> bytes:
 
 
 def read_rows(
-    content: bytes, *, connection_type: ConnectionType = ConnectionType.CONFIG_AND_AUDIT
+    content: bytes, *, connection_type: ConnectionType | None = None
 ) -> tuple[list[Row], list[BadRow]]:
     """
     Return the rows of a client list and those that cannot be rows, with line numbers.
 
-    `connection_type` is for rows that name none. Raises `OnboardingError` if the list as a
+    `connection_type` is for rows that name none: config_and_audit, or for a client that was
+    removed what it was, unless it is given. Raises `OnboardingError` if the list as a
     whole cannot be read.
     """
     lines = lines_of(content)
@@ -180,7 +183,7 @@ _HEADER: Final = (
 
 
 def _row(
-    line: int, cells: list[str], columns: list[str], connection_type: ConnectionType
+    line: int, cells: list[str], columns: list[str], connection_type: ConnectionType | None
 ) -> Row | BadRow:
     if len(cells) > len(columns):
         cells = [*cells[: len(columns)], *_without_empty_end(cells[len(columns) :])]
@@ -194,7 +197,9 @@ def _row(
         "token": lambda: client_token(field.get("portalToken", "")),
         "expected": lambda: _portal(field),
         "kind": lambda: _kind(field.get("kind", "")),
-        "connection_type": lambda: _type(field.get("connectionType", ""), connection_type),
+        "connection_type": lambda: _type(
+            field.get("connectionType", ""), connection_type or ConnectionType.CONFIG_AND_AUDIT
+        ),
         "display_name": lambda: _label(field.get("displayName", "")),
         "tier": lambda: _tier(field.get("tier", "")),
     }
@@ -207,7 +212,8 @@ def _row(
             wrong.append((error.message, error.hint))
     if wrong:
         return BadRow.of(wrong, line=line, slug=slug)
-    return Row(line=line, **values)
+    stated = connection_type is not None or bool(field.get("connectionType"))
+    return Row(line=line, stated=stated, **values)
 
 
 def _without_empty_end(cells: list[str]) -> list[str]:

@@ -102,6 +102,14 @@ def come_back(connection: Connection, known: Snapshot) -> Connection:
     return connection if stone is None else replace(connection, generation=stone.generation + 1)
 
 
+def as_it_was(row: Row, known: Snapshot) -> Row:
+    """Return a row with the type that its client had until it was removed, if none was stated."""
+    stone = known.tombstones.get(row.slug)
+    if row.stated or stone is None:
+        return row
+    return replace(row, connection_type=stone.connection_type)
+
+
 def of_before(connection: Connection, known: Snapshot) -> list[str]:
     """Return what a person should know of earlier connections of a portal that is new now."""
     said = []
@@ -112,6 +120,8 @@ def of_before(connection: Connection, known: Snapshot) -> list[str]:
                 f"it was removed on {_day(stone)} and comes back as a new connection, generation "
                 f"{stone.generation + 1}; its log goes on"
             )
+            was, now = stone.connection_type, connection.connection_type
+            said.append(f"it is {now}, as before" if was is now else f"it was {was}, is {now} now")
         elif same:
             said.append(
                 f"portal {stone.portal_id} was {slug} until it was removed on {_day(stone)}: its "

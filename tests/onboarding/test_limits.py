@@ -65,11 +65,11 @@ def test_of_a_list_larger_than_the_free_slots_no_new_portal_is_taken(empty: Flee
         result = onboarding.apply(small.agency, plan, digest=plan.digest)
         assert outcomes(result) == ["bad"] * 3
         assert {one.cause for one in result.refused} == {
-            "3 new portals would pass the limit of 2 portals: 0 connected"
+            "3 new portals would pass the limit of 2 portals: 0 connected, 2 slots free"
         }
         assert {one.hint for one in result.refused} == {
-            "Before adding a new one, remove a portal (hsagency remove SLUG) or raise the limit, "
-            "as your plan allows ([fleet] size in hsagency.toml), or list only 2 new."
+            "List only 2 new or raise the limit, as your plan allows ([fleet] size in "
+            "hsagency.toml)."
         }
         assert small.agency.slugs() == []
         assert list((small.root / "credentials").rglob("main-1.age")) == []
@@ -190,15 +190,15 @@ def test_the_command_says_once_what_a_list_needs(empty: Fleet) -> None:
         args = ["onboard", "-", "--api", empty.url]
         dry = run_cli([*args, "--dry-run"], stdin=client_list(empty.sandbox), cwd=empty.root)
         done = run_cli(args, stdin=client_list(empty.sandbox), cwd=empty.root)
-    advice = "remove a portal (hsagency remove SLUG) or raise the limit"
+    advice = "List only 2 new or raise the limit"
+    cause = "No new portal was taken: 3 new portals would pass the limit of 2 portals"
     for ran in (dry, done):
         assert ran.returncode == 1
         assert ran.stdout.count(advice) == 1
         assert advice not in ran.stderr
         assert "Correct the refused rows" not in ran.stdout
-        lines = [one for one in ran.stderr.splitlines() if one.startswith("line ")]
-        assert len(lines) == 3
-        assert all("would pass the limit of 2 portals: 0 connected." in one for one in lines)
+        assert ran.stdout.count(cause) == 1
+        assert "would pass" not in ran.stderr
     assert "Nothing was stored (dry run)." in dry.stdout
     assert empty.agency.slugs() == []
 
@@ -215,3 +215,15 @@ def test_one_by_hand_is_told_before_the_token_is_asked_for(empty: Fleet) -> None
     assert "hsagency remove SLUG" in done.stderr
     assert len(empty.sandbox.ledger(portal.portal_id)) == before
     assert ClientSlug(portal.client_slug) not in empty.agency.slugs()
+
+
+def test_nobody_is_told_to_remove_more_portals_than_there_are() -> None:
+    cause, hint = full(Slots(4, 7), 8)
+    assert cause == "8 new portals would pass the limit of 7 portals: 4 connected, 3 slots free"
+    assert hint.startswith("List only 3 new or raise the limit")
+    assert "remove" not in hint
+    _, hint = full(Slots(4, 7), 6)
+    assert hint.startswith("List only 3 new, or remove 3 portals (hsagency remove SLUG) or raise")
+    cause, hint = full(Slots(3, 3), 4)
+    assert cause == "the limit of 3 portals is reached: 3 connected"
+    assert hint.startswith("Before adding a new one, raise the limit")

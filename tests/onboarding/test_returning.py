@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hsagency import onboarding, removal
+from hsagency import onboarding, removal, retyping
 from hsagency.audit.importing import import_file
 from hsagency.errors import Conflict, CredentialMissing
 from hsagency.onboarding import Decision, Judgement, Row
-from hsagency.portals import ClientSlug, Connection, CredentialKind, Tombstone
+from hsagency.portals import ClientSlug, Connection, ConnectionType, CredentialKind, Tombstone
+from hsagency.secret import Secret
 from tests.commands import run_cli
 from tests.fleets import Fleet, client_list, row, stored_secret
 from tests.support import Authorised, authorised
@@ -139,7 +140,31 @@ def test_the_plan_says_that_it_comes_back(full: Fleet) -> None:
         "log goes on"
         for one in judged.warnings
     )
+    assert "it is config_and_audit, as before" in judged.warnings
     assert any("the very token that was removed" in one for one in judged.warnings)
+
+
+def test_who_comes_back_is_what_it_was_unless_another_type_is_stated(full: Fleet) -> None:
+    slug = full.sandbox.portals[0].client_slug
+    plan = retyping.plan(full.agency, slug, "audit_only")
+    retyping.apply(full.agency, plan, digest=plan.digest)
+    remove(full, slug)
+    kept = only(full)
+    assert kept.connection is not None
+    assert kept.connection.connection_type is ConnectionType.AUDIT_ONLY
+    assert "it is audit_only, as before" in kept.warnings
+    wider = only(full, ("connectionType", "config_and_audit"))
+    assert wider.connection is not None
+    assert wider.connection.connection_type is ConnectionType.CONFIG_AND_AUDIT
+    assert "it was audit_only, is config_and_audit now" in wider.warnings
+    stated = only(full, connection_type=ConnectionType.CONFIG_ONLY)
+    assert "it was audit_only, is config_only now" in stated.warnings
+    token = f"{full.sandbox.portals[0].token}\n"
+    by_hand = ["onboard", "--client", slug, "--trust-first-contact", "--api", full.url]
+    done = run_cli(by_hand, stdin=token, cwd=full.root)
+    assert done.returncode == 0, done.stderr
+    assert "it is audit_only, as before" in done.stderr
+    assert full.agency.connection(slug).connection_type is ConnectionType.AUDIT_ONLY
 
 
 def test_another_portal_is_refused_under_the_slug_of_a_removed_one(full: Fleet) -> None:
@@ -247,6 +272,20 @@ def test_words_about_an_authorisation_never_speak_of_a_token_or_a_key(tmp_path: 
         assert candidate.cause.startswith("another authorisation than the stored one")
         assert f"hsagency reconnect {first}" in candidate.hint
         assert "--replace" not in candidate.hint
+        portal = one.sandbox.portals[0]
+        token = Row(
+            line=1,
+            slug=ClientSlug(first),
+            token=Secret(portal.token),
+            expected=one.agency.connection(first).portal_id,
+        )
+        (offered,) = one.connect([token]).judgements
+        assert offered.cause.startswith("it is connected over OAuth, and this is a token")
+        assert f"hsagency reconnect {first} --token, or run again with --replace" in offered.hint
+        (swapped,) = onboarding.plan(
+            one.agency, [token], api=one.server.url, replace_tokens=True
+        ).judgements
+        assert "goes by this token from now on" in " ".join(swapped.warnings)
         remade: Row = replace(other, slug=ClientSlug("other-name"))
         (refused,) = one.connect([remade]).judgements
         assert f"already connected as {first}" in refused.cause
