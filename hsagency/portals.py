@@ -56,6 +56,13 @@ class CredentialKind(StrEnum):
     STATIC_APP = "static_app"
     OAUTH = "oauth"
 
+    @property
+    def words(self) -> str:
+        """The kind as people read it."""
+        if self in (CredentialKind.OAUTH, CredentialKind.STATIC):
+            return "OAuth" if self is CredentialKind.OAUTH else "static token"
+        return self.value.replace("_", " ")
+
 
 class ConnectionStatus(StrEnum):
     """Whether a connection works, as far as the last evidence goes."""

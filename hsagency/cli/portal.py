@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
 from hsagency.cli.common import typable
 from hsagency.cli.tables import plain
+from hsagency.portals import ConnectionType, CredentialKind
+from hsagency.scopes import TYPES
 from hsagency.words import counted
 
 Said = Mapping[str, Any]
@@ -53,7 +55,7 @@ def _connected(found: Said) -> None:
 
 def _credential(said: Said) -> None:
     age = counted(said["ageDays"], "day")
-    kind, generation = said["kind"], said["generation"]
+    kind, generation = CredentialKind(said["kind"]).words, said["generation"]
     _line("credential", f"{kind}, generation {generation}, {age} old, {said['fingerprint']}")
     if said["hint"]:
         _line("", said["hint"])
@@ -71,7 +73,9 @@ def _facts(facts: Said) -> None:
     click.echo("facts")
     for name, fact in sorted(facts.items()):
         value = fact["value"]
-        shown = counted(len(value), "scope") if isinstance(value, list) else value
+        if isinstance(value, list):  # the scopes, which are told below, each with what it is for
+            continue
+        shown = _number(value) if isinstance(value, int) else value
         sure = f", {fact['confidence']} confidence" if fact.get("confidence") else ""
         why = f": {fact['evidence']}" if fact["evidence"] else ""
         words = f"{shown}  ({fact['provenance']} {fact['at'][:10]}{sure}{why})"
@@ -85,19 +89,21 @@ def _scopes(said: Said | None) -> None:
     missing = [one for one in said["missing"] if one["required"]]
     absent = len(said["missing"]) - len(missing)
     counts = {
-        "held": len(said["held"]),
+        f"held, as told at {_time(said['at'])}": len(said["held"]),
         "missing that its type needs": len(missing),
         "more that it could use": absent,
         "that it should not hold": len(said["surplus"]),
     }
     _line("scopes", ", ".join(f"{number} {what}" for what, number in counts.items() if number))
-    for one in missing:
-        click.echo(plain(f"  missing  {one['name']}: {one['why']}"))
-    for name in said["surplus"]:
-        click.echo(plain(f"  surplus  {name}: its connection type never changes anything"))
-    for one in said["held"]:
-        reason = one["why"] or "its connection type does not ask for it"
-        click.echo(plain(f"  held     {one['name']}: {reason}"))
+    _list("missing", (f"{one['name']}: {one['why']}" for one in missing))
+    _list("surplus", (f"{one}: its connection type changes nothing" for one in said["surplus"]))
+    unasked = "its connection type does not ask for it"
+    _list("held", (f"{one['name']}: {one['why'] or unasked}" for one in said["held"]))
+
+
+def _list(name: str, values: Iterable[str]) -> None:
+    for place, value in enumerate(values):
+        _line("" if place else f"  {name}", value)
 
 
 def _removed(said: Said) -> None:
@@ -107,7 +113,9 @@ def _removed(said: Said) -> None:
     if said["nextStep"]:
         _line("", "The removal is not finished: its secrets may still be in the store.")
         _line("next step", said["nextStep"])
-    _line("was", f"{said['connectionType']}, {said['kind']}, since {_time(said['addedAt'])}")
+    title = TYPES[ConnectionType(said["connectionType"])].title
+    kind = CredentialKind(said["kind"]).words
+    _line("was", f"{title}, {kind}, since {_time(said['addedAt'])}")
     severed = "HubSpot refuses it" if said["severed"] else "not shown to be refused"
     _line("its credential", said["credential"] or severed)
     click.echo("Kept: that it was there, its audit log, and what was made for it.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import difflib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from hsagency.cli.common import (
     ticking,
     typable,
 )
-from hsagency.cli.tables import plain, show
+from hsagency.cli.tables import plain, room, show, show_or_stack
 from hsagency.errors import UsageError
 from hsagency.portals import ConnectionType, CredentialKind
 from hsagency.words import counted
@@ -157,27 +158,46 @@ def _named(columns: str | None, frame: pl.DataFrame) -> list[str]:
 
 def _columns(given: list[str], frame: pl.DataFrame) -> list[str]:
     """Return the columns that are meant, in either spelling; raises `UsageError`."""
-    names = [one.strip().replace("-", "_").replace(" ", "_") for one in given]
-    if unknown := [one for one in names if one not in frame.columns]:
+    headings = {**{name: name for name in frame.columns}, **_HEADINGS}
+    names = [re.sub(r"[\s_-]|(?<=[a-z])(?=[A-Z])", "_", one.strip()).lower() for one in given]
+    if unknown := [one for one in names if one not in headings]:
+        near = difflib.get_close_matches(unknown[0], headings)
         raise UsageError(
             f"There is no column {unknown[0]!r}. Nothing was shown.",
-            hint=f"There are {', '.join(frame.columns)}.",
+            hint=f"Did you mean {' or '.join(near)}?"
+            if near
+            else f"There are {', '.join(frame.columns)}.",
         )
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(headings[one] for one in names))
+
+
+_HEADINGS: Final = {
+    "slug": "client_slug",
+    "name": "account_name",
+    "type": "connection_type",
+    "quota": "quota_left",
+    "calls": "calls_this_month",
+    "verified": "verified_at",
+    "key_age": "credential_age_days",
+}
+"""Columns as the table that people read calls them."""
 
 
 def _show(frame: pl.DataFrame, named: list[str]) -> None:
     if named:
-        show(frame, named)
+        show_or_stack(frame, named)
         return
     words = _in_words(frame)
-    is_wide = shutil.get_terminal_size().columns >= _WIDE
-    show(words, words.columns, spare=words.width - (_ON_WIDE if is_wide else _ALWAYS))
+    columns = words.columns
+    if 0 < room() < _WIDE:
+        columns = [*_FIRST, *(one for one in columns if one not in _FIRST)]
+        words = words.with_columns(words["verified"].dt.strftime("%Y-%m-%d"))
+    show(words, columns, spare=len(columns) - columns.index("verified") - 1)
 
 
 _WIDE: Final = 100  # columns of a terminal
-_ON_WIDE: Final = 8  # columns of the table that stay on one that is wide, up to the calls
-_ALWAYS: Final = 5  # and on a narrow one, up to the connection type
+_FIRST: Final = ("client_slug", "portal_id", "status", "quota", "calls", "verified")
+"""What stays on a terminal with little room."""
 
 
 def _in_words(frame: pl.DataFrame) -> pl.DataFrame:
@@ -187,18 +207,19 @@ def _in_words(frame: pl.DataFrame) -> pl.DataFrame:
     from hsagency.scopes import TYPES
 
     titles = {str(name): one.title for name, one in TYPES.items()}
+    kinds = {str(one): one.words for one in CredentialKind}
     age = pl.col("credential_age_days").cast(pl.String) + " d"
     is_sandbox = frame["api"].null_count() < frame.height
     return frame.select(
         *("client_slug", "account_name", "portal_id"),
         pl.col("status").str.replace_all("_", " "),
-        pl.col("connection_type").replace_strict(titles).alias("type"),
-        pl.col("tier").str.to_titlecase(),
         pl.col("quota_left").alias("quota"),
         pl.col("calls_this_month").alias("calls"),
         pl.col("verified_at").alias("verified"),
+        pl.col("connection_type").replace_strict(titles).alias("type"),
+        pl.col("tier").str.to_titlecase(),
         age.alias("key age"),
-        pl.col("kind"),
+        pl.col("kind").replace_strict(kinds),
         *(["api"] if is_sandbox else []),
     )
 
@@ -219,10 +240,12 @@ def _say(common: Shared, frame: pl.DataFrame, every: int, slots: Slots) -> None:
             click.echo(plain(typable(f"  next: {row['next_step']}")))
         if row["error"]:
             click.echo(plain(typable(f"{row['client_slug']}: {row['error']}")), err=True)
+    from hsagency.fleet.listing import advised_days
+
     old = [row["client_slug"] for row in frame.iter_rows(named=True) if row["credential_hint"]]
     if old:
         common.say(
-            f"Older than HubSpot advises (180 days): the credential of {', '.join(old)}. "
+            f"Older than HubSpot advises ({advised_days()} days): the credential of {', '.join(old)}. "
             f"Each is renewed by: {program()} reconnect SLUG"
         )
     shown = ""

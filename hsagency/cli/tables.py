@@ -28,29 +28,47 @@ def show(frame: pl.DataFrame, columns: list[str], *, spare: int = 0) -> None:
     """
     heads, rows = _cells(frame, columns)
     widths = _widths(heads, rows)
-    room = _room()
-    if room:
+    width = room()
+    if width:
         texts = [place for place, name in enumerate(columns) if _is_text(frame, name)]
         key = [place for place in texts if columns[place] == _KEY]
-        while spare and _needs(_narrowed(widths, room, texts, least=_EASY)) > room:
+        while spare and _needs(_narrowed(widths, width, texts, least=_EASY)) > width:
             widths, spare = widths[:-1], spare - 1
         others = [place for place in texts if place not in key]
-        widths = _narrowed(_narrowed(widths, room, others, least=_LEAST), room, key, least=_LEAST)
-    for line in [heads, ["-" * width for width in widths], *rows]:
+        widths = _narrowed(_narrowed(widths, width, others, least=_LEAST), width, key, least=_LEAST)
+    for line in [heads, ["-" * one for one in widths], *rows]:
         _print(line, widths)
     if len(widths) < len(heads):
         left_out = ", ".join(heads[len(widths) :])
         click.echo(f"Too narrow to show: {left_out} (--json shows all).", err=True)
 
 
+def show_or_stack(frame: pl.DataFrame, columns: list[str]) -> None:
+    """Print columns of a frame as a table or, on a terminal too narrow for it, a block a row."""
+    heads, rows = _cells(frame, columns)
+    width = room()
+    texts = [place for place, name in enumerate(columns) if _is_text(frame, name)]
+    if not width or _needs(_narrowed(_widths(heads, rows), width, texts, least=_EASY)) <= width:
+        show(frame, columns)
+        return
+    beside = max(map(_width, heads)) + _GAP
+    for place, row in enumerate(rows):
+        if place:
+            click.echo()
+        for head, text in zip(heads, row, strict=True):
+            first, *more = textwrap.wrap(text, max(_LEAST, width - beside)) or [""]
+            click.echo(f"{head:<{beside}}{first}")
+            for one in more:
+                click.echo(f"{'':<{beside}}{one}")
+
+
 def show_story(frame: pl.DataFrame, columns: list[str]) -> None:
     """Print columns of a frame; the last one is text, which goes on below on a terminal."""
     heads, rows = _cells(frame, columns)
     widths = _widths(heads, rows)
-    room = _room()
-    if room:
-        widths[-1] = max(_LEAST, min(widths[-1], room - _needs([*widths[:-1], 0])))
-    for line in [heads, ["-" * width for width in widths]]:
+    if width := room():
+        widths[-1] = max(_LEAST, min(widths[-1], width - _needs([*widths[:-1], 0])))
+    for line in [heads, ["-" * one for one in widths]]:
         _print(line, widths)
     for *cells, text in rows:
         first, *more = textwrap.wrap(text, widths[-1]) or [""]
@@ -73,7 +91,7 @@ def _print(cells: list[str], widths: list[int]) -> None:
     click.echo("  ".join(fitted).rstrip())
 
 
-def _room() -> int:
+def room() -> int:
     """Return how many columns the terminal has; 0 if the output goes elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
@@ -86,11 +104,11 @@ def _needs(widths: list[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _narrowed(widths: list[int], room: int, places: list[int], *, least: int) -> list[int]:
+def _narrowed(widths: list[int], most: int, places: list[int], *, least: int) -> list[int]:
     """Take from the widest of some columns until all fit, or these would be hard to read."""
     widths = list(widths)
     able = [place for place in places if place < len(widths)]
-    while able and _needs(widths) > room:
+    while able and _needs(widths) > most:
         widest = max(able, key=lambda place: widths[place])
         if widths[widest] <= least:
             break

@@ -16,7 +16,7 @@ import polars as pl
 
 from hsagency.audit import evidence
 from hsagency.audit.lake.counting import calls_since
-from hsagency.audit.record import timestamp
+from hsagency.audit.record import Event, timestamp
 from hsagency.durable import unreadable
 from hsagency.errors import HsAgencyError
 from hsagency.fleet.listing import Listed, hint, listing
@@ -181,7 +181,10 @@ def _log(folder: Path) -> dict[str, Any] | None:
 
 
 def _events(activity: Activity, slug: str) -> list[Mapping[str, Any]]:
-    last = activity(slug).tail(LAST).select("ts", "event", "message", "user", "details")
+    seen = activity(slug).filter(
+        pl.col("event") != Event.AUDIT_READ
+    )  # who looked pushes out what happened
+    last = seen.tail(LAST).select("ts", "event", "message", "user", "details")
     return [{**row, "ts": _time(row["ts"])} for row in last.iter_rows(named=True)]
 
 

@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from hsagency.audit.lake.counting import calls_since
+from hsagency.data import table
 from hsagency.errors import HsAgencyError
 from hsagency.halt import Halt
 from hsagency.health import Health, health
@@ -72,9 +73,6 @@ about an old one. `api` is a sandbox's address, null for HubSpot. `error` is wha
 read of a row, or found out anew, and why.
 """
 
-ADVISED_DAYS: Final = (
-    180  # HubSpot advises to rotate a static token by then (private apps, 2026-10)
-)
 _AT_ONCE: Final = 16  # portals that are asked anew side by side
 
 
@@ -238,12 +236,18 @@ def source_of(fact: Fact | None) -> str | None:
     return f"{fact.provenance}{sure}"
 
 
+def advised_days() -> int:
+    """Return how old a static token is when HubSpot advises to rotate it."""
+    return int(table("end_of_life")["warn"]["rotate_after_days"])
+
+
 def hint(connection: Connection, age_days: int) -> str | None:
     """Say what to do about a static token that is older than HubSpot advises."""
-    if connection.kind is CredentialKind.OAUTH or age_days <= ADVISED_DAYS:
+    advised = advised_days()
+    if connection.kind is CredentialKind.OAUTH or age_days <= advised:
         return None
     return (
-        f"Not rotated for {age_days} days; HubSpot advises every {ADVISED_DAYS}. Make a new one "
+        f"Not rotated for {age_days} days; HubSpot advises every {advised}. Make a new one "
         f"there, then: hsagency reconnect {connection.client_slug}"
     )
 

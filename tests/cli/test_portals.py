@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -67,8 +68,9 @@ def test_the_table_fits_a_terminal_of_a_hundred_columns(shared: Fleet) -> None:
     assert code == 0
     assert max(map(len, screen.splitlines())) <= 100
     heads = screen.splitlines()[0]
-    for name in ("client slug", "account name", "portal id", "status", "type", "tier", "calls"):
+    for name in ("client slug", "account name", "portal id", "status", "quota", "calls"):
         assert name in heads
+    assert "verified" in heads
     assert "Slots: 3 used; the fleet size is unlimited." in screen
 
 
@@ -126,6 +128,41 @@ def test_columns_can_be_chosen(shared: Fleet) -> None:
     assert done.stdout.splitlines()[0].split("  ")[0] == "client slug"
     assert len(done.stdout.splitlines()[0].split()) == 3
     assert "status_evidence".replace("_", " ") in portals(shared, "--columns", "all").stdout
+
+
+def test_a_narrow_terminal_keeps_what_people_look_for(shared: Fleet) -> None:
+    code, screen = on_terminal(["portals", "--workspace", shared.root], columns=80)
+    assert code == 0
+    assert screen.split()[:7] == ["client", "slug", "portal", "id", "status", "quota", "calls"]
+    assert "verified" in screen.splitlines()[0]
+    assert max(map(len, screen.splitlines()[:-2])) <= 80
+
+
+def test_columns_go_by_the_headings_of_the_table_and_the_names_of_json(shared: Fleet) -> None:
+    done = portals(shared, "--columns", "slug,key age,calls,verifiedAt,Portal-ID")
+    heads = done.stdout.splitlines()[0]
+    assert re.split(" {2,}", heads) == [
+        *("client slug", "credential age days", "calls this month", "verified at", "portal id"),
+    ]
+    assert slugs(shared, "--sort", "-calls")
+
+
+def test_a_slip_in_a_column_is_answered_with_the_one_that_is_near(shared: Fleet) -> None:
+    done = portals(shared, "--sort", "-verifid")
+    assert done.returncode == 2
+    assert "Did you mean verified" in done.stderr
+
+
+def test_all_columns_are_a_block_for_each_portal_where_they_do_not_fit(shared: Fleet) -> None:
+    args = ["portals", "--columns", "all", "--workspace", shared.root]
+    code, screen = on_terminal(args, columns=100)
+    assert code == 0
+    blocks = screen.split("\r\n\r\n" if "\r\n\r\n" in screen else "\n\n")
+    assert len(blocks) == 3
+    for slug, block in zip(shared.agency.slugs(), blocks, strict=True):
+        assert block.split()[:3] == ["client", "slug", slug]
+        assert "config_and_audit" in block
+        assert "…" not in block
 
 
 @pytest.mark.parametrize("option", ["--sort", "--columns"])
@@ -244,7 +281,7 @@ def test_an_oauth_connection_is_shown_like_any_other(tmp_path: Path) -> None:
         slug = made.slugs[0]
         (row,) = said(fleet, "--kind", "oauth")["portals"]
         assert (row["clientSlug"], row["status"]) == (slug, "connected")
-        assert "oauth, generation 1" in portals(fleet, slug).stdout
+        assert "OAuth, generation 1" in portals(fleet, slug).stdout
 
 
 def test_the_table_needs_no_store_and_loads_neither_agency_nor_notebooks(full: Fleet) -> None:

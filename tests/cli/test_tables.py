@@ -111,7 +111,7 @@ def test_one_portal_is_shown_with_the_source_of_each_fact(hundred: Agency) -> No
         f"({slug}, portal {hundred.connection(slug).portal_id})"
     )
     (limit,) = (line for line in done.stdout.splitlines() if "daily limit" in line)
-    assert limit.split(maxsplit=2)[2] == "625000  (fetched 2026-11-02)"
+    assert limit.split(maxsplit=2)[2] == "625,000  (fetched 2026-11-02)"
     answer = json.loads(run_cli([*args, "--json"]).stdout)
     assert answer["portal"]["clientSlug"] == slug
     assert answer["portal"]["facts"]["dailyLimit"]["value"] == 625_000
