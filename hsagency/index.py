@@ -37,6 +37,7 @@ _TOMBSTONES_SINCE: Final = 3
 _CONNECTION: Final = TypeAdapter(Connection)
 _TOMBSTONE: Final = TypeAdapter(Tombstone)
 _Tombstones = dict[ClientSlug, Tombstone]
+_MOST: Final = 100_000  # generations: each has a name in the store that a removal asks for
 _TICK: Final = 100_000_000  # nanoseconds; file systems tell times apart in steps of up to 10 ms
 
 
@@ -276,6 +277,11 @@ def _tombstone(slug: str, content: Any) -> Tombstone:
         tombstone.removed_at.tzinfo,
     ):
         raise ValueError("a tombstone under another slug, or a time without its zone")
+    if not 1 <= tombstone.generation <= _MOST:
+        raise ValueError("never was such a generation")
+    pending = tombstone.pending
+    if pending is not None and _removed_as(pending) != _removed_as(tombstone):
+        raise ValueError("a tombstone of another connection than the one that it keeps")
     return tombstone
 
 
@@ -311,9 +317,9 @@ def _without_risen(
     return {slug: one for slug, one in tombstones.items() if slug not in connections}
 
 
-def _removed_as(one: Connection) -> tuple[object, ...]:
+def _removed_as(one: Connection | Tombstone) -> tuple[object, ...]:
     """Return what a removal was planned for; a proof that is fresh again is no change."""
-    return one.portal_id, one.api_base, one.generation, one.fingerprint
+    return one.portal_id, one.api_base, one.generation, one.fingerprint, one.kind
 
 
 def _connection(slug: str, content: Any) -> Connection:
