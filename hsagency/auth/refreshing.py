@@ -44,6 +44,8 @@ from hsagency.portals import ClientSlug, Connection
 from hsagency.secret import Secret
 from hsagency.stopping import refuse_if_stopped
 
+FOLDER: Final = "authorisation"
+"""Of the state of a workspace: where the locks are."""
 _JUST: Final = timedelta(seconds=60)  # a token that is refused so young is not helped by another
 _PAUSE: Final = timedelta(seconds=20)  # between two renewals ahead of time that came to nothing
 _PASSING: Final = (  # what says nothing of a token that lives
@@ -330,7 +332,7 @@ class Refresher:
             yield self._locked(stack, connection, wait=wait)
 
     def _locked(self, stack: ExitStack, connection: Connection, *, wait: bool) -> bool:
-        path = self._folder / f"{connection.client_slug}.lock"
+        path = lock_of(self._folder, connection.client_slug)
         try:
             make_private_dir(self._folder)
             if not wait:
@@ -345,6 +347,11 @@ class Refresher:
                 hint="See to who may write there, and to room on the disk.",
             ) from error
         return True
+
+
+def lock_of(folder: Path, slug: ClientSlug) -> Path:
+    """Return the lock that whoever renews a client's token holds meanwhile."""
+    return folder / f"{slug}.lock"
 
 
 def _refuse_another_portal(connection: Connection, issued: Issued) -> None:

@@ -10,7 +10,6 @@ import click
 from hsagency.cli.common import Shared, as_json, emit, program, shared, shown_path, typable
 from hsagency.cli.tables import plain
 from hsagency.errors import OnboardingError, UsageError
-from hsagency.portals import CredentialKind
 
 if TYPE_CHECKING:
     from hsagency.removal import Certificate, Plan, Severed
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="OAuth: take the app out of the portal too; HubSpot tells its admins by e-mail.",
 )
+@click.option(
+    "--leave", is_flag=True, help="Go on without proof where HubSpot cannot be asked or is silent."
+)
 @as_json
 @shared
 def remove(
@@ -34,6 +36,7 @@ def remove(
     dry_run: bool,
     digest: str | None,
     uninstall: bool,
+    leave: bool,
     as_json: bool,
 ) -> None:
     """
@@ -42,6 +45,9 @@ def remove(
     Shows what is deleted, what is kept and what was handed out, and asks for the client's slug;
     --digest stands for that where nobody can be asked. There is no undo. What broke off is
     finished by the same command. A certificate says what was done and what is not proven.
+
+    Where HubSpot cannot be asked what became of the credential, or does not answer, its secret is
+    kept to ask with, and the removal waits for the next run; --leave goes on without.
 
     Exit code 4 if the client was removed, and HubSpot was not seen to refuse its credential.
 
@@ -54,24 +60,24 @@ def remove(
     from hsagency import removal
 
     with common.agency() as agency:
-        plan = removal.plan(agency, slug)
-        _refuse_misuse(plan, uninstall=uninstall, dry_run=dry_run, digest=digest, as_json=as_json)
+        plan = removal.plan(agency, slug, uninstall=uninstall)
+        _refuse_misuse(plan, dry_run=dry_run, digest=digest, as_json=as_json)
         if not as_json:
             for line in plan.words():
                 click.echo(plain(typable(line)))
             click.echo()
         if dry_run:
-            _tell_how(plan, as_json=as_json)
+            _tell_how(plan, leave=leave, as_json=as_json)
             return
-        if plan.stage is removal.Stage.CONNECTED:
-            _confirm(plan, digest)
+        if digest is None and plan.stage is removal.Stage.CONNECTED:
+            _confirm(plan, _options(plan, leave=leave))
         try:
             made = removal.apply(
                 agency,
                 plan,
                 digest=plan.digest,
-                uninstall=uninstall,
-                again=_again if _is_asked() and not as_json else removal.leave,
+                again=_again if _is_asked() and digest is None and not as_json else None,
+                leave=leave,
                 progress=common.progress,
             )
         except (click.Abort, KeyboardInterrupt):
@@ -82,16 +88,13 @@ def remove(
         click.get_current_context().exit(4)
 
 
-def _refuse_misuse(
-    plan: Plan, *, uninstall: bool, dry_run: bool, digest: str | None, as_json: bool
-) -> None:
+def _refuse_misuse(plan: Plan, *, dry_run: bool, digest: str | None, as_json: bool) -> None:
     from hsagency.removal import Stage
 
-    if uninstall and plan.kind is not CredentialKind.OAUTH:
-        raise UsageError(
-            f"--uninstall is for OAuth, and {plan.slug} is connected with {plan.kind}. Nothing "
-            "was done.",
-            hint="Only somebody in HubSpot ends a static credential; the plan says where.",
+    if digest is not None and digest != plan.digest:
+        raise OnboardingError(
+            "What is to be removed is not what was shown with that digest. Nothing was done.",
+            hint=f"Look again: hsagency remove {plan.slug}{_options(plan)} --dry-run",
         )
     if as_json and not dry_run and digest is None and plan.stage is Stage.CONNECTED:
         raise UsageError(
@@ -100,7 +103,12 @@ def _refuse_misuse(
         )
 
 
-def _tell_how(plan: Plan, *, as_json: bool) -> None:
+def _options(plan: Plan, *, leave: bool = False) -> str:
+    """Return the options with which a command does what a plan shows."""
+    return (" --uninstall" if plan.uninstall else "") + (" --leave" if leave else "")
+
+
+def _tell_how(plan: Plan, *, leave: bool, as_json: bool) -> None:
     from hsagency.removal import Stage
 
     if as_json:
@@ -108,7 +116,8 @@ def _tell_how(plan: Plan, *, as_json: bool) -> None:
         return
     confirmed = f" --digest {plan.digest}" if plan.stage is Stage.CONNECTED else ""
     does = "To remove it" if confirmed else "To finish it"
-    click.echo(f"Nothing was done. {does}: {program()} remove {plan.slug}{confirmed}")
+    command = f"{program()} remove {plan.slug}{_options(plan, leave=leave)}{confirmed}"
+    click.echo(f"Nothing was done. {does}: {command}")
 
 
 def _is_asked() -> bool:
@@ -116,31 +125,26 @@ def _is_asked() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _confirm(plan: Plan, digest: str | None) -> None:
-    """Go on only with this plan's digest, or its slug as somebody types it."""
-    if digest is not None:
-        if digest != plan.digest:
-            raise OnboardingError(
-                "What is to be removed is not what was shown with that digest. Nothing was "
-                "removed.",
-                hint=f"Look again: hsagency remove {plan.slug} --dry-run",
-            )
-        return
+def _confirm(plan: Plan, options: str) -> None:
+    """Go on only with the slug as somebody types it; a slip is asked about once more."""
     if not _is_asked():
         raise UsageError(
             "Nobody can be asked here, so the plan's digest is needed. Nothing was removed.",
-            hint=f"hsagency remove {plan.slug} --digest {plan.digest}",
+            hint=f"hsagency remove {plan.slug}{options} --digest {plan.digest}",
         )
-    typed = click.prompt(f"Type {plan.slug} to remove it", default="", show_default=False, err=True)
-    if typed.strip() != plan.slug:
-        raise UsageError(f"That is not {plan.slug}. Nothing was removed.")
+    for said in ("Type {} to remove it", "That is not {0}. Type {0} to remove it"):
+        typed = click.prompt(said.format(plan.slug), default="", show_default=False, err=True)
+        if typed.strip() == plan.slug:
+            return
+    raise UsageError(f"That is not {plan.slug}. Nothing was removed.")
 
 
 def _again(found: Severed) -> bool:
-    """Tell somebody that a static credential still works, and let them end it."""
+    """Tell somebody that a credential still works, or that there was no answer."""
     click.echo(plain(found.said), err=True)
+    once = "" if not found.answered else " once it is ended"
     typed = click.prompt(
-        "Press Enter to ask again once it is ended, or type 'leave' to go on without",
+        f"Press Enter to ask again{once}, or type 'leave' to go on without",
         default="",
         show_default=False,
         err=True,

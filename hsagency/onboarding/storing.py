@@ -28,6 +28,7 @@ from hsagency.settings import Workspace
 
 STORED: Final = (Decision.NEW, Decision.REPLACE)
 """The decisions that put a secret into the store."""
+_NOTE: Final = "storing.json"
 
 
 class Secrets:
@@ -36,13 +37,13 @@ class Secrets:
     def __init__(self, agency: Agency, *, known: Mapping[ClientSlug, str]) -> None:
         self._agency, self._known = agency, known
         self._put: list[SecretName] = []  # where nothing was before
-        self._note = agency.workspace.state / "storing.json"
+        self._note = agency.workspace.state / _NOTE
         self._begun: Mapping[str, str] = {}  # what runs that broke off may have put
         self._now: frozenset[str] = frozenset()  # what this one may have put
 
     def begin(self, judgements: Iterable[Judgement]) -> None:
         """Write down which secrets will be put, and read what earlier runs had written down."""
-        self._begun = _read_note(self._note)
+        self._begun = noted(self._agency.workspace)
         now = {
             str(secret_name(self._agency, one.connection)): one.connection.fingerprint
             for one in judgements
@@ -135,9 +136,10 @@ class Secrets:
             return None
 
 
-def _read_note(note: Path) -> Mapping[str, str]:
+def noted(workspace: Workspace) -> Mapping[str, str]:
+    """Return the fingerprints of the secrets that runs may have put and did not finish, by name."""
     try:
-        said = orjson.loads(note.read_bytes())["secrets"]
+        said = orjson.loads((workspace.state / _NOTE).read_bytes())["secrets"]
         return {str(name): str(fingerprint) for name, fingerprint in said.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}

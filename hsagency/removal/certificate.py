@@ -26,7 +26,7 @@ from hsagency.credentials import SecretName
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import AuditError, CredentialError, CredentialMissing
 from hsagency.portals import AGENCY, CredentialKind, Tombstone
-from hsagency.removal.looking import both_sides, kept_of, outputs_of, secrets_of
+from hsagency.removal.looking import earlier_ones, kept_of, outputs_of, secrets_of
 from hsagency.removal.severing import PURPOSE
 from hsagency.settings import shipped
 from hsagency.stopping import moment
@@ -92,7 +92,10 @@ def issue(agency: Agency, tombstone: Tombstone) -> Certificate:
     sealed = _sealed(agency, tombstone)
     log = log_of(agency.workspace, tombstone.client_slug)
     head = kept_head(log)
-    facts = told | {"log": _log(agency, tombstone, head, sealed, path.with_name(HEAD))}
+    facts = told | {
+        "kept": [asdict(kept) for kept in kept_of(agency, tombstone.client_slug)],
+        "log": _log(agency, tombstone, head, sealed, path.with_name(HEAD)),
+    }
     make_private_dir(path.parent)
     write_private(path.with_name(HEAD), head)
     write_private(path.with_name(_FACTS), orjson.dumps(facts, option=orjson.OPT_INDENT_2) + b"\n")
@@ -101,8 +104,9 @@ def issue(agency: Agency, tombstone: Tombstone) -> Certificate:
 
 
 def _told(agency: Agency, one: Tombstone) -> dict[str, Any]:
-    """Return all but the state of the log, which this reading of it changes."""
+    """Return all but how much there is of the log, which this reading of it changes."""
     slug, now = one.client_slug, agency.writer.now()
+    deleted = _deleted(agency, one)
     return {
         "schema": 1,
         "agency": agency.workspace.settings.agency.name,
@@ -126,14 +130,12 @@ def _told(agency: Agency, one: Tombstone) -> dict[str, Any]:
         },
         "history": _history(agency, one),
         "answers": _answers(agency, one),
-        "deleted": [_gone(agency, name) for name in secrets_of(agency, slug, one.generation)],
-        "kept": [asdict(kept) for kept in kept_of(agency, slug)],
+        "deleted": deleted,
         "shared": [
             {"path": out.path, "made": timestamp(out.made), "size": out.size}
             for out in outputs_of(agency, one.portal)
         ],
-        "otherSide": list(both_sides(one.kind, one.api_base)),
-        "notProven": _not_proven(one),
+        "notProven": [*_not_proven(one), *_foreign(deleted)],
     }
 
 
@@ -192,16 +194,44 @@ def _answers(agency: Agency, one: Tombstone) -> list[dict[str, Any]]:
 _SHOWN: Final = ("ts", "method", "path", "status_code", "outcome", "correlation_id")
 
 
+def _deleted(agency: Agency, one: Tombstone) -> list[dict[str, Any]]:
+    """Ask the store once more for what was deleted: the credential, and what else there was."""
+    asked = {name: _gone(agency, name) for name in _names(agency, one)}
+    own, *others = asked.values()
+    telling = [found for found in others if found["readBack"] != _NONE]
+    if others and not telling:
+        telling = [{**others[-1], "secret": "what replacements of it may have left"}]
+    return [own, *telling]
+
+
+def _names(agency: Agency, one: Tombstone) -> list[SecretName]:
+    names = secrets_of(agency, one.client_slug, one.generation)
+    return sorted(names, key=lambda name: name.generation != one.generation)
+
+
 def _gone(agency: Agency, name: SecretName) -> dict[str, Any]:
-    """Ask the store once more for what was deleted."""
     try:
         agency.store.get(name)
-        found = "the store still gives it"
+        found = _LEFT
     except CredentialMissing:
-        found = "the store answers that it holds none"
+        found = _NONE
     except CredentialError:
         found = "deleted and read back as gone; the store did not answer when asked again"
     return {"secret": str(name), "readBack": found, "at": timestamp(agency.writer.now())}
+
+
+_NONE: Final = "the store answers that it holds none"
+_LEFT: Final = "left: the store gives a secret that this workspace never stored"
+
+
+def _foreign(deleted: list[dict[str, Any]]) -> list[str]:
+    """Return in words what was left in the store as somebody else's."""
+    return [
+        f"Whose secret the store holds as {one['secret']}: this workspace did not put it there, "
+        "and left it. A copy of this workspace may have."
+        for one in deleted
+        if one["readBack"] == _LEFT
+    ]
 
 
 def _not_proven(one: Tombstone) -> list[str]:
@@ -211,6 +241,8 @@ def _not_proven(one: Tombstone) -> list[str]:
             f"That {answerer(one.api_base)} no longer lists the app: an admin of the portal sees "
             "it under Settings > Integrations > Connected Apps, and can remove it there."
         )
+    if not one.uninstalled:
+        said += earlier_ones(one)
     return [*said, *_ALWAYS]
 
 

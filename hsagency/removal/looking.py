@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
+
 from hsagency.agency import Agency
 from hsagency.audit.evidence import segments
+from hsagency.auth import key_of
+from hsagency.auth.refreshing import FOLDER, lock_of
 from hsagency.credentials import SecretName
-from hsagency.portals import ClientSlug, Connection, CredentialKind, Portal
+from hsagency.errors import CredentialError
+from hsagency.onboarding.storing import noted
+from hsagency.portals import ClientSlug, Connection, CredentialKind, Portal, Tombstone
 from hsagency.removal.plans import Kept, Output
 from hsagency.verifier import answerer
 from hsagency.words import counted
@@ -25,13 +32,31 @@ def secrets_of(agency: Agency, slug: ClientSlug, generation: int) -> tuple[Secre
 
 def files_of(agency: Agency, connection: Connection) -> tuple[Path, ...]:
     """Return the files that only a connected client needs, whether they are there or not."""
-    lock = agency.workspace.state / "authorisation" / f"{connection.client_slug}.lock"
+    lock = lock_of(agency.workspace.state / FOLDER, connection.client_slug)
     return agency.pacing.path(connection), lock
+
+
+def known_of(agency: Agency, tombstone: Tombstone) -> frozenset[str]:
+    """Return the fingerprints of what this workspace has stored for a client, or was about to."""
+    known = {tombstone.fingerprint}
+    for text in agency.activity(tombstone.client_slug)["details"].drop_nulls():
+        known.add(str(orjson.loads(text).get("credentialFingerprint")))
+    begun = noted(agency.workspace)
+    names = secrets_of(agency, tombstone.client_slug, tombstone.generation)
+    return frozenset(known | {begun[str(name)] for name in names if str(name) in begun})
+
+
+def is_foreign(agency: Agency, name: SecretName, known: frozenset[str]) -> bool:
+    """Say whether the store holds something of which this workspace knows nothing."""
+    try:
+        return key_of(agency.store.get(name)).fingerprint not in known
+    except CredentialError:  # none, or nothing that can be read
+        return False
 
 
 def kept_of(agency: Agency, slug: ClientSlug) -> tuple[Kept, ...]:
     """Return what stays of a client, with how much of it there is."""
-    return tuple(_kept(agency, slug))
+    return tuple(one for one in _kept(agency, slug) if not one.count.startswith("0 "))
 
 
 def _kept(agency: Agency, slug: ClientSlug) -> Iterator[Kept]:
@@ -87,38 +112,64 @@ def _log(agency: Agency, slug: ClientSlug, log: Path) -> Kept:
 
 
 def _folder(agency: Agency, what: str, folder: Path, each: str) -> Kept:
-    return _files(agency, what, [one for one in folder.rglob("*") if one.is_file()], folder, each)
+    return _files(agency, what, _below(folder), folder, each)
 
 
 def _files(agency: Agency, what: str, files: list[Path], path: Path, each: str) -> Kept:
-    size = sum(one.stat().st_size for one in files if one.is_file())
+    sizes = [seen.st_size for seen in map(_stat, files) if seen is not None]
     return Kept(
         what=what,
-        count=counted(len(files), each),
+        count=counted(len(sizes), each),
         path=_shown(agency, path),
-        number=len(files),
-        size=size,
+        number=len(sizes),
+        size=sum(sizes),
     )
 
 
+def _below(folder: Path) -> list[Path]:
+    """Return the files below a folder; others write there meanwhile, and what comes may go."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        found += [Path(parent, name) for name in names]
+    return [one for one in sorted(found) if one.is_file()]
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
 def outputs_of(agency: Agency, portal: Portal) -> tuple[Output, ...]:
-    """Return the files below `reports/` that were made for a client, or name it."""
+    """
+    Return the files below `reports/` that were made for a client, or name it.
+
+    One that cannot be read is among them: nobody can say that it does not name it.
+    """
     reports = agency.workspace.reports
-    own = [one for one in (reports / portal.client_slug).rglob("*") if one.is_file()]
-    fleet = [one for one in (reports / "_fleet").rglob("*") if one.is_file()]
-    named = [one for one in fleet if _names(one, portal)]
-    return tuple(_output(agency, one) for one in sorted([*own, *named]))
+    named = [one for one in _below(reports / "_fleet") if _names(one, portal)]
+    found = sorted([*_below(reports / portal.client_slug), *named])
+    return tuple(one for one in (_output(agency, path) for path in found) if one is not None)
 
 
 def _names(path: Path, portal: Portal) -> bool:
     # A slug is part of another one's where a hyphen joins them.
     named = f"(?:{portal.client_slug}|{portal.portal_id})"
     whole = re.compile(rf"(?<![\w-]){named}(?![\w-])".encode())
-    return any(whole.search(one) is not None for one in (path.name.encode(), path.read_bytes()))
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return any(whole.search(one) is not None for one in (path.name.encode(), content))
 
 
-def _output(agency: Agency, path: Path) -> Output:
-    seen = path.stat()
+def _output(agency: Agency, path: Path) -> Output | None:
+    seen = _stat(path)
+    if seen is None:
+        return None
     made = datetime.fromtimestamp(seen.st_mtime, UTC)
     return Output(path=_shown(agency, path), made=made, size=seen.st_size)
 
@@ -151,21 +202,41 @@ def _mentions(agency: Agency, slug: ClientSlug) -> Iterator[str]:
         yield f"[[forward]] {one.name}: everybody's log goes to {one.to}, that of {slug} too"
 
 
-def both_sides(kind: CredentialKind, api_base: str) -> tuple[str, ...]:
+def both_sides(one: Connection | Tombstone, *, uninstall: bool) -> tuple[str, ...]:
     """Return how each side ends what a credential may do, by its kind."""
-    who = answerer(api_base)
-    if kind is CredentialKind.OAUTH:
+    who = answerer(one.api_base)
+    if one.kind is not CredentialKind.OAUTH:
         return (
-            f"Here: what was authorised is revoked at {who}, and asked about afterwards. An access "
-            "token that was given out lives to its end, at most 30 minutes.",
-            "There: the app stays listed under Settings > Integrations > Connected Apps until an "
-            "admin removes it there, or --uninstall does, of which HubSpot tells the admins by "
-            "e-mail.",
+            f"Here: no interface of {who} ends a static credential. It is asked about: 401 "
+            "certifies that it is dead; anything else is written down as not proven.",
+            f"There: {where(one.kind)}.",
+        )
+    revoked = (
+        f"what was authorised is revoked at {who}, and asked about afterwards. An access token "
+        "that was given out lives to its end, at most 30 minutes."
+    )
+    if uninstall:
+        return (
+            f"Here: the app is uninstalled, of which HubSpot tells the admins by e-mail; {revoked}",
+            "There: nothing is left to do.",
         )
     return (
-        f"Here: no interface of {who} ends a static credential. It is asked about: 401 certifies "
-        "that it is dead; anything else is written down as not proven.",
-        f"There: {where(kind)}.",
+        f"Here: {revoked}",
+        "There: the app stays listed under Settings > Integrations > Connected Apps until an "
+        "admin removes it there. With --uninstall it is taken out now, of which HubSpot tells the "
+        "admins by e-mail.",
+        *(f"Not proven afterwards: {said}" for said in earlier_ones(one)),
+    )
+
+
+def earlier_ones(one: Connection | Tombstone) -> tuple[str, ...]:
+    """Return what is not known of the authorisations that reconnections replaced."""
+    if one.kind is not CredentialKind.OAUTH or one.generation == 1:
+        return ()
+    return (
+        "That what was authorised before this was connected anew is over. It was not revoked then, "
+        "because HubSpot may hand out the same refresh token again; uninstalling the app ends all "
+        "of it.",
     )
 
 

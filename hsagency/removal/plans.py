@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from hsagency.credentials import SecretName
-from hsagency.portals import Connection, CredentialKind, Portal, Tombstone
+from hsagency.portals import Connection, ConnectionType, CredentialKind, Portal, Tombstone
 from hsagency.stopping import moment
 from hsagency.words import counted
 
@@ -64,7 +64,9 @@ class Plan:
     What removing a client means: what is deleted, what is kept, and who else would notice.
 
     `connection` is what is removed; of a removal that was finished but for its certificate there
-    is none any more. `mentions` are settings that name the client and are left as they are.
+    is none any more. `uninstall` has our app taken out of the portal as well. `obstacle` is why
+    HubSpot cannot be asked now what became of the credential, else empty. `mentions` are settings
+    that name the client and are left as they are.
     """
 
     portal: Portal
@@ -72,9 +74,13 @@ class Plan:
     connection: Connection | None
     tombstone: Tombstone | None
     kind: CredentialKind
+    uninstall: bool
     generation: int
     fingerprint: str
+    connection_type: ConnectionType
+    added_at: datetime
     api_base: str
+    obstacle: str
     secrets: tuple[SecretName, ...]
     files: tuple[str, ...]
     facts: tuple[str, ...]
@@ -93,15 +99,14 @@ class Plan:
         """
         Names this very removal; `apply` wants it back.
 
-        It covers what is removed and deleted; a report or a call more makes no other of it.
+        It covers what is removed, and whether the app is taken out; a report or a call more makes
+        no other of it, and neither does a run that broke off.
         """
-        one = self.connection
         covered = [
-            (self.slug, self.portal.portal_id, self.portal.name, self.api_base, self.stage),
-            (self.kind, self.generation, self.fingerprint),
-            (one.connection_type, one.added_at.isoformat()) if one else None,
+            (self.slug, self.portal.portal_id, self.portal.name, self.api_base),
+            (self.kind, self.generation, self.fingerprint, self.uninstall),
+            (self.connection_type, self.added_at.isoformat()),
             [str(name) for name in self.secrets],
-            self.files,
         ]
         return hashlib.sha256(orjson.dumps(covered)).hexdigest()[:16]
 
@@ -118,17 +123,28 @@ class Plan:
             {"what": "shared", "which": moment(one.made), "number": one.size, "path": one.path}
             for one in self.outputs
         ]
-        rows += [{"what": "hubspot", "which": one} for one in (_UNTOUCHED, *self.severing)]
+        rows += [{"what": "hubspot", "which": one} for one in self.hubspot()]
         rows += [{"what": "named", "which": one} for one in self.mentions]
         return pl.DataFrame(rows, schema=STEPS)
 
     def deleted(self) -> tuple[str, ...]:
         """Return in words what is deleted for good."""
+        if self.connection is None:
+            return ()
         entry = f"the entry in connections.json, with {counted(len(self.facts), 'cached fact')}"
         if self.facts:
             entry += f" ({', '.join(self.facts)})"
-        secrets = (f"the secret {name}, if the store holds it" for name in self.secrets)
-        return (*secrets, entry, *self.files)
+        secret = next(one for one in self.secrets if one.generation == self.generation)
+        others = "what broken-off or earlier replacements of it left in the store, if anything"
+        return (f"the secret {secret}", others, entry, *self.files)
+
+    def hubspot(self) -> tuple[str, ...]:
+        """Return in words what is done in HubSpot, by whom, and what keeps it from being asked."""
+        refused = (
+            f"It cannot be asked now: {self.obstacle} Until it can be, nothing is removed, unless "
+            "you say --leave: then nothing is proven, and the means of ending it are deleted."
+        )
+        return (_UNTOUCHED, *self.severing, *((refused,) if self.obstacle else ()))
 
     def words(self) -> tuple[str, ...]:
         """Return the whole plan in lines, as a person reads it."""
@@ -137,9 +153,10 @@ class Plan:
     def _lines(self) -> Iterator[str]:
         yield from self._head()
         yield ""
-        yield "Deleted for good:"
-        yield from (f"  - {one}" for one in self.deleted())
-        yield ""
+        if self.deleted():
+            yield "Deleted for good:"
+            yield from (f"  - {one}" for one in self.deleted())
+            yield ""
         yield "Kept:"
         yield from (f"  - {one.what}: {one.count}  {one.path}" for one in self.kept)
         yield ""
@@ -149,7 +166,7 @@ class Plan:
         yield f"  {_WITHDRAW if self.outputs else 'none were found in reports/.'}"
         yield ""
         yield "In HubSpot:"
-        yield from (f"  {one}" for one in (_UNTOUCHED, *self.severing))
+        yield from (f"  {one}" for one in self.hubspot())
         if self.mentions:
             yield ""
             yield "In hsagency.toml, and left as it is:"
@@ -187,6 +204,8 @@ class Plan:
             "kind": self.kind,
             "generation": self.generation,
             "fingerprint": self.fingerprint,
+            "uninstall": self.uninstall,
+            "obstacle": self.obstacle or None,
             "deleted": list(self.deleted()),
             "kept": [
                 {"what": k.what, "count": k.count, "path": k.path, "number": k.number}
@@ -195,7 +214,7 @@ class Plan:
             "shared": [
                 {"path": o.path, "made": o.made.isoformat(), "bytes": o.size} for o in self.outputs
             ],
-            "hubspot": [_UNTOUCHED, *self.severing],
+            "hubspot": list(self.hubspot()),
             "settings": list(self.mentions),
             "noUndo": _NO_UNDO,
         }

@@ -3,34 +3,46 @@ HubSpot's side of a removal: end what can be ended there, and ask whether it is.
 
 The calls are made without the router, which hands out no client any more, and are on record:
 those of the portal in the client's own log, those of token endpoints in the agency's. Nothing
-that HubSpot answers, or does not, keeps a removal from going on; it is said as it is.
+that HubSpot answers keeps a removal from going on; it is said as it is. Where it does not answer,
+the secret stays, with which the next run asks, unless a person goes on without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 import httpx
+import polars as pl
 
 from hsagency.agency import Agency
 from hsagency.auth import Authorisation, TokenDesk
 from hsagency.client import Channel, PortalClient, Ways
-from hsagency.credentials import SecretName
 from hsagency.data import table
 from hsagency.errors import (
     AuditError,
     AuthorisationEnded,
+    CallRefused,
+    CredentialError,
     CredentialRejected,
+    Halted,
     HsAgencyError,
     PortalMismatch,
+    PortalUnreachable,
     VerificationError,
 )
 from hsagency.hosts import host_of
-from hsagency.portals import Connection, ConnectionType, CredentialKind, redact
+from hsagency.onboarding.judging import secret_name
+from hsagency.portals import (
+    Connection,
+    ConnectionType,
+    CredentialKind,
+    Tombstone,
+    redact,
+)
 from hsagency.removal.looking import where
 from hsagency.secret import Secret
 from hsagency.stopping import moment
@@ -50,50 +62,89 @@ class Severed:
     What became of a credential: `ended` says whether HubSpot was seen to refuse it.
 
     `said` is the same in words, with what is not proven. `alive` says that it was seen to work,
-    which a person can end.
+    which a person can end; `answered` is false where another time may tell what became of it.
     """
 
     ended: bool
     said: str
     alive: bool = False
+    answered: bool = True
     uninstalled: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether asking once more may tell something else."""
+        return self.alive or not self.answered
 
 
 Again: TypeAlias = Callable[[Severed], bool]
-"""Asked while a static credential is still accepted: whether to ask HubSpot once more."""
+"""Asked while a credential is still accepted, or nobody answers: whether to ask once more."""
 
 
-def leave(severed: Severed) -> bool:
-    """Leave a credential that is still accepted as it is."""
-    del severed
-    return False
+def refuse_unasked(agency: Agency, one: Connection | Tombstone) -> None:
+    """Raise what is known beforehand to keep HubSpot from being asked: a halt, or no OAuth app."""
+    agency.halt.check()
+    if one.kind is CredentialKind.OAUTH:
+        agency.apps.read(one.api_base)
+
+
+def obstacle(agency: Agency, one: Connection | Tombstone) -> str:
+    """Return the same in words; nothing where it can be asked."""
+    try:
+        refuse_unasked(agency, one)
+    except (Halted, CredentialError) as error:
+        return error.message
+    return ""
 
 
 def sever(
-    agency: Agency, connection: Connection, secret: Secret | None, *, uninstall: bool, again: Again
+    agency: Agency,
+    tombstone: Tombstone,
+    connection: Connection,
+    secret: Secret | None,
+    *,
+    again: Again | None,
+    leave: bool,
 ) -> Severed:
     """
     End a credential at HubSpot as far as that can be done from here, and say what became of it.
 
-    `secret` is none where the store holds none any more. Raises `AuditError` alone.
+    `secret` is none where the store holds none any more. Raises `PortalUnreachable` where there
+    was no answer and nobody said to `leave` it so; and `AuditError`.
     """
     if secret is None:
         return _unproven(connection, "Not asked: the store gave no secret to ask with.")
+    found = _asked(agency, tombstone, connection, secret)
+    while found.is_open and not leave:
+        if again is None and found.answered:
+            break
+        if again is None:
+            raise _unanswered(connection, found)
+        if not again(found):
+            break
+        found = _asked(agency, tombstone, connection, secret)
+    return found
+
+
+def _asked(agency: Agency, tombstone: Tombstone, connection: Connection, secret: Secret) -> Severed:
     try:
         if connection.kind is CredentialKind.OAUTH:
-            return _authorisation(agency, connection, secret, uninstall=uninstall)
-        return _static(agency, connection, secret, again)
+            return _authorisation(agency, tombstone, connection, secret)
+        return _probed(agency, connection, secret)
     except AuditError:  # what cannot be recorded is not done
         raise
     except HsAgencyError as error:
-        return _unproven(connection, f"Not asked: {error.message}")
+        return _unproven(connection, f"Not asked: {error.message}", answered=False)
 
 
-def _static(agency: Agency, connection: Connection, secret: Secret, again: Again) -> Severed:
-    found = _probed(agency, connection, secret)
-    while found.alive and again(found):
-        found = _probed(agency, connection, secret)
-    return found
+def _unanswered(connection: Connection, found: Severed) -> PortalUnreachable:
+    slug = connection.client_slug
+    return PortalUnreachable(
+        f"{found.said} {slug} is removed, and nobody is handed a client for it, but its removal "
+        "is not finished: its secret is still in the store, to ask with.",
+        hint=f"Finish it once there are answers: hsagency remove {slug}. To finish it without "
+        "proof, and delete the secret: add --leave.",
+    )
 
 
 def _probed(agency: Agency, connection: Connection, secret: Secret) -> Severed:
@@ -110,7 +161,11 @@ def _probed(agency: Agency, connection: Connection, secret: Secret) -> Severed:
         return Severed(ended=True, said=f"Dead: {who} refuses the token ({asked}).")
     except VerificationError as error:
         asked = _when(agency.writer.now(), error.status_code, error.correlation_id)
-        return _unproven(connection, f"Asked, and not proven: {error.message} ({asked})")
+        return _unproven(
+            connection,
+            f"Asked, and not proven: {error.message} ({asked})",
+            answered=not isinstance(error, PortalUnreachable),
+        )
     asked = _when(agency.writer.now(), 200, identity.correlation_id)
     return _unproven(
         connection,
@@ -119,7 +174,9 @@ def _probed(agency: Agency, connection: Connection, secret: Secret) -> Severed:
     )
 
 
-def _unproven(connection: Connection, said: str, *, alive: bool = False) -> Severed:
+def _unproven(
+    connection: Connection, said: str, *, alive: bool = False, answered: bool = True
+) -> Severed:
     """Add until when a credential may live, which is for the other side to end."""
     if connection.kind is CredentialKind.OAUTH:
         until = (
@@ -131,11 +188,11 @@ def _unproven(connection: Connection, said: str, *, alive: bool = False) -> Seve
             f"It may live until somebody ends it in HubSpot: {where(connection.kind)}. Rotated "
             f"with 'expire later', it lives {_GRACE.days} days more at most."
         )
-    return Severed(ended=False, said=f"{said} {until}", alive=alive)
+    return Severed(ended=False, said=f"{said} {until}", alive=alive, answered=answered)
 
 
 def _authorisation(
-    agency: Agency, connection: Connection, secret: Secret, *, uninstall: bool
+    agency: Agency, tombstone: Tombstone, connection: Connection, secret: Secret
 ) -> Severed:
     kept = Authorisation.parse(secret)
     desk = TokenDesk(
@@ -145,28 +202,50 @@ def _authorisation(
         network=agency.network,
         connection=connection,
     )
-    said, gone = [], False
-    if uninstall:
+    if not tombstone.uninstall:
+        return _revoked(agency, connection, desk, kept)
+    # What a run that broke off was answered is on record, and is not asked for twice.
+    how = uninstalled_before(agency, tombstone)
+    gone = how is not None
+    if how is None:
         kept, gone, how = _uninstalled(agency, connection, desk, kept)
-        said.append(how)
-    with suppress(AuthorisationEnded):  # there was nothing left to revoke: that is asked below
-        desk.revoke(kept.refresh)
-    alive = desk.introspect(kept.refresh, hint="refresh_token").active
+    found = _revoked(agency, connection, desk, kept)
+    return replace(found, said=f"{how} {found.said}", uninstalled=gone)
+
+
+def _revoked(
+    agency: Agency, connection: Connection, desk: TokenDesk, kept: Authorisation
+) -> Severed:
+    """Revoke what was authorised, and ask about it; what was answered before a failure is told."""
+    who, told = answerer(connection.api_base), ""
+    try:
+        try:
+            desk.revoke(kept.refresh)
+            told = f"Revoked at {who} ({moment(agency.writer.now())}). "
+            alive = desk.introspect(kept.refresh, hint="refresh_token").active
+        except AuthorisationEnded:  # there is nothing left to revoke: that is asked below
+            alive = desk.introspect(kept.refresh, hint="refresh_token").active
+    except AuditError:
+        raise
+    except HsAgencyError as error:
+        sent = told or not isinstance(error, CallRefused)
+        word = "Asked about, and not proven" if sent else "Not asked"
+        return _unproven(connection, f"{told}{word}: {error.message}", answered=False)
     at = moment(agency.writer.now())
-    who = answerer(connection.api_base)
     if alive:
-        said.append(f"Alive at removal: {who} was asked to revoke it, and still knows it ({at}).")
-        return replace(_unproven(connection, " ".join(said), alive=True), uninstalled=gone)
-    said.append(f"Dead: revoked at {who}, which says that it is not active any more ({at}).")
-    said.append(_access(desk, kept, at=agency.writer.now()))
-    return Severed(ended=True, said=" ".join(said), uninstalled=gone)
+        said = f"Alive at removal: {who} was asked to revoke it, and still knows it ({at})."
+        return _unproven(connection, said, alive=True)
+    said = f"Dead: revoked at {who}, which says that it is not active any more ({at})."
+    return Severed(ended=True, said=f"{said} {_access(desk, kept, at=agency.writer.now())}")
 
 
 def _access(desk: TokenDesk, kept: Authorisation, *, at: datetime) -> str:
     """Say what became of the access token, which outlives what was revoked."""
     try:
         lives = kept.expires_at > at and desk.introspect(kept.access).active
-    except VerificationError:
+    except AuditError:
+        raise
+    except HsAgencyError:
         return f"Its last access token ends at {moment(kept.expires_at)}; nobody holds it here."
     if lives:
         return (
@@ -192,9 +271,25 @@ def _uninstalled(
     trace = response.headers.get("x-hubspot-correlation-id")
     asked = _when(agency.writer.now(), response.status_code, trace)
     if response.status_code == _NO_CONTENT:
-        said = f"The app was uninstalled ({asked}); HubSpot tells the admins by e-mail."
-        return kept, True, said
+        return kept, True, _taken_out(asked)
     return kept, False, f"Not uninstalled: it answered otherwise ({asked})."
+
+
+def uninstalled_before(agency: Agency, tombstone: Tombstone) -> str | None:
+    """Return in words when this removal had the app taken out, as it is on record, if it had."""
+    calls = agency.calls(tombstone.client_slug, since=tombstone.removed_at)
+    found = calls.filter(
+        (pl.col("purpose") == PURPOSE)
+        & (pl.col("method") == "DELETE")
+        & (pl.col("status_code") == _NO_CONTENT)
+    ).collect()
+    for row in found.iter_rows(named=True):
+        return _taken_out(_when(row["ts"], row["status_code"], row["correlation_id"]))
+    return None
+
+
+def _taken_out(asked: str) -> str:
+    return f"The app was uninstalled ({asked}); HubSpot tells the admins by e-mail."
 
 
 def _fresh(
@@ -206,14 +301,8 @@ def _fresh(
         return kept
     issued = desk.refresh(kept.refresh)
     renewed = Authorisation.of(issued, now=now, key=kept.key)
-    agency.store.put(name_of(agency, connection), renewed.kept())
+    agency.store.put(secret_name(agency, connection), renewed.kept())
     return renewed
-
-
-def name_of(agency: Agency, connection: Connection) -> SecretName:
-    """Return what the secret of a connection is called."""
-    workspace = agency.workspace.settings.workspace
-    return SecretName(workspace, connection.client_slug, connection.generation)
 
 
 @contextmanager

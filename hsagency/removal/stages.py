@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TypeVar
 
 from hsagency.agency import Agency
 from hsagency.audit.record import Event
+from hsagency.auth.refreshing import FOLDER, lock_of
 from hsagency.credentials import SecretName
-from hsagency.durable import locked, make_private_dir, open_regular, try_lock, unlock_and_close
-from hsagency.errors import Conflict, CredentialError, CredentialMissing
-from hsagency.onboarding.storing import refuse_a_copy
-from hsagency.portals import Connection, CredentialKind, Tombstone, redact
+from hsagency.errors import Conflict, CredentialError, CredentialMissing, HsAgencyError
+from hsagency.onboarding.judging import secret_name
+from hsagency.portals import Connection, Tombstone, redact
 from hsagency.progress import Step
-from hsagency.removal.looking import secrets_of
-from hsagency.removal.plans import Plan
-from hsagency.removal.severing import Again, Severed, name_of, sever
+from hsagency.removal.locks import unstored
+from hsagency.removal.looking import is_foreign, known_of, secrets_of
+from hsagency.removal.severing import Again, Severed, sever
 from hsagency.router.parts import refuse_another
 from hsagency.secret import Secret
 
-
-@contextlib.contextmanager
-def alone(agency: Agency, plan: Plan) -> Iterator[None]:
-    """Keep everybody else from removing this client; raises `Conflict` if somebody is at it."""
-    folder = make_private_dir(agency.workspace.state / "removing")
-    descriptor = open_regular(folder / f"{plan.slug}.lock", os.O_RDWR | os.O_CREAT)
-    try:
-        if not try_lock(descriptor):
-            raise Conflict(
-                f"Another program is removing {plan.slug} at this moment; nothing was done.",
-                hint=f"Wait until it has finished: hsagency remove {plan.slug}",
-            )
-        yield
-    finally:
-        unlock_and_close(descriptor)
+E = TypeVar("E", bound=HsAgencyError)
 
 
 def refuse_without_store(agency: Agency, connection: Connection) -> None:
     """
     Raise, before anything is changed, if the secrets could not be deleted.
 
-    Raises as the store does, `CredentialChanged` if what it holds is not the connection's, and
-    `Conflict` if this workspace is a copy of another one with the same store.
+    Raises as the store does, and `CredentialChanged` if what it holds is not the connection's.
     """
-    refuse_a_copy(agency.workspace)
-    trial = _trial_of(name_of(agency, connection))
+    trial = _trial_of(secret_name(agency, connection))
     try:
         with contextlib.suppress(CredentialMissing):
-            refuse_another(connection, agency.store.get(name_of(agency, connection)))
+            refuse_another(connection, agency.store.get(secret_name(agency, connection)))
         agency.store.put(trial, Secret("removal"))
         agency.store.delete(trial)
     except CredentialError as error:
@@ -63,7 +45,7 @@ def _trial_of(name: SecretName) -> SecretName:
     return replace(name, generation=1, capability="removal-trial")
 
 
-def begin(agency: Agency, connection: Connection) -> Tombstone:
+def begin(agency: Agency, connection: Connection, *, uninstall: bool) -> Tombstone:
     """Put the tombstone in the connection's place: from here nobody is handed a client."""
     author = agency.writer.author
     tombstone = Tombstone(
@@ -79,10 +61,19 @@ def begin(agency: Agency, connection: Connection) -> Tombstone:
         added_at=connection.added_at,
         removed_at=agency.writer.now(),
         removed_by=f"{author.user} on {author.host}",
+        uninstall=uninstall,
         pending=connection,
     )
     _note(agency, tombstone, Event.CONNECTION_REMOVING, f"Removing {connection.portal}.")
     agency.index.bury(tombstone, instead_of=connection)
+    return tombstone
+
+
+def wish(agency: Agency, tombstone: Tombstone, *, uninstall: bool) -> Tombstone:
+    """Keep what is wished of a removal that goes on; what was wished for before it stays."""
+    if uninstall and not tombstone.uninstall:
+        tombstone = replace(tombstone, uninstall=True)
+        agency.index.settle(tombstone)
     return tombstone
 
 
@@ -91,22 +82,25 @@ def finish(
     tombstone: Tombstone,
     connection: Connection,
     *,
-    uninstall: bool,
-    again: Again,
+    again: Again | None,
+    leave: bool,
     step: Step,
 ) -> Tombstone:
-    """Do what is left of a removal up to its certificate; return the tombstone that stays."""
-    with _unrenewed(agency, connection):
-        secret = _secret(agency, connection)
-        if secret is not None or not tombstone.proof:
-            severed = sever(agency, connection, secret, uninstall=uninstall, again=again)
-            # Kept before the secret is gone, with which nobody can ask again.
-            tombstone = _told(agency, tombstone, severed)
-        step(1)
-        delete_secrets(agency, tombstone)
+    """
+    Do what is left of a removal up to its certificate; return the tombstone that stays.
+
+    Whoever calls it keeps others from renewing the token (`locks.unrenewed`).
+    """
+    secret = _secret(agency, connection)
+    if not tombstone.severed and (secret is not None or not tombstone.proof):
+        severed = sever(agency, tombstone, connection, secret, again=again, leave=leave)
+        # Kept before the secret is gone, with which nobody can ask again.
+        tombstone = _told(agency, tombstone, severed)
+    step(1)
+    delete_secrets(agency, tombstone)
     step(1)
     agency.pacing.forget(connection)
-    _lock_of(agency, connection).unlink(missing_ok=True)
+    lock_of(agency.workspace.state / FOLDER, connection.client_slug).unlink(missing_ok=True)
     if not _is_recorded(agency, tombstone):
         said = f"Removed {tombstone.portal}. {tombstone.proof}"
         _note(agency, tombstone, Event.CONNECTION_REMOVED, said)
@@ -118,7 +112,7 @@ def finish(
 def _secret(agency: Agency, connection: Connection) -> Secret | None:
     """Return the secret that HubSpot is asked with, if the store still gives it."""
     try:
-        found = agency.store.get(name_of(agency, connection))
+        found = agency.store.get(secret_name(agency, connection))
         refuse_another(connection, found)
     except CredentialError:  # whether it can be deleted, the store says where it is
         return None
@@ -126,51 +120,39 @@ def _secret(agency: Agency, connection: Connection) -> Secret | None:
 
 
 def _told(agency: Agency, tombstone: Tombstone, severed: Severed) -> Tombstone:
-    told = replace(
-        tombstone,
-        proof=redact(severed.said),
-        severed=severed.ended,
-        uninstalled=severed.uninstalled,
-    )
+    told = replace(tombstone, uninstalled=tombstone.uninstalled or severed.uninstalled)
+    if severed.answered or not tombstone.proof:  # silence takes nothing back
+        told = replace(told, proof=redact(severed.said), severed=severed.ended)
     agency.index.settle(told)
     return told
 
 
 def delete_secrets(agency: Agency, tombstone: Tombstone) -> None:
-    """Delete the secrets of every generation; each is read back as gone by the store."""
-    # Nobody puts one there meanwhile: an onboarding that is under way is refused, and takes back.
-    with locked(agency.workspace.state / "onboarding.lock"):
-        names = secrets_of(agency, tombstone.client_slug, tombstone.generation)
-        for name in (*names, _trial_of(names[0])):
-            try:
-                agency.store.delete(name)
-            except CredentialError as error:
-                raise _unfinished(error, tombstone.client_slug) from None
+    """
+    Delete the secrets of every generation; each is read back as gone by the store.
+
+    One that this workspace knows nothing of is another workspace's, and is left.
+    """
+    names = secrets_of(agency, tombstone.client_slug, tombstone.generation)
+    known = known_of(agency, tombstone)
+    try:
+        # Nobody puts one there meanwhile: an onboarding under way is refused, and takes back.
+        with unstored(agency, tombstone.client_slug):
+            for name in names:
+                if not is_foreign(agency, name, known):
+                    agency.store.delete(name)
+            agency.store.delete(_trial_of(names[0]))
+    except (CredentialError, Conflict) as error:
+        raise _unfinished(error, tombstone.client_slug) from None
 
 
-def _unfinished(error: CredentialError, slug: str) -> CredentialError:
+def _unfinished(error: E, slug: str) -> E:
     error.message = (
         f"{error.message} {slug} is removed, and nobody is handed a client for it, but its "
         "secrets may still be in the store."
     )
     error.hint = f"{error.hint} Then finish it: hsagency remove {slug}".strip()
     return error
-
-
-@contextlib.contextmanager
-def _unrenewed(agency: Agency, connection: Connection) -> Iterator[None]:
-    """Keep other processes from putting a renewed token where it was just deleted."""
-    if connection.kind is not CredentialKind.OAUTH:
-        yield
-        return
-    path = _lock_of(agency, connection)
-    make_private_dir(path.parent)
-    with locked(path):
-        yield
-
-
-def _lock_of(agency: Agency, connection: Connection) -> Path:
-    return agency.workspace.state / "authorisation" / f"{connection.client_slug}.lock"
 
 
 def _is_recorded(agency: Agency, tombstone: Tombstone) -> bool:

@@ -11,6 +11,7 @@ from functools import cached_property
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.audit.record import Event
 from hsagency.auth import Apps, Issued, Refresher, TokenDesk, key_of
+from hsagency.auth.refreshing import FOLDER
 from hsagency.credentials import CredentialStore, SecretName
 from hsagency.errors import ClientClosed, CredentialChanged, CredentialMissing
 from hsagency.halt import Halt
@@ -54,7 +55,7 @@ class Parts:
     def refresher(self) -> Refresher:
         """What keeps the access tokens of OAuth fresh."""
         return Refresher(
-            self.workspace.state / "authorisation",
+            self.workspace.state / FOLDER,
             store=self.store,
             name=self.secret_name,
             desk=self.desk,

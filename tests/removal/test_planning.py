@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from hsagency import onboarding, removal
 from hsagency.agency import Agency
-from hsagency.errors import BadSlug, UnknownClient
+from hsagency.errors import BadSlug, UnknownClient, UsageError
 from hsagency.portals import CredentialKind
 from hsagency.removal import Stage
 from tests.fleets import tree
@@ -43,7 +49,8 @@ def test_a_plan_names_the_secrets_of_every_generation_and_of_one_that_broke_off(
     onboarding.apply(fleet.agency, again, digest=again.digest)
     plan = removal.plan(fleet.agency, SLUG)
     assert [name.generation for name in plan.secrets] == [1, 2, 3]
-    assert all(str(name) in words(plan) for name in plan.secrets)
+    assert str(plan.secrets[1]) in words(plan)
+    assert "what broken-off or earlier replacements of it left in the store" in words(plan)
 
 
 def test_a_plan_counts_what_is_kept_and_says_where_it_is(fleet: Connected) -> None:
@@ -52,7 +59,8 @@ def test_a_plan_counts_what_is_kept_and_says_where_it_is(fleet: Connected) -> No
     assert kept[f"audit/{SLUG}"].number == (
         len(records(fleet.agency.workspace.root, SLUG)) + 1
     )  # and the one that opened the segment
-    assert {"connections.json", f"reports/{SLUG}", "hsagency.toml [retention]"} <= kept.keys()
+    assert {"connections.json", "hsagency.toml [retention]"} <= kept.keys()
+    assert f"reports/{SLUG}" not in kept  # where there is nothing
     assert any(path.endswith(f"/{SLUG}/identifiers/1") for path in kept)
 
 
@@ -152,3 +160,77 @@ def test_nobody_who_is_not_connected_is_planned_for(fleet: Connected) -> None:
         removal.plan(fleet.agency, "acme-crop")
     with pytest.raises(BadSlug):
         removal.plan(fleet.agency, "../audit")
+
+
+def test_whether_the_app_is_taken_out_is_part_of_the_plan_and_of_its_digest(
+    consented: Authorised,
+) -> None:
+    without = removal.plan(consented.agency, SLUG)
+    plan = removal.plan(consented.agency, SLUG, uninstall=True)
+    assert plan.digest != without.digest
+    assert "With --uninstall it is taken out now" in words(without)
+    assert "Here: the app is uninstalled, of which HubSpot tells the admins" in words(plan)
+    assert "With --uninstall" not in words(plan)
+
+
+def test_a_static_credential_has_no_app_to_take_out(fleet: Connected) -> None:
+    with pytest.raises(UsageError, match="over OAuth alone"):
+        removal.plan(fleet.agency, SLUG, uninstall=True)
+
+
+def test_files_that_come_and_go_while_they_are_looked_at_are_no_error(fleet: Connected) -> None:
+    folder = fleet.agency.workspace.reports / "_fleet" / "2026-10"
+    folder.mkdir(parents=True)
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in range(30):
+                (folder / f"{number}.tmp").write_text(SLUG)
+            for one in folder.iterdir():
+                one.unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(come_and_go)
+        try:
+            for _ in range(30):
+                removal.plan(fleet.agency, SLUG)
+        finally:
+            over.set()
+        busy.result()
+
+
+def test_a_file_that_cannot_be_read_is_listed_because_it_may_name_the_client(
+    fleet: Connected,
+) -> None:
+    folder = fleet.agency.workspace.reports / "_fleet"
+    folder.mkdir(parents=True)
+    (folder / "report.csv").write_text("nobody")
+    (folder / "secret.csv").write_text("nobody")
+    (folder / "secret.csv").chmod(0)
+    plan = """
+import os, sys
+from hsagency import removal
+from hsagency.agency import Agency
+agency = Agency.open(sys.argv[1])
+connection = agency.connection(sys.argv[2])
+from hsagency.removal.looking import outputs_of
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print([one.path for one in outputs_of(agency, connection.portal)])
+"""
+    opened = [folder, *list(folder.parents)[:6]]
+    modes = {one: one.stat().st_mode for one in opened if one.stat().st_uid == os.getuid()}
+    for one, mode in modes.items():
+        one.chmod(mode | 0o055)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", plan, str(fleet.agency.workspace.root), SLUG],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        for one, mode in modes.items():
+            one.chmod(mode)
+    assert done.stdout.strip() == "['reports/_fleet/secret.csv']", done.stderr

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,15 +17,20 @@ from hsagency import onboarding, removal
 from hsagency.agency import Agency
 from hsagency.credentials import SecretName
 from hsagency.errors import (
+    AuthorisationEnded,
     ClientClosed,
     Conflict,
     CredentialChanged,
     CredentialMissing,
+    Halted,
+    NoOAuthApp,
     OnboardingError,
+    PortalUnreachable,
     StoreUnreadable,
     UnknownClient,
     WriteNotConfirmed,
 )
+from hsagency.portals import ClientSlug
 from hsagency.removal import Certificate, Stage
 from hsagency.sandbox import Fault
 from hsagency.secret import Secret
@@ -31,14 +42,17 @@ from tests.support import (
     Connected,
     assert_no_tokens,
     client_list,
+    connected,
     tokens_of,
 )
 
 SLUG = "acme-corp"
 
 
-def remove(agency: Agency, slug: str = SLUG, **options: object) -> Certificate:
-    plan = removal.plan(agency, slug)
+def remove(
+    agency: Agency, slug: str = SLUG, *, uninstall: bool = False, **options: object
+) -> Certificate:
+    plan = removal.plan(agency, slug, uninstall=uninstall)
     return removal.apply(agency, plan, digest=plan.digest, **options)  # type: ignore[arg-type]
 
 
@@ -93,19 +107,47 @@ def test_a_person_may_end_it_and_have_hubspot_asked_again(fleet: Connected) -> N
     assert len(seen) == 1
 
 
-def test_no_answer_is_no_proof_and_no_reason_to_stop(fleet: Connected) -> None:
+def test_without_an_answer_a_removal_waits_with_the_secret_and_the_next_run_ends_it(
+    fleet: Connected,
+) -> None:
     fleet.sandbox.faults.add(Fault("status", status=500, route="/account-info/details"))
-    made = remove(fleet.agency)
+    plan = removal.plan(fleet.agency, SLUG)
+    with pytest.raises(PortalUnreachable, match="its removal is not finished") as caught:
+        removal.apply(fleet.agency, plan, digest=plan.digest)
+    assert "500" in caught.value.message
+    assert f"hsagency remove {SLUG}" in caught.value.hint
+    assert "--leave" in caught.value.hint
+    assert secrets_of(fleet.agency) == [1]
+    with pytest.raises(UnknownClient):
+        fleet.agency.client(SLUG)
+    fleet.sandbox.faults.clear()
+    fleet.sandbox.rotate(plan.portal.portal_id)
+    assert remove(fleet.agency).proven
+    assert secrets_of(fleet.agency) == []
+
+
+def test_who_leaves_it_goes_on_without_an_answer(fleet: Connected) -> None:
+    fleet.sandbox.faults.add(Fault("status", status=500, route="/account-info/details"))
+    made = remove(fleet.agency, leave=True)
     assert not made.proven
-    assert "not proven" in made.proof
+    assert made.proof.startswith("Asked, and not proven: ")
     assert "500" in made.proof
     assert secrets_of(fleet.agency) == []
 
 
-def test_a_halted_fleet_asks_nobody(fleet: Connected) -> None:
+def test_a_halted_fleet_is_known_beforehand_and_nothing_is_removed_unasked(
+    fleet: Connected,
+) -> None:
     fleet.agency.halt.set("a mix-up", at=fleet.agency.writer.now())
     before = fleet.sandbox.counts(SLUG)
-    made = remove(fleet.agency)
+    assert "It cannot be asked now: The fleet is halted: a mix-up" in "".join(
+        removal.plan(fleet.agency, SLUG).words()
+    )
+    with pytest.raises(Halted, match="so nothing was removed") as caught:
+        remove(fleet.agency)
+    assert "--leave" in caught.value.hint
+    assert SLUG in fleet.agency.slugs()
+    made = remove(fleet.agency, leave=True)
     assert made.proof.startswith("Not asked: The fleet is halted: a mix-up")
     assert fleet.sandbox.counts(SLUG) == before
 
@@ -154,12 +196,15 @@ def test_what_a_client_uninstalled_itself_is_removed_as_well(consented: Authoris
     assert "Not uninstalled" in made.proof
 
 
-def test_an_app_that_is_not_set_up_any_more_keeps_nobody_from_removing(
+def test_an_app_that_is_not_set_up_any_more_keeps_from_removing_until_it_is_left(
     consented: Authorised,
 ) -> None:
     workspace = consented.agency.workspace.settings.workspace
     consented.agency.store.delete(SecretName(workspace, "_agency", 1, "oauth-app-sandbox"))
-    made = remove(consented.agency)
+    with pytest.raises(NoOAuthApp, match="so nothing was removed"):
+        remove(consented.agency)
+    assert SLUG in consented.agency.slugs()
+    made = remove(consented.agency, leave=True)
     assert not made.proven
     assert made.proof.startswith("Not asked: No OAuth app is set up")
     assert "Connected Apps" in made.proof
@@ -168,9 +213,64 @@ def test_an_app_that_is_not_set_up_any_more_keeps_nobody_from_removing(
 
 def test_a_revocation_that_did_not_take_is_not_believed(consented: Authorised) -> None:
     consented.sandbox.faults.add(Fault("status", status=500, route="/oauth/token/revoke"))
-    made = remove(consented.agency)
+    with pytest.raises(PortalUnreachable, match="500"):
+        remove(consented.agency)
+    assert secrets_of(consented.agency) == [1]
+    made = remove(consented.agency, leave=True)
     assert not made.proven
-    assert "500" in made.proof
+    assert made.proof.startswith("Asked about, and not proven: ")
+
+
+def test_what_was_answered_before_a_silence_is_said(consented: Authorised) -> None:
+    consented.sandbox.faults.add(Fault("status", status=500, route="/oauth/token/introspect"))
+    made = remove(consented.agency, uninstall=True, leave=True)
+    assert made.proof.startswith("The app was uninstalled (204 at ")
+    assert "Revoked at the sandbox" in made.proof
+    assert "not proven" in made.proof
+    assert "Not asked" not in made.proof
+    stone = consented.agency.index.read().tombstones[ClientSlug(SLUG)]
+    assert (stone.uninstalled, stone.severed) == (True, False)
+
+
+def test_what_a_run_that_broke_off_had_done_is_kept(consented: Authorised) -> None:
+    consented.sandbox.faults.add(Fault("status", status=500, route="/oauth/token/introspect"))
+    with pytest.raises(PortalUnreachable):
+        remove(consented.agency, uninstall=True)
+    consented.sandbox.faults.clear()
+    assert removal.plan(consented.agency, SLUG).uninstall
+    made = remove(consented.agency)  # the wish need not be said again
+    assert made.proven
+    assert made.proof.startswith("The app was uninstalled (204 at ")
+    assert len([one for one in consented.sandbox.ledger(SLUG) if one.method == "DELETE"]) == 1
+
+
+@contextmanager
+def broken_off(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """The progress of a run that is interrupted once HubSpot was asked, and nothing is deleted."""
+    done = [0]
+
+    def step(more: int, note: str = "") -> None:
+        done[0] += more
+        if done[0] == 2:
+            raise KeyboardInterrupt
+
+    yield step
+
+
+def test_a_proof_that_is_there_stays(consented: Authorised) -> None:
+    agency = consented.agency
+    with pytest.raises(KeyboardInterrupt):
+        remove(agency, uninstall=True, progress=broken_off)
+    first = agency.index.read().tombstones[ClientSlug(SLUG)]
+    assert first.proof.startswith("The app was uninstalled (204 at ")
+    assert (first.severed, first.uninstalled, secrets_of(agency)) == (True, True, [1])
+    agency.halt.set("a mix-up", at=agency.writer.now())  # there is nothing left to ask
+    assert removal.plan(agency, SLUG).obstacle == ""
+    made = remove(agency)
+    assert (made.proof, made.proven) == (first.proof, True)
+    last = agency.index.read().tombstones[ClientSlug(SLUG)]
+    assert (last.uninstalled, last.pending) == (True, None)
+    assert secrets_of(agency) == []
 
 
 def test_running_clients_refuse_at_their_next_call(fleet: Connected) -> None:
@@ -353,3 +453,77 @@ def test_a_copy_of_a_workspace_deletes_nobodys_secrets(fleet: Connected, tmp_pat
         with pytest.raises(Conflict, match="is a copy of"):
             removal.apply(copy, plan, digest=plan.digest)
     assert secrets_of(fleet.agency) == [1]
+
+
+def test_a_copy_made_while_a_removal_was_pending_deletes_nobodys_secrets(tmp_path: Path) -> None:
+    with connected(tmp_path / "agency", portals=1, contacts=1) as one:
+        agency, root = one.agency, one.agency.workspace.root
+        settings = root / "hsagency.toml"
+        store = f"age:{root / 'credentials'}"
+        settings.write_text(settings.read_text().replace("age:credentials", store))
+        with pytest.raises(KeyboardInterrupt), Agency.open(root) as first:
+            remove(first, progress=broken_off)
+        shutil.copytree(root, tmp_path / "copy")
+        remove(agency)
+        one.sandbox.rotate(one.sandbox.portals[0].portal_id)
+        again = onboarding.plan_file(agency, client_list(one.sandbox), api=one.server.url)
+        onboarding.apply(agency, again, digest=again.digest)
+        with Agency.open(tmp_path / "copy") as copy:
+            with pytest.raises(Conflict, match="is a copy of"):
+                remove(copy)
+            # Once the first one is elsewhere nobody can tell a copy by where it is.
+            root.rename(tmp_path / "moved")
+            (tmp_path / "agency").mkdir(exist_ok=True)
+            shutil.copytree(tmp_path / "moved" / "credentials", root / "credentials")
+            made = remove(copy, leave=True)
+            assert secrets_of(copy) == [2]
+        left = [found for found in made.facts["deleted"] if found["readBack"].startswith("left")]
+        assert [found["secret"].rpartition("/")[2] for found in left] == ["2"]
+        assert any("left it" in said for said in made.facts["notProven"])
+
+
+def test_a_lock_that_somebody_hangs_on_to_is_named_before_anything_is_changed(
+    consented: Authorised,
+) -> None:
+    lock = consented.agency.workspace.state / "authorisation" / f"{SLUG}.lock"
+    lock.parent.mkdir(mode=0o700, exist_ok=True)
+    hold = f"import fcntl, time; f = open({str(lock)!r}, 'a'); fcntl.flock(f, 2); print(1, flush=1)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{hold}; time.sleep(99)"], stdout=subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        os.kill(child.pid, signal.SIGSTOP)
+        with pytest.raises(
+            Conflict, match="has been renewing the token of acme-corp for"
+        ) as caught:
+            remove(consented.agency)
+    finally:
+        child.kill()
+        child.communicate()
+    if Path("/proc/locks").exists():
+        assert f"process {child.pid}" in caught.value.message
+    assert SLUG in consented.agency.slugs()
+
+
+def test_what_was_authorised_before_a_reconnection_is_not_proven_ended(
+    consented: Authorised,
+) -> None:
+    portal = consented.agency.connection(SLUG).portal_id
+    assert "connected anew" not in " ".join(removal.plan(consented.agency, SLUG).words())
+    consented.connect([consented.row(SLUG, portal)], replace_tokens=True)
+    assert "connected anew" in " ".join(removal.plan(consented.agency, SLUG).words())
+    made = remove(consented.agency)
+    assert made.proven
+    assert any("connected anew is over" in one for one in made.facts["notProven"])
+
+
+def test_an_uninstalled_app_ends_what_was_authorised_before(consented: Authorised) -> None:
+    portal, before = consented.agency.connection(SLUG).portal_id, consented.kept(SLUG)
+    consented.connect([consented.row(SLUG, portal)], replace_tokens=True)
+    made = remove(consented.agency, uninstall=True)
+    assert made.proven
+    assert not any("connected anew" in one for one in made.facts["notProven"])
+    with pytest.raises(AuthorisationEnded):
+        consented.agency.desk(consented.server.url).refresh(before.refresh)
