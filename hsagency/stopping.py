@@ -86,7 +86,7 @@ class Stops:
             held.append(stored)
             if stored.stopped is not None:
                 return stored
-            said = f"Calls to {stored.portal} were stopped until a person resumes them: "
+            said = f"Calls to {stored.portal} were {until(stop)}: "
             self._note(stored, Event.STOP_SET, said + stop.reason, **_evidence(stop))
             return _stopped(stored, stop)
 
@@ -193,8 +193,8 @@ class Stops:
                 cause=Cause(error.cause),
             )
             if stopped:
-                error.add(f"Calls to {connection.portal} are stopped until a person resumes them.")
                 is_over = _is_mended_by_another(error.status_code, Cause(error.cause))
+                error.add(f"Calls to {connection.portal} are {_STOPPED_UNTIL[is_over]}.")
                 cure = replace_credential(connection) if is_over else resume(connection)
                 error.hint += f" Then: {cure}" if is_over else f" Once it works again: {cure}"
 
@@ -281,6 +281,17 @@ def since(stop: Stop) -> str:
     """Return since when and why a portal is stopped: "stopped since ...: HubSpot ..."."""
     end = "" if stop.reason.endswith((".", "!", "?")) else "."
     return f"stopped since {moment(stop.at)}: {stop.reason}{end}"
+
+
+def until(stop: Stop) -> str:
+    """Return what ends a stop: "stopped until ..."; a dead credential is not mended by resuming."""
+    return _STOPPED_UNTIL[_is_mended_by_another(stop.status_code, stop.cause)]
+
+
+_STOPPED_UNTIL: Final = {
+    True: "stopped until it is connected again",
+    False: "stopped until a person resumes them",
+}
 
 
 def next_step(connection: Connection) -> str:
@@ -373,6 +384,8 @@ def _needs_a_key(connection: Connection) -> bool:
 
 def _is_mended_by_another(status_code: int | None, cause: Cause) -> bool:
     """Say whether another credential is what it takes, rather than the client's own doing."""
+    if cause is Cause.SUSPENDED:  # which HubSpot may also answer with a 401
+        return False
     return status_code in _NEW_CREDENTIAL or cause in _MENDED_BY_ANOTHER
 
 

@@ -295,7 +295,10 @@ def _action(
     if row.get("error") == "ScopeMissing" and said.scopes:
         yield f"Needed: {', '.join(said.scopes)}."
     places: Mapping[str, str] = table("verdicts")["place"]
-    yield row["action"].format(place=places[attempt.kind], replace=attempt.replace)
+    action = row["action"]
+    if attempt.kind is CredentialKind.OAUTH:
+        action = row.get("authorised", action)
+    yield action.format(place=places[attempt.kind], replace=attempt.replace)
     if row.get("error") == "NotFound" and touched.object_type:
         yield f"Asked for: {touched.object_type} {touched.object_id or ''}".rstrip() + "."
     if row.get("fate") == Fate.REROUTE and said.hublet:

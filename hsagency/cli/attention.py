@@ -112,6 +112,7 @@ def _halt(seen: dict[str, Any]) -> Iterator[str]:
 def _stops(seen: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -> Iterator[str]:
     """Say of each portal that is stopped why, since when, and what a person does about it."""
     from hsagency.health import health, named
+    from hsagency.portals import Cause
     from hsagency.stopping import replace_credential, resume, verify
 
     rows = [one for one in seen["stopped"] if one["clientSlug"] is not None]
@@ -128,6 +129,8 @@ def _stops(seen: dict[str, Any], connections: Mapping[ClientSlug, Connection]) -
             replace_credential(one): "with a new credential",
             resume(one): "once it works again",
         }
+        if row["cause"] == Cause.SUSPENDED:  # a new credential would be of the same account
+            steps.pop(replace_credential(one))
         first = row["nextStep"]  # the one that is told everywhere
         yield from _steps(
             [(steps.pop(first), first), *((why, step) for step, why in steps.items())]

@@ -118,7 +118,7 @@ def _status(answer: httpx.Response) -> str:
 
 def _explained(answer: httpx.Response, connection: Connection) -> str:
     """Say what an answer that is an error means, and what a person does next."""
-    from hsagency.stopping import advice
+    from hsagency.stopping import advice, until
     from hsagency.verifier import answerer
 
     who = answerer(connection.api_base)
@@ -126,7 +126,7 @@ def _explained(answer: httpx.Response, connection: Connection) -> str:
     said = f"{who[:1].upper()}{who[1:]} {verdict.cause}. " if verdict else ""
     if connection.stopped is None:
         return said + (verdict.action if verdict else "")
-    stopped = "Calls to it are stopped until a person resumes them."
+    stopped = f"Calls to it are {until(connection.stopped)}."
     return f"{said}{stopped} {typable(advice(connection))}"
 
 

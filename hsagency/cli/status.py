@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -53,7 +54,8 @@ def status(common: Shared, *, as_json: bool) -> None:
         click.echo(line)
     click.echo(f"disk        {_size(found['freeBytes'])} free")
     counts = ", ".join(
-        coloured(f"{count} {name}", name) for name, count in found["connections"].items()
+        coloured(f"{count} {name.replace('_', ' ')}", name)
+        for name, count in found["connections"].items()
     )
     click.echo(f"clients     {counts or 'none'}; {found['clientsRecorded']} with an audit log")
     for slug in found["withoutLog"]:
@@ -175,10 +177,12 @@ def _found(agency: Agency) -> dict[str, Any]:
 
     from hsagency.audit.repairing.curing import tails_set_aside, torn_tails
     from hsagency.audit.verifying import log_of
+    from hsagency.health import health
 
     workspace = agency.workspace
     logs = [log_of(workspace, one) for one in agency.audit.slugs()]
-    states = Counter(one.status.value for one in agency.connections().values())
+    now = datetime.now(UTC)
+    states = Counter(health(one, now=now).status.value for one in agency.connections().values())
     return {
         "workspace": str(workspace.root),
         **attention.found(agency),

@@ -57,8 +57,8 @@ def test_an_answer_that_is_no_success_is_printed_and_has_1(shared: Fleet) -> Non
     [
         (
             Fault("status", status=401),
-            "Calls to it are stopped until a person resumes them. Ask the sandbox "
-            "(POST /_sandbox/tokens/rotate) for a new service key, then: hsagency onboard --client",
+            "Calls to it are stopped until it is connected again. Ask the sandbox "
+            "(POST /_sandbox/tokens/rotate) for a new service key, then: hsagency reconnect acme-corp",
         ),
         (
             Fault("status", status=403, category="PORTAL_SUSPENDED"),
@@ -169,8 +169,8 @@ def test_a_call_with_a_dead_key_names_the_client_and_what_mends_it(full: Fleet) 
     full.sandbox.revoke(connection.portal_id)
     done = run_cli(["call", "acme-corp", "GET", CONTACTS], cwd=full.root)
     assert (done.returncode, done.stdout) == (4, "")
-    assert f"Calls to {connection.portal} are stopped until a person resumes" in done.stderr
-    assert f"hsagency onboard --client acme-corp --portal {connection.portal_id}" in done.stderr
+    assert f"Calls to {connection.portal} are stopped until it is connected" in done.stderr
+    assert "hsagency reconnect acme-corp" in done.stderr
 
 
 def test_a_status_without_a_name_leaves_no_gap_and_the_body_has_a_line_of_its_own(

@@ -345,3 +345,15 @@ def test_a_connected_client_without_a_log_is_named(full: Fleet) -> None:
     assert status(full)["withoutLog"] == ["acme-corp"]
     shown = run_cli(["status"], cwd=full.root).stdout
     assert "no log      acme-corp: connected, and nothing is recorded of it\n" in shown
+
+
+def test_a_suspended_portal_is_called_so_everywhere_and_offers_no_reconnection(full: Fleet) -> None:
+    stop, one = full.agency.stops.stop, full.agency.connection
+    stop(one("acme-corp"), "It is shut.", status_code=401, cause=Cause.SUSPENDED)
+    stop(one("beta-inc"), "It is over.", status_code=401, cause=Cause.REVOKED)
+    shown = run_cli(["status"], cwd=full.root).stdout
+    assert "clients     1 connected, 1 needs reconnection, 1 suspended;" in shown
+    assert status(full)["connections"] == {"connected": 1, "needs_reconnection": 1, "suspended": 1}
+    assert "hsagency reconnect acme-corp" not in shown
+    assert "ask again:" in shown
+    assert "hsagency reconnect beta-inc" in shown

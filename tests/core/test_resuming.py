@@ -156,7 +156,7 @@ def test_a_portal_resumed_with_a_dead_key_fails_its_job_and_is_stopped_again(
     (row,) = fleet.agency.map(status_code, clients=slug).to_dicts()
     assert (row["outcome"], row["error"]) == ("failed", "CredentialRejected")
     portal = fleet.agency.connection(slug).portal
-    assert f"Calls to {portal} are stopped until a person resumes them." in row["message"]
+    assert f"Calls to {portal} are stopped until it is connected again." in row["message"]
     assert fleet.agency.connection(slug).stopped is not None
 
 

@@ -319,7 +319,7 @@ def test_the_error_of_a_failed_proof_says_that_calls_stop_and_what_to_do(
     fleet.sandbox.revoke(connection.portal_id)
     with pytest.raises(CredentialRejected) as caught:
         fleet.agency.verify(slug)
-    stops = f"Calls to {connection.portal} are stopped until a person resumes them."
+    stops = f"Calls to {connection.portal} are stopped until it is connected again."
     assert stops in caught.value.message
     assert f"hsagency reconnect {slug}" in caught.value.hint
     stored = fleet.agency.connection(slug).stopped

@@ -62,6 +62,7 @@ def test_the_table_says_only_what_is_known() -> None:
         "budget",
         "cause",
         "action",
+        "authorised",
         "source",
     }
     for row in rows():
@@ -74,6 +75,10 @@ def test_the_table_says_only_what_is_known() -> None:
         assert issubclass(kind, HubSpotError)
         assert not row["cause"].endswith(".")
         assert row["action"].endswith((".", "{replace}"))
+        assert ("authorised" in row) == ("{place}" in row["action"]), (
+            "nobody holds an authorisation"
+        )
+        assert row.get("authorised", "{replace}").endswith("{replace}")
         # what may have been done is never made again for any method
         assert row["retry"] != "refused" or row.get("executed") == "no"
 
@@ -278,6 +283,9 @@ def test_what_to_do_about_a_credential_ends_in_the_command(
         assert verdict.action.endswith(command)
         assert ("Service keys" in verdict.action) == (kind in ("service_key", "static"))
         assert "{" not in verdict.action
+        if kind is CredentialKind.OAUTH:
+            assert "token" not in verdict.action
+            assert "rotat" not in verdict.action
 
 
 def test_every_row_of_the_route_table_is_safe_to_repeat_or_not() -> None:
