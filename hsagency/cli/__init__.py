@@ -60,6 +60,7 @@ Try it without a HubSpot account:
 Start for real:
   hsagency init my-agency
   hsagency onboard clients.csv --dry-run --workspace my-agency
+  (or one portal after the other, over OAuth: hsagency connect --setup)
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 nothing to report, 4 a verification
 found a problem, 130 interrupted.

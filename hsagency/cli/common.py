@@ -112,6 +112,14 @@ def program() -> str:
     return os.environ.get("HSAGENCY_PROG", "hsagency")
 
 
+def none_yet() -> str:
+    """Say that nothing is connected, with both ways to begin."""
+    return (
+        f"No portals are connected yet. Connect one: {program()} connect; or many from a list: "
+        f"{program()} onboard clients.csv"
+    )
+
+
 def typable(text: str, *, group: click.Command | None = None) -> str:
     """Return a text whose commands can be typed as this program was called."""
     root = group or click.get_current_context().find_root().command

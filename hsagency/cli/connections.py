@@ -13,6 +13,7 @@ from hsagency.cli.common import (
     api_option,
     as_json,
     emit,
+    none_yet,
     program,
     read_token,
     shared,
@@ -92,7 +93,7 @@ def verify(
             for note in row["warnings"]:
                 common.say(plain(f"{row['clientSlug']}: note: {note}."))
     if not rows:
-        common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
+        common.say(none_yet())
         click.get_current_context().exit(3)
     if failed:
         found = {str(row["result"]) for row in failed} & {*_FINDINGS.values(), _SCOPES}

@@ -19,7 +19,7 @@ def doctor(common: Shared, *, offline: bool, as_json: bool) -> None:
     The credential store and every secret in it, the clock, the disk, permissions, the way to
     HubSpot, our OAuth app, time zones, and which API versions and kinds of credentials are in
     use beside the days on which HubSpot ends them. Nothing is repaired. The exit code is 1 where
-    there is a problem.
+    there is a problem. Settings that cannot be read are the one problem that is told alone.
 
     \b
     Examples:
@@ -27,10 +27,19 @@ def doctor(common: Shared, *, offline: bool, as_json: bool) -> None:
       hsagency doctor --offline --json
     """
     from hsagency import doctor as examination
-    from hsagency.doctor import Level
+    from hsagency.doctor import Finding, Level
+    from hsagency.errors import NoWorkspace, WorkspaceError
 
-    with common.agency() as agency:
-        found = examination.examine(agency, offline=offline, progress=common.progress)
+    try:
+        agency = common.agency()
+    except NoWorkspace:
+        raise
+    except WorkspaceError as error:
+        rest = "What goes by them was not examined: run this again then."
+        found = [Finding("workspace", Level.PROBLEM, error.message, f"{error.hint} {rest}".strip())]
+    else:
+        with agency:
+            found = examination.examine(agency, offline=offline, progress=common.progress)
     problems = [one for one in found if one.level is Level.PROBLEM]
     if as_json:
         emit({"findings": records(examination.frame(found)), "problems": len(problems)})

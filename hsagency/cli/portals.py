@@ -15,6 +15,7 @@ from hsagency.cli.common import (
     Shared,
     as_json,
     emit,
+    none_yet,
     program,
     records,
     shared,
@@ -250,10 +251,7 @@ def _say(common: Shared, frame: pl.DataFrame, every: int, slots: Slots) -> None:
         )
     shown = ""
     if not every:
-        shown = (
-            f"No portals are connected. Connect one: {program()} connect; or many from a list: "
-            f"{program()} onboard clients.csv\n"
-        )
+        shown = f"{none_yet()}\n"
     elif frame.height < every:
         shown = f"{frame.height or 'None'} of {counted(every, 'portal')} shown. "
     common.say(f"{shown}{slots_in_words(slots)}")

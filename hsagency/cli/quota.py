@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from hsagency.cli.common import Shared, as_json, emit, program, records, shared, typable
+from hsagency.cli.common import Shared, as_json, emit, none_yet, program, records, shared, typable
 from hsagency.cli.tables import plain, show
 from hsagency.words import counted, listed
 
@@ -82,7 +82,7 @@ def quota(common: Shared, *, slugs: tuple[str, ...], refresh: bool, as_json: boo
     if found.height and not as_json:
         _print(found, connections, now=datetime.now(UTC))
     if not found.height:
-        common.say(f"No portals are connected yet. Connect some: {program()} onboard clients.csv")
+        common.say(none_yet())
     for row in found.filter(found["error"].is_not_null()).iter_rows(named=True):
         slug, why = row["client_slug"], row["error"]
         click.echo(plain(why if f"({slug}, " in why else f"{slug}: {why}"), err=True)

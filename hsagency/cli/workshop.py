@@ -78,6 +78,10 @@ def init(common: Shared, *, folder: Path, name: str) -> None:
             f"Next: fill in a client list like {agency.workspace.root / 'clients.example.csv'}, "
             f"then {program()} onboard FILE --dry-run --workspace {folder}"
         )
+        common.say(
+            f"Or over OAuth: {program()} connect --setup --workspace {folder}, once, then "
+            f"{program()} connect"
+        )
 
 
 @click.command(
@@ -192,7 +196,7 @@ def sandbox(common: Shared, *, routes: bool, as_json: bool, **options: Any) -> N
     \b
     Examples:
       hsagency sandbox --portals 25 --csv clients.csv
-      hsagency sandbox --port 8765 --seed 1 --faults faults.toml --ledger calls.jsonl
+      hsagency sandbox --port 9000 --seed 1 --faults faults.toml --ledger calls.jsonl
       hsagency sandbox --at 2026-11-01T05:00:00+00:00 --speed 60
       hsagency sandbox --tls expired
       hsagency sandbox --routes --json

@@ -101,7 +101,7 @@ class AgeStore(ConfirmingStore):
         if isinstance(found, str):
             raise StoreUnreadable(
                 f"{path} could not be opened: {found}. It was left as it is.",
-                hint="Restore it from a backup, or onboard the client again with --replace.",
+                hint=f"Restore it from a backup. Or: {name.cure}.",
             )
         held, secret = found
         if held != str(name):

@@ -45,6 +45,13 @@ class SecretName:
     def __str__(self) -> str:
         return f"{_ROOT}/{self.workspace}/{self.slug}/{self.capability}/{self.generation}"
 
+    @property
+    def cure(self) -> str:
+        """What puts a secret of this kind into the store again, as the beginning of a sentence."""
+        if self.slug != AGENCY:
+            return f"Connect the client again (hsagency reconnect {self.slug})"
+        return "Set up again what it is of (our OAuth app: hsagency connect --setup)"
+
     @classmethod
     def parse(cls, text: str) -> SecretName:
         """Read the path form; anything that `str` would not have written is refused."""

@@ -59,7 +59,7 @@ class ConfirmingStore(ABC):
         if secret is None:
             raise CredentialMissing(
                 f"The store {self.uri} answered, and holds no secret {name}.",
-                hint="Onboard the client again with --replace, or check that this is the right store.",
+                hint=f"{name.cure}, or check that this is the right store.",
             )
         if not secret:
             raise StoreUnreadable(f"The store {self.uri} holds an empty value for {name}.")

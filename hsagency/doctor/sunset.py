@@ -125,7 +125,7 @@ def credentials(agency: Agency) -> Iterator[Finding]:
             f"Nobody said of what kind the token of {_named(undeclared)} is, and a token's form "
             "does not tell: a private app's is no longer supported from September 2027 on.",
             "Look in HubSpot (Development > Keys, or Legacy apps), and say so in the column kind "
-            "of the list when it is onboarded with --replace.",
+            "of the list with which its next token is onboarded (--replace).",
         )
     yield from _old(connections, today=today, most=rules["warn"]["rotate_after_days"])
     if not (ended or undeclared):

@@ -20,6 +20,7 @@ def test_init_makes_a_workspace_says_where_secrets_go_and_what_is_next(tmp_path:
     assert "Secrets are kept in: Encrypted files in" in done.stdout
     assert "That does not keep out" in done.stdout
     assert "onboard FILE --dry-run --workspace mine" in done.stderr
+    assert "connect --setup --workspace mine" in done.stderr
     assert (tmp_path / "mine" / "clients.example.csv").is_file()
     assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
     before = (tmp_path / "mine" / "hsagency.toml").read_bytes()

@@ -310,3 +310,19 @@ def test_a_call_of_our_own_that_has_no_successor_is_no_warning(fleet: Connected)
     agency.verify(fleet.slugs[0])  # asks for the scopes of its key
     found = [one for one in about(agency, "API versions") if "access-token-info" in one.said]
     assert levels(found) == {Level.OK}
+
+
+def test_settings_that_cannot_be_read_are_a_problem_that_is_told_as_one(tmp_path: Path) -> None:
+    with Agency.create(tmp_path / "agency", store="age:credentials") as agency:
+        root = agency.workspace.root
+    settings = root / "hsagency.toml"
+    settings.write_text(f'{settings.read_text()}\n[fleet]\nsize = "lots"\n')
+    done = run_cli(["doctor", "--offline", "--json", "--workspace", root])
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["problems"]) == (1, 1)
+    (one,) = document["findings"]
+    assert (one["subject"], one["level"]) == ("workspace", "problem")
+    assert "size" in one["finding"]
+    assert "was not examined" in one["advice"]
+    elsewhere = run_cli(["doctor", "--workspace", tmp_path])
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
