@@ -165,6 +165,9 @@ def with_tombstone(**changes: Any) -> Callable[[dict[str, Any]], None]:
         with_tombstone(addedAt="2027-10-14T12:00:00"),
         with_tombstone(kind="anything"),
         with_tombstone(pending={"clientSlug": "acme-corp"}),
+        with_tombstone(generation=0),
+        with_tombstone(generation=-3),
+        with_tombstone(generation=10**8),
         lambda content: content.pop("tombstones"),
         lambda content: content.update(tombstones=[]),
         lambda content: content["connections"].update(
@@ -174,6 +177,7 @@ def with_tombstone(**changes: Any) -> Callable[[dict[str, Any]], None]:
     ],
     ids=[
         *("portal", "slug", "removed-at", "added-at", "kind", "pending"),
+        *("no-generation", "negative", "too-many"),
         *("none", "list", "connected-too", "before-there-were-any"),
     ],
 )
@@ -183,6 +187,26 @@ def test_a_tombstone_that_nobody_of_ours_wrote_is_damage(
     edit(path, change)
     with pytest.raises(CorruptFile):
         buried.read()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generation": 3},
+        {"portalId": 2},
+        {"fingerprint": "fp-other"},
+        {"apiBase": "http://[::1]:1"},
+    ],
+    ids=["generation", "portal", "fingerprint", "address"],
+)
+def test_a_tombstone_is_that_of_the_connection_it_keeps(
+    index: Index, path: Path, changes: dict[str, Any]
+) -> None:
+    one = index.read().connections[ACME]
+    index.bury(tombstone(one, pending=True), instead_of=one)
+    edit(path, lambda content: content["tombstones"]["acme-corp"]["pending"].update(changes))
+    with pytest.raises(CorruptFile):
+        index.read()
 
 
 BURY = """
