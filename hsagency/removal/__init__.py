@@ -69,6 +69,11 @@ def plan(agency: Agency, slug: str, *, uninstall: bool = False) -> Plan:
     client that is not connected; where it was removed, with the day and the certificate; and
     `UsageError` for an app to be taken out that there is none of.
     """
+    if not slug:
+        raise UsageError(
+            "Name the client: nobody is removed by default. Nothing was done.",
+            hint=f"Connected are: {', '.join(agency.slugs()) or 'none'}.",
+        )
     snapshot, name = agency.index.read(), parse_slug(slug)
     tombstone = snapshot.tombstones.get(name)
     if tombstone is None:

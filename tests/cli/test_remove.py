@@ -15,6 +15,7 @@ from tests.support import authorised
 
 SLUG = "acme-corp"
 TYPE = f"Type {SLUG} to remove it"
+ONCE_MORE = f"That is not {SLUG}. Type {SLUG}"
 AGAIN = "Press Enter to ask again"
 
 
@@ -80,8 +81,39 @@ def test_the_answer_as_json_is_the_certificate(full: Fleet) -> None:
 def test_another_digest_removes_nothing(full: Fleet) -> None:
     done = run_cli(args(full, "--digest", "0" * 16))
     assert done.returncode == 1
-    assert "Nothing was removed" in done.stderr
+    assert "Nothing was done" in done.stderr
     assert not removed(full)
+
+
+def test_another_digest_finishes_nothing_either(full: Fleet) -> None:
+    shown = digest(full)
+    full.sandbox.faults.add(Fault("status", status=500, route="/account-info/details"))
+    done = run_cli(args(full, "--digest", shown))
+    assert done.returncode == 1
+    assert "its removal is not finished" in done.stderr
+    full.sandbox.faults.clear()
+    wrong = run_cli(args(full, "--digest", "0" * 16))
+    assert wrong.returncode == 1
+    assert "Nothing was done" in wrong.stderr
+    assert full.agency.index.read().tombstones[SLUG].pending is not None  # type: ignore[index]
+    right = run_cli(args(full, "--digest", shown))
+    assert right.returncode == 4, right.stderr
+    assert full.agency.index.read().tombstones[SLUG].pending is None  # type: ignore[index]
+
+
+def test_without_an_answer_who_says_leave_goes_on(full: Fleet) -> None:
+    full.sandbox.faults.add(Fault("status", status=500, route="/account-info/details"))
+    done = run_cli(args(full, "--digest", digest(full), "--leave"))
+    assert done.returncode == 4, done.stderr
+    assert "Asked, and not proven" in done.stdout
+    assert full.agency.index.read().tombstones[SLUG].pending is None  # type: ignore[index]
+
+
+def test_a_person_is_asked_what_to_do_without_an_answer(full: Fleet) -> None:
+    full.sandbox.faults.add(Fault("status", status=500, route="/account-info/details"))
+    code, screen = on_terminal(args(full), typed={TYPE: f"{SLUG}\n", AGAIN: "leave\n"})
+    assert code == 4, screen
+    assert "500" in screen
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])
@@ -103,10 +135,18 @@ def test_a_person_types_the_slug(full: Fleet) -> None:
 
 @pytest.mark.parametrize("typed", ["acme\n", "\n", "y\n", "beta-inc\n"])
 def test_a_slug_that_is_mistyped_removes_nothing(full: Fleet, typed: str) -> None:
-    code, screen = on_terminal(args(full), typed={TYPE: typed})
+    code, screen = on_terminal(args(full), typed={TYPE: typed, ONCE_MORE: typed})
     assert code == 2
     assert f"That is not {SLUG}. Nothing was removed." in screen
     assert not removed(full)
+
+
+def test_a_slip_is_asked_about_once_more_without_the_plan(full: Fleet) -> None:
+    revoke(full)
+    code, screen = on_terminal(args(full), typed={TYPE: "acme-crop\n", ONCE_MORE: f"{SLUG}\n"})
+    assert code == 0, screen
+    assert screen.count("Deleted for good:") == 1
+    assert removed(full)
 
 
 def test_a_person_may_leave_a_credential_that_still_works(full: Fleet) -> None:
@@ -150,13 +190,18 @@ def test_a_client_that_is_removed_is_not_removed_again(full: Fleet) -> None:
 def test_an_app_is_uninstalled_only_over_oauth(full: Fleet) -> None:
     done = run_cli(args(full, "--uninstall", "--dry-run"))
     assert done.returncode == 2
-    assert "--uninstall is for OAuth" in done.stderr
+    assert "over OAuth alone" in done.stderr
 
 
 def test_an_oauth_connection_is_revoked_and_uninstalled(tmp_path: Path) -> None:
     with authorised(tmp_path / "agency", portals=1, contacts=1) as one:
         root = one.agency.workspace.root
-        plan = run_cli(["remove", SLUG, "--dry-run", "--json", "--workspace", root])
+        plan = run_cli(["remove", SLUG, "--uninstall", "--dry-run", "--json", "--workspace", root])
+        shown = run_cli(["remove", SLUG, "--uninstall", "--dry-run", "--workspace", root])
+        command = f"remove {SLUG} --uninstall --digest {json.loads(plan.stdout)['plan']['digest']}"
+        assert shown.stdout.strip().endswith(command)
+        without = run_cli(["remove", SLUG, *command.split()[3:], "--workspace", root])
+        assert without.returncode == 1, "the digest is that of uninstalling"
         done = run_cli(
             [
                 *("remove", SLUG, "--uninstall", "--workspace", root),
