@@ -225,7 +225,7 @@ def both_sides(one: Connection | Tombstone, *, uninstall: bool) -> tuple[str, ..
         "There: the app stays listed under Settings > Integrations > Connected Apps until an "
         "admin removes it there. With --uninstall it is taken out now, of which HubSpot tells the "
         "admins by e-mail.",
-        *(f"Not proven afterwards: {said}" for said in earlier_ones(one)),
+        *(f"Not proven by that: {said[0].lower()}{said[1:]}" for said in earlier_ones(one)),
     )
 
 

@@ -1,8 +1,10 @@
 """
-A process that dies while it removes a client: `python -m tests.removal.dying WORKSPACE SLUG STEP`.
+Removals in processes of their own that die on the way, made of one that has imported everything.
 
-It is killed as it enters the step of that number, counted over what changes something or asks
-somebody; with 0 it lives, and prints how many steps there were.
+`python -m tests.removal.dying WORKSPACE SLUG STEP …` removes a client for each slug and step, in
+a forked child that kills itself just before the step of that number, and prints how many steps
+each child made, or -1 for one that was killed. A step is whatever others can see: a file that
+takes its place or goes, a call to HubSpot. With step 0 it lives.
 """
 
 from __future__ import annotations
@@ -10,43 +12,53 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
-from typing import Any
 
-from hsagency import durable, index, removal
+from hsagency import removal
 from hsagency.agency import Agency
-from hsagency.audit.journal import writer
-from hsagency.credentials import store
-from hsagency.removal import certificate, severing, stages
 
-STEPS = {
-    durable.__file__: {"write_private", "make_private_dir"},
-    index.__file__: {"bury", "settle"},
-    writer.__file__: {"append", "end"},
-    store.__file__: {"get", "put", "delete"},
-    removal.__file__: {"apply", "_current"},
-    certificate.__file__: {"issue", "_page"},
-    severing.__file__: {"sever", "_uninstalled", "_access"},
-    stages.__file__: {"begin", "finish", "delete_secrets", "_is_recorded"},
-}
+STEPS = ("os.rename", "os.remove", "socket.connect")
 
 
-def main(root: str, slug: str, step: int) -> None:
-    done = [0]
+def remove(root: str, slug: str, last: int) -> int:
+    """Remove a client, and return how many steps that took."""
+    steps, begun = 0, False
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if event == "call" and frame.f_code.co_name in STEPS.get(frame.f_code.co_filename, ()):
-            done[0] += 1
-            if done[0] == step:
+    def count(event: str, _: object) -> None:
+        nonlocal steps
+        if begun and event in STEPS:
+            steps += 1
+            if steps == last:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    sys.addaudithook(count)
     with Agency.open(root) as agency:
-        plan = removal.plan(agency, slug)
-        sys.settrace(trace)
-        removal.apply(agency, plan, digest=plan.digest, uninstall=plan.kind == "oauth")
-        sys.settrace(None)
-    print(done[0])
+        oauth = agency.connection(slug).kind == "oauth"
+        plan = removal.plan(agency, slug, uninstall=oauth)
+        begun = True
+        removal.apply(agency, plan, digest=plan.digest)
+        begun = False
+    return steps
+
+
+def forked(root: str, slug: str, last: int) -> int:
+    """Return how many steps a child made, or -1 if it was killed."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        os.write(tell, str(remove(root, slug, last)).encode())
+        os._exit(0)
+    os.close(tell)
+    with os.fdopen(told) as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    return int(said) if said else -1
+
+
+def main(root: str, *asked: str) -> None:
+    for slug, last in zip(asked[::2], asked[1::2], strict=True):
+        print(forked(root, slug, int(last)), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])
