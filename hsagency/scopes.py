@@ -33,22 +33,23 @@ class TypeWords:
 TYPES: Final[Mapping[ConnectionType, TypeWords]] = {
     ConnectionType.CONFIG_AND_AUDIT: TypeWords(
         title="Config + Audit",
-        enables="Full access: reads and changes configuration and records, and audits them.",
-        refuses="Nothing but calls that the route table does not know, unless they are allowed "
-        "one by one.",
+        enables="Full access: reading and changing configuration and records, and audits of them.",
+        refuses="Calls that hsagency does not know, until they are allowed one by one.",
         when="The most common choice: a client whose portal is both set up and audited.",
     ),
     ConnectionType.CONFIG_ONLY: TypeWords(
         title="Config Only",
-        enables="Reads and deploys configuration: properties, pipelines, lists, forms, workflows.",
-        refuses="Records, people and activity, so no audits; and deleting, exporting and sending.",
+        enables="Reading and deploying configuration: properties, pipelines, lists, forms, "
+        "workflows.",
+        refuses="Access to records, people and activity, so that there are no audits; and "
+        "deleting, exporting and sending.",
         when="A portal into which things are only deployed.",
     ),
     ConnectionType.AUDIT_ONLY: TypeWords(
         title="Audit Only",
-        enables="Reads configuration, records and activity, and audits them. Forms, workflows, "
-        "tickets and products stay closed: HubSpot has no scope that only reads them.",
-        refuses="Whatever is not a read: no import, no deploy, no change.",
+        enables="Reading configuration, records and activity, and audits of them.",
+        refuses="Every change: importing, deploying, editing, deleting. And forms, workflows, "
+        "tickets and products, as HubSpot has no permission only to read them.",
         when="A prospect, or a client for whom only an audit is run.",
     ),
 }

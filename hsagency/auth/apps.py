@@ -68,18 +68,27 @@ class Apps:
 
     def read(self, api_base: str) -> OAuthApp:
         """Return the app for HubSpot, or for one sandbox; raises `NoOAuthApp`."""
-        try:
-            app = _parse(self._store().get(self._name(api_base)))
-        except CredentialMissing:
-            app = None
-        if app is None or app.api_base != api_base:
-            where = f"the sandbox at {api_base}" if api_base else "HubSpot"
-            hint = f"hsagency connect --setup --api {api_base}" if api_base else None
+        app = self.find(api_base)
+        if app is None:
+            hint = f"Set one up: hsagency connect --setup --api {api_base}"
+            others = [one for one in map(self._kept, _CAPABILITIES) if one is not None]
+            known = " ".join(_elsewhere(one) for one in others)
             raise NoOAuthApp(
-                f"No OAuth app is set up for {where}. Nothing was asked.",
-                hint=f"Set one up: {hint}" if hint else NoOAuthApp.hint,
+                f"No OAuth app is set up for {_at(api_base)}. Nothing was asked.",
+                hint=f"{known} {hint if api_base else NoOAuthApp.hint}".strip(),
             )
         return app
+
+    def find(self, api_base: str) -> OAuthApp | None:
+        """Return the app for HubSpot, or for one sandbox, if it is set up."""
+        app = self._kept(_capability(api_base))
+        return app if app is not None and app.api_base == api_base else None
+
+    def _kept(self, capability: str) -> OAuthApp | None:
+        try:
+            return _parse(self._store().get(self._name(capability)))
+        except CredentialMissing:
+            return None
 
     def keep(self, app: OAuthApp) -> None:
         """Keep an app in place of the one before; raises as a store's `put` does."""
@@ -91,12 +100,28 @@ class Apps:
                 "stored.",
                 hint="Copy them again from HubSpot > Development > Projects, the app's Auth tab.",
             )
-        self._store().put(self._name(app.api_base), kept)
+        self._store().put(self._name(_capability(app.api_base)), kept)
 
-    def _name(self, api_base: str) -> SecretName:
-        # A sandbox's app never takes the place of HubSpot's.
-        capability = "oauth-app-sandbox" if api_base else "oauth-app"
+    def _name(self, capability: str) -> SecretName:
         return SecretName(self._workspace, AGENCY, 1, capability)
+
+
+# A sandbox's app never takes the place of HubSpot's.
+_CAPABILITIES: Final = ("oauth-app", "oauth-app-sandbox")
+
+
+def _capability(api_base: str) -> str:
+    return _CAPABILITIES[bool(api_base)]
+
+
+def _at(api_base: str) -> str:
+    return f"the sandbox at {api_base}" if api_base else "HubSpot"
+
+
+def _elsewhere(app: OAuthApp) -> str:
+    """Say of an app for which address it is set up, and how that is named."""
+    how = f"add --api {app.api_base}" if app.api_base else "leave --api out"
+    return f"One is set up for {_at(app.api_base)}: to use it, {how}."
 
 
 def _written(app: OAuthApp) -> Secret | None:

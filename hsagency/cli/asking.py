@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import shutil
+import signal
 import sys
 import termios
 import textwrap
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
@@ -19,12 +21,53 @@ from hsagency.cli.common import Shared, is_terminal, shown_path, typable
 from hsagency.cli.tables import plain
 from hsagency.errors import ConnectingError
 from hsagency.secret import Secret
+from hsagency.words import counted
 
 if TYPE_CHECKING:
     from hsagency.connecting import Attempt, Preflight, Prepared
 
 _WIDEST: Final = 100
 _MOST: Final = 65536  # characters of an address that is pasted
+
+
+@contextmanager
+def as_interrupted() -> Iterator[None]:
+    """Have a request to end, and a terminal that was closed, end this as Ctrl-C does."""
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    before = {one: signal.getsignal(one) for one in kinds}
+
+    def end(*_: object) -> None:
+        for one in kinds:  # once is enough: what is given back takes its time
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for one, was in before.items():
+        if was is not signal.SIG_IGN:  # nohup means it
+            signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one, was in before.items():
+            signal.signal(one, was)
+
+
+@contextmanager
+def unchanged(said: str) -> Iterator[None]:
+    """Say of an interruption that nothing came of it."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        with suppress(OSError):  # the terminal may be what is gone
+            click.echo(f"\nInterrupted. {said}", err=True)
+        raise click.exceptions.Exit(130) from None
+
+
+def answer(question: str) -> str:
+    """Ask a question on stderr; Ctrl-C, and the end of what is typed, end it all."""
+    try:
+        return str(click.prompt(question, default="", show_default=False, err=True))
+    except click.Abort:  # Ctrl-C, and the end of what is typed
+        raise KeyboardInterrupt from None
 
 
 class Waiting:
@@ -46,13 +89,13 @@ class Waiting:
 
     def say(self, message: str) -> None:
         """Say something on a line of its own."""
-        with self._lock:
+        with self._lock, suppress(OSError):  # a terminal that was closed hears nothing
             self._clear()
             click.echo(plain(message), err=True)
 
     def clear(self) -> None:
         """Take the line away."""
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._clear()
 
     def _clear(self) -> None:
@@ -119,45 +162,70 @@ def show_preflight(common: Shared, found: Preflight) -> None:
         said += ["Connection types (--type):"]
         for kind, words in TYPES.items():
             mark = " <- this one" if kind is found.connection_type else ""
-            said += [f"  {kind}{mark}", *_indented([words.when, words.enables, words.refuses])]
-    said += [f"What HubSpot's page will ask for, for {found.connection_type}, and why:"]
-    said += _scopes((one.name, one.why, one.required) for one in found.wanted)
-    said += ["Before you go there, see that:", *_dashed(YOURS)]
-    room = found.slots
-    size = f"{room.used} of {room.size} slots" if room.size is not None else f"{room.used} slots"
-    said += [f"The fleet takes {size}{'' if room.size is not None else ', without a limit'}."]
+            said += [f"  {kind}{mark}"]
+            for label in ("when", "enables", "refuses"):
+                said += _wrapped(getattr(words, label), f"    {label:<7}  ")
+    said += [f"HubSpot's page will ask for what {TYPES[found.connection_type].title} needs:"]
+    said += _scopes([(one.name, one.why) for one in found.wanted if one.required])
+    said += ["and, where the account has it, for:"]
+    said += _scopes([(one.name, one.why) for one in found.wanted if not one.required])
+    said += ["Before you go there, see that:", *_dashed(YOURS), _room(found)]
     if found.installs is not None:
-        said += [f"The app is in {found.installs.used} accounts; HubSpot lets it into "
+        said += [f"The app is in {counted(found.installs.used, 'account')}; HubSpot lets it into "
                  f"{found.installs.most}."]  # fmt: skip
     said += [line for note in found.notes for line in _wrapped(f"note: {typable(note)}", "")]
     common.say(plain_lines(said))
 
 
+def _room(found: Preflight) -> str:
+    """Say how full the fleet is."""
+    room = found.slots
+    if room.size is None:
+        return f"The fleet has {counted(room.used, 'portal')}, and no limit."
+    return f"The fleet has {counted(room.used, 'portal')}, of at most {room.size}."
+
+
 def show_setup(common: Shared, made: Prepared) -> None:
     """Say what was written, and what to do with it in HubSpot."""
-    most, why = made.cap
-    where = "the sandbox" if made.api else "HubSpot"
     said = [
         f"Written: {shown_path(made.folder)}, a project of HubSpot's developer platform.",
         f"Redirect URL to register: {made.redirect_uri}",
-        "Scopes to register, and why:",
-        *_scopes((name, reason, True) for name, reason in made.required.items()),
-        *_scopes((name, reason, False) for name, reason in made.optional.items()),
-        f"What to do at {where}:",
+        "Scopes to register that every account must grant:",
+        *_scopes(list(made.required.items())),
+        "and those that are asked for where the account has them:",
+        *_scopes(list(made.optional.items())),
+        *(_at_sandbox(made) if made.api else _at_hubspot(made)),
+    ]
+    if made.before is not None:
+        said.append(f"An app is set up already, with client id {made.before.client_id}.")
+    common.say(plain_lines(said))
+
+
+def _at_hubspot(made: Prepared) -> list[str]:
+    most, why = made.cap
+    return [
+        "What to do at HubSpot:",
         *_dashed([
             f"Upload it: cd {shown_path(made.folder)} && hs project upload (HubSpot's own command "
             "line, signed in to your developer account with: hs account auth).",
             "The client id and the client secret are then shown in HubSpot > Development > "
             "Projects > this project > the app > Auth.",
-            f"Who may install it is said there under Distribution. It is {made.distribution} now: "
-            f"{why}, so {most} at most (10 with a private app, 100 for a Solutions Partner: "
-            "--partner; 25 with a marketplace app that is not listed: --distribution marketplace).",
-            "HubSpot does not let the distribution be changed after the first upload.",
+            f"Who may install it is said there under Distribution, and cannot be changed after "
+            f"the first upload. It is {made.distribution} now, for {most} accounts at most: "
+            f"{why}. For a Solutions Partner's private app it is 100 (--partner), for a "
+            "marketplace app that is not listed 25 (--distribution marketplace).",
         ]),
     ]  # fmt: skip
-    if made.before is not None:
-        said.append(f"An app is set up already, with client id {made.before.client_id}.")
-    common.say(plain_lines(said))
+
+
+def _at_sandbox(made: Prepared) -> list[str]:
+    """Say how a sandbox comes to know the app: it has no screens for it."""
+    file = shlex.quote(shown_path(made.registration))
+    return [
+        "What to do at the sandbox: register it, with this in another window,",
+        f"  curl -d @{file} {made.api}/_sandbox/apps",
+        "and give here the clientId and the clientSecret that it answers.",
+    ]
 
 
 def plain_lines(lines: Iterable[str]) -> str:
@@ -165,24 +233,13 @@ def plain_lines(lines: Iterable[str]) -> str:
     return "\n".join(plain(one) for one in lines)
 
 
-def _scopes(scopes: Iterable[tuple[str, str, bool]]) -> list[str]:
-    rows = list(scopes)
-    if not rows:
-        return []
-    width = max(len(name) for name, _, _ in rows)
-    lines = []
-    for name, why, required in rows:
-        text = why if required else f"{why} (where the account has it)"
-        lines += _wrapped(text, f"  {name.ljust(width)}  ")
-    return lines
+def _scopes(rows: list[tuple[str, str]]) -> list[str]:
+    width = max((len(name) for name, _ in rows), default=0)
+    return [line for name, why in rows for line in _wrapped(why, f"  {name.ljust(width)}  ")]
 
 
 def _dashed(texts: Iterable[str]) -> list[str]:
     return [line for one in texts for line in _wrapped(one, "  - ")]
-
-
-def _indented(texts: Iterable[str]) -> list[str]:
-    return [line for one in texts for line in _wrapped(one, "      ")]
 
 
 def _wrapped(text: str, first: str) -> list[str]:

@@ -5,37 +5,37 @@ from __future__ import annotations
 import sys
 import threading
 import webbrowser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hsagency.cli.asking import Pasted, Waiting, show_preflight, show_setup
+from hsagency.cli.asking import (
+    Pasted,
+    Waiting,
+    answer,
+    as_interrupted,
+    show_preflight,
+    unchanged,
+)
 from hsagency.cli.common import (
     Shared,
     api_option,
     as_json,
     emit,
-    hidden_line,
     is_terminal,
-    program,
     read_token,
     shared,
 )
+from hsagency.cli.setup import set_up
 from hsagency.cli.tables import plain
-from hsagency.errors import UsageError
+from hsagency.errors import HsAgencyError, UsageError
 from hsagency.portals import ConnectionType, parse_choice, parse_portal_id
-from hsagency.secret import Secret
 
 if TYPE_CHECKING:
     from hsagency.agency import Agency
-    from hsagency.connecting import Attempt, Connected, Found
+    from hsagency.connecting import Attempt, Connected, Found, Preflight
 
-_TYPE = click.option(
-    "--type",
-    "connection_type",
-    help="config_and_audit, config_only or audit_only; the first, or for one that is connected "
-    "already its own, unless said.",
-)
+_TYPES = "config_and_audit, config_only or audit_only"
 _NO_BROWSER = click.option(
     "--no-browser",
     is_flag=True,
@@ -49,13 +49,13 @@ _TIMEOUT = click.option(
     metavar="SECONDS",
     help="How long to wait for HubSpot's page.",
 )
-_YES = click.option("--yes", is_flag=True, help="Take the account that HubSpot reports, unasked.")
+_YES = click.option("--yes", is_flag=True, help="Ask nothing: the account is the expected one.")
 
 
 @click.command(short_help="Connect a portal over OAuth, or set up the app for it.")
 @click.option("--client", metavar="SLUG", help="The client's slug; else one is proposed.")
-@click.option("--portal", metavar="ID", help="The portal id to expect.")
-@_TYPE
+@click.option("--portal", metavar="ID", help="The portal id to expect; a must with --yes.")
+@click.option("--type", "connection_type", help=f"{_TYPES}; the first unless said.")
 @_NO_BROWSER
 @_TIMEOUT
 @_YES
@@ -103,7 +103,7 @@ def connect(
     if setup:
         if client or portal or connection_type or no_browser:
             raise UsageError("--setup is about the app, not about a client. Nothing was done.")
-        _set_up(
+        set_up(
             common,
             api=api,
             port=port,
@@ -114,14 +114,12 @@ def connect(
         return
     if given:
         raise UsageError("--port, --partner and --distribution go with --setup. Nothing was done.")
-    _check_answerable(yes=yes)
-    from hsagency import connecting
-
     kind = _kind(connection_type)
     expected = parse_portal_id(portal) if portal is not None else None
-    with common.agency() as agency:
-        attempt = connecting.start(
+    with common.agency() as agency, as_interrupted():
+        attempt = _started(
             agency,
+            yes=yes,
             api=api,
             client=client,
             portal=expected,
@@ -140,7 +138,7 @@ def connect(
     default=None,
     help="Over OAuth, or with a static token from the prompt; as it is connected, unless said.",
 )
-@_TYPE
+@click.option("--type", "connection_type", help=f"{_TYPES}; as it is now, unless said.")
 @_NO_BROWSER
 @_TIMEOUT
 @_YES
@@ -175,14 +173,14 @@ def reconnect(
     from hsagency.portals import CredentialKind
 
     kind = _kind(connection_type)
-    with common.agency() as agency:
+    with common.agency() as agency, as_interrupted():
         before = agency.connection(slug)
         over_oauth = before.kind is CredentialKind.OAUTH if oauth is None else oauth
         _tell_before(common, agency, slug)
         if over_oauth:
-            _check_answerable(yes=yes)
-            attempt = connecting.start(
+            attempt = _started(
                 agency,
+                yes=yes,
                 api=api,
                 client=slug,
                 connection_type=kind,
@@ -191,7 +189,8 @@ def reconnect(
             )
             done = _run(common, attempt, no_browser=no_browser, timeout=timeout, yes=yes)
         else:
-            token = read_token(f"New service key of {slug}")
+            with unchanged("Nothing was changed."):
+                token = read_token(f"New service key of {slug}")
             done = connecting.replace_token(agency, slug, token, api=api, connection_type=kind)
     _report(common, done, as_json=as_json)
 
@@ -202,21 +201,38 @@ def _kind(given: str | None) -> ConnectionType | None:
     return parse_choice(ConnectionType, given, what="connection type")
 
 
-def _check_answerable(*, yes: bool) -> None:
+def _started(agency: Agency, *, yes: bool, **asked: Any) -> Attempt:
+    """Begin an attempt, once all is well and somebody or something can confirm the account."""
+    from hsagency import connecting
+
+    found = connecting.preflight(agency, **asked)
+    found.check()
+    _check_answerable(found, yes=yes)
+    return connecting.start(agency, **asked)
+
+
+def _check_answerable(found: Preflight, *, yes: bool) -> None:
     if not yes and not is_terminal(sys.stdin):
+        add = "--yes" if found.portal is not None else "--yes and --portal ID"
         raise UsageError(
             "Nobody is here to confirm the account that HubSpot reports. Nothing was asked.",
-            hint="Add --yes to take it, best with --portal ID, or run this on a terminal.",
+            hint=f"Run this on a terminal, or add {add}.",
+        )
+    if yes and found.portal is None:
+        raise UsageError(
+            "With --yes nobody confirms the account, and nothing says which one it must be. "
+            "Nothing was asked.",
+            hint="Add --portal ID; or leave --yes out, and confirm what HubSpot reports.",
         )
 
 
 def _can_listen(agency: Agency, api: str) -> bool:
     """Say whether to listen as well while an address may be pasted: it is no must then."""
-    from hsagency.connecting.listening import PortTaken, check_port
+    from hsagency.connecting.listening import check_port
 
     try:
         check_port(agency.apps.read(api).port)
-    except PortTaken:
+    except HsAgencyError:  # whatever is wrong is said with all else that is
         return False
     return True
 
@@ -249,7 +265,7 @@ def _run(
                 "(not shown as you paste it)."
             )
         else:
-            _open(common, attempt.url, line)
+            _open(common, attempt, line)
 
         def waiting(left: float) -> None:
             line.show(left)
@@ -266,21 +282,21 @@ def _run(
             return connecting.finish(attempt, seconds=timeout, confirm=confirm, waiting=waiting)
         except KeyboardInterrupt:
             line.clear()
-            click.echo(plain(f"{attempt.ended} Begin again when you like."), err=True)
+            line.say(f"{attempt.ended} Begin again when you like.")
             raise click.exceptions.Exit(130) from None
         finally:
             if pasted is not None:
                 pasted.close()
 
 
-def _open(common: Shared, url: str, line: Waiting) -> None:
+def _open(common: Shared, attempt: Attempt, line: Waiting) -> None:
     """Open a browser without waiting for it: some say nothing before they are closed."""
     common.say("Opening HubSpot's page in your browser. If none opens, open this address yourself:")
-    common.say(url)
+    common.say(f"  {attempt.address}")
 
     def open_it() -> None:
         try:
-            opened = webbrowser.open(url)
+            opened = webbrowser.open(attempt.door)
         except (webbrowser.Error, OSError):
             opened = False
         if not opened:
@@ -301,24 +317,17 @@ def _confirmed(attempt: Attempt, found: Found) -> str | None:
     other = "" if again else ", or another slug"
     verb = "Reconnect" if again else "Connect"
     while True:
-        answer = _answer(f"{verb} it as {found.slug}? [Y/n{other}]").strip()
-        if answer.lower() in ("", "y", "yes"):
+        typed = answer(f"{verb} it as {found.slug}? [Y/n{other}]").strip()
+        if typed.lower() in ("", "y", "yes"):
             return found.slug
-        if answer.lower() in ("n", "no"):
+        if typed.lower() in ("n", "no"):
             return None
         try:
-            attempt.check_slug(answer)
+            attempt.check_slug(typed)
         except UsageError as error:
             click.echo(plain(str(error)), err=True)
         else:
-            return answer
-
-
-def _answer(question: str) -> str:
-    try:
-        return str(click.prompt(question, default="", show_default=False, err=True))
-    except click.Abort:  # Ctrl-C, and the end of what is typed
-        raise KeyboardInterrupt from None
+            return typed
 
 
 def _report(common: Shared, done: Connected, *, as_json: bool) -> None:
@@ -338,52 +347,6 @@ def _report(common: Shared, done: Connected, *, as_json: bool) -> None:
     click.echo(plain(done.said()))
     for note in done.notes:
         common.say(plain(f"note: {note}."))
-
-
-def _set_up(
-    common: Shared,
-    *,
-    api: str,
-    port: int | None,
-    partner: bool | None,
-    distribution: str | None,
-    as_json: bool,
-) -> None:
-    """Write the app's metadata, say what to do with it, then take its id and secret."""
-    from hsagency import connecting
-    from hsagency.auth import Distribution
-
-    chosen = None
-    if distribution is not None:
-        chosen = parse_choice(Distribution, distribution, what="distribution")
-    with common.agency() as agency:
-        made = connecting.prepare(agency, api=api, port=port, distribution=chosen, partner=partner)
-        show_setup(common, made)
-        keeps = " (Enter keeps the one that is set up)" if made.before else ""
-        client_id = hidden_line(f"Client id{keeps}")
-        if not client_id and made.before is not None:
-            app = connecting.reuse(agency, made)
-        else:
-            secret = hidden_line("Client secret") if client_id else Secret("")
-            app = connecting.set_up(
-                agency, made, client_id=client_id.reveal(), client_secret=secret
-            )
-    if as_json:
-        emit({
-            "result": "OK",
-            "clientId": app.client_id,
-            "redirectUrl": app.redirect_uri,
-            "requiredScopes": list(app.required),
-            "optionalScopes": list(app.optional),
-            "distribution": app.distribution,
-            "mostInstalls": app.cap[0],
-            "folder": str(made.folder),
-        })  # fmt: skip
-        return
-    who = "The sandbox" if app.api_base else "HubSpot"
-    more = f" --api {app.api_base}" if app.api_base else ""
-    click.echo(f"OK  {who} knows the app, and its secret is in the store.")
-    common.say(f"Connect a portal: {program()} connect{more}")
 
 
 COMMANDS = (connect, reconnect)

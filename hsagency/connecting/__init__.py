@@ -38,7 +38,7 @@ from hsagency.connecting.attempts import Attempt, finish, start
 from hsagency.connecting.listening import PortTaken
 from hsagency.connecting.preflight import Installs, NotReady, Preflight, Requirement, preflight
 from hsagency.connecting.replacing import Connected, replace_token
-from hsagency.connecting.setup import PORT, Prepared, prepare, reuse, set_up
+from hsagency.connecting.setup import PORT, Prepared, check_client_id, prepare, reuse, set_up
 from hsagency.connecting.slugs import proposed_slug
 from hsagency.connecting.trading import Found
 
@@ -53,6 +53,7 @@ __all__ = [
     "Preflight",
     "Prepared",
     "Requirement",
+    "check_client_id",
     "finish",
     "preflight",
     "prepare",

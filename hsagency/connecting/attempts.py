@@ -43,20 +43,17 @@ def start(
     one is named. Without `listen` an answer only comes by `Attempt.take`. Raises `NotReady`
     with everything that is in the way.
     """
-    expected = PortalId(portal) if portal is not None else None
     asked = preflight(
         agency,
         api=api,
         client=client,
-        portal=expected,
+        portal=PortalId(portal) if portal is not None else None,
         connection_type=connection_type,
         again=again,
         listen=listen,
     )
     asked.check()
-    if asked.before is not None:
-        expected = asked.before.portal_id
-    return Attempt(agency, asked, api=parse_api_base(api), portal=expected, listen=listen)
+    return Attempt(agency, asked, api=parse_api_base(api), listen=listen)
 
 
 def finish(
@@ -99,7 +96,6 @@ class Attempt:
         asked: Preflight,
         *,
         api: str,
-        portal: PortalId | None,
         listen: bool,
     ) -> None:
         before = asked.before
@@ -110,7 +106,7 @@ class Attempt:
         self.ended = ""
         """How it ended, once it was given up."""
         api = before.api_base if before else api
-        self._trade = Trade(agency, asked, api=api, portal=portal)
+        self._trade = Trade(agency, asked, api=api, portal=asked.portal)
         facts = before.facts if before else {}
         domain = facts.get("ui_domain")
         optional = registered(app, [one.name for one in asked.wanted])
@@ -118,7 +114,7 @@ class Attempt:
             app=app,
             scope=app.required,
             optional_scope=tuple(one for one in optional if one not in app.required),
-            portal_id=portal,
+            portal_id=asked.portal,
             ui_domain=str(domain.value) if domain else None,
         )
         self._note("Began to ask for a portal over OAuth")
@@ -140,6 +136,11 @@ class Attempt:
     def door(self) -> str:
         """An address of this machine that leads a browser to HubSpot's page, once."""
         return self._listener.door
+
+    @property
+    def address(self) -> str:
+        """A short one for the screen, that leads there as often as it is opened."""
+        return self._listener.address
 
     def came(self, seconds: float = 0.0) -> bool:
         """Wait at most so long for the browser's answer, and say whether there is one."""
@@ -188,7 +189,7 @@ class Attempt:
             self._failed(error)
             raise
         self._over = True
-        self._listener.say(_DONE, done.said(), good=True)
+        self._listener.say(_DONE, done.said().removeprefix(f"{_DONE} "), good=True)
         return done
 
     def late(self, seconds: float) -> ConsentTimedOut:
@@ -226,7 +227,7 @@ class Attempt:
         became = self._trade.give_back()
         said = f"{why}. Nothing was connected. {became}".strip()
         self._note(f"Ended without a connection: {said}")
-        self._listener.say(_NOT_DONE, said, good=False)
+        self._listener.say(_NOT_DONE, said.replace(f" {_NOT_DONE}.", ""), good=False)
         self.ended = said
         return said
 
@@ -255,7 +256,8 @@ class Attempt:
         nothing = "" if "othing was" in error.message else "Nothing was connected."
         error.message = " ".join(one for one in (error.message, nothing, became) if one)
         self._note(f"Ended without a connection: {error.message}")
-        self._listener.say(_NOT_DONE, redact(f"{error.message}\n{error.hint}"), good=False)
+        said = error.message.replace(f" {_NOT_DONE}.", "")
+        self._listener.say(_NOT_DONE, redact(f"{said}\n{error.hint}"), good=False)
 
     def _note(self, message: str) -> None:
         """Put it on record in the agency's own log, so that every attempt can be found."""

@@ -58,7 +58,7 @@ class Listener:
     ) -> None:
         self._read, self._leads_to, self._opened = read, leads_to, False
         self._host = f"localhost:{port}"
-        self._door = f"/oauth/begin/{secrets.token_urlsafe(12)}"
+        self._door, self._shown_as = (f"/oauth/begin/{secrets.token_urlsafe(12)}" for _ in "12")
         self._page = f"/oauth/outcome/{secrets.token_urlsafe(12)}"
         self._taking = threading.Lock()
         self._brought: Brought | None = None
@@ -75,8 +75,13 @@ class Listener:
 
     @property
     def door(self) -> str:
-        """An address of this machine that leads on once, and tells whoever sees it nothing."""
+        """An address of this machine that leads on once: for where others may see it."""
         return f"http://{self._host}{self._door}"
+
+    @property
+    def address(self) -> str:
+        """An address of this machine that leads on as often as it is opened."""
+        return f"http://{self._host}{self._shown_as}"
 
     def came(self, seconds: float) -> bool:
         """Wait at most so long for an answer, and say whether there is one."""
@@ -118,6 +123,8 @@ class Listener:
         path, query = _split(handler.path)
         if handler.headers.get_all("Host", []) != [self._host]:
             handler.say(HTTPStatus.FORBIDDEN, "Another host", _NOTHING)
+        elif path == self._shown_as and not query:
+            handler.lead(self._leads_to)
         elif path == self._door and not query:
             self._lead_on(handler)
         elif path == self._page and not query:
@@ -155,7 +162,7 @@ class Listener:
             handler.write(pages.waiting())
             self._ended.wait()
             one = self._outcome
-            handler.write(pages.section(one.title, one.message, good=one.good) + pages.END)
+            handler.write(pages.outcome(one.title, one.message, good=one.good))
         finally:
             self._shown.set()
 

@@ -53,7 +53,7 @@ END: Final = "</main></body></html>\n"
 
 def whole(title: str, message: str) -> str:
     """Return a page that says one thing that went wrong."""
-    return f"{_begin(title)}{section(title, message, good=False)}{END}"
+    return f"{_begin(title)}{_section(title, message, good=False)}{END}"
 
 
 def waiting() -> str:
@@ -67,13 +67,20 @@ def waiting() -> str:
     )
 
 
-def section(title: str, message: str, *, good: bool) -> str:
-    """Return what a page says of an outcome, one paragraph a line."""
+def outcome(title: str, message: str, *, good: bool) -> str:
+    """Return the end of the page of an attempt: what came of it, and where it goes on."""
+    note = "You can close this page and go back to the terminal."
+    if not good:
+        note = "Go back to the terminal, which says the same; this page can be closed."
+    return _section(title, message, good=good, note=note) + END
+
+
+def _section(title: str, message: str, *, good: bool, note: str = "") -> str:
     kind = "good" if good else "bad"
-    note = "" if not good else '<p class="note">You can close this page.</p>'
+    last = f'<p class="note">{escape(note)}</p>' if note else ""
     return (
         f'<section class="outcome" role="status"><h2 class="{kind}">{escape(title)}</h2>'
-        f"{''.join(f'<p>{escape(one)}</p>' for one in message.splitlines())}{note}</section>"
+        f"{''.join(f'<p>{escape(one)}</p>' for one in message.splitlines())}{last}</section>"
     )
 
 

@@ -37,7 +37,7 @@ YOURS: Final = (
     "is asked for.",
     "The account is not linked under another client here, nor in another workspace that is "
     "still in use.",
-    "The browser lets app.hubspot.com open windows: a pop-up blocker may swallow its page.",
+    "The browser lets this page open: a pop-up blocker may swallow it.",
 )
 """What only the person at the browser can see to."""
 
@@ -94,6 +94,8 @@ class Preflight:
     app: OAuthApp | None = None
     installs: Installs | None = None
     client: ClientSlug | None = None
+    portal: PortalId | None = None
+    """The portal that must be picked: the named one, or that of a client which is or was here."""
     before: Connection | None = None
     """The connection that is to be connected again, if it is one."""
 
@@ -162,8 +164,7 @@ def preflight(
     found.ask("halt", agency.halt.check, "The fleet is not halted.")
     found.ask("client", lambda: found.name(client), "The slug can be used.")
     api = found.before.api_base if found.before else found.api
-    kind = connection_type or (found.before.connection_type if found.before else None)
-    chosen = kind or ConnectionType.CONFIG_AND_AUDIT
+    chosen = connection_type or found.type_before() or ConnectionType.CONFIG_AND_AUDIT
     apps: list[OAuthApp] = []
     found.ask("app", lambda: apps.append(agency.apps.read(api)), "The OAuth app is set up.")
     app = apps[0] if apps else None
@@ -183,6 +184,7 @@ def preflight(
         app=app,
         installs=installs(app, found.known) if app else None,
         client=found.client,
+        portal=found.portal,
         before=found.before,
     )
 
@@ -195,6 +197,13 @@ class _Found:
         self.requirements: list[Requirement] = []
         self.client: ClientSlug | None = None
         self.before: Connection | None = None
+
+    def type_before(self) -> ConnectionType | None:
+        """Return the type that the client has, or had until it was removed."""
+        if self.before is not None:
+            return self.before.connection_type
+        stone = self.known.tombstones.get(self.client) if self.client is not None else None
+        return stone.connection_type if stone is not None else None
 
     def ask(self, name: str, check: Callable[[], object], met: str) -> None:
         try:
@@ -233,6 +242,8 @@ class _Found:
                 "under that slug.",
                 hint="Choose another slug for the other portal.",
             )
+        elif stone is not None:
+            self.portal = stone.portal_id
 
     def _take(self, slug: ClientSlug, there: Connection | None) -> None:
         if there is None:

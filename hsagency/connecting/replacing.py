@@ -13,6 +13,7 @@ from hsagency.hosts import parse_api_base
 from hsagency.onboarding import Decision, Judgement, Plan, Row
 from hsagency.onboarding.rows import client_token
 from hsagency.portals import Connection, ConnectionStatus, ConnectionType, CredentialKind
+from hsagency.scopes import TYPES
 from hsagency.secret import Secret
 
 
@@ -34,7 +35,7 @@ class Connected:
         one, before = self.connection, self.before
         how = "over OAuth" if one.kind is CredentialKind.OAUTH else "with a static token"
         if before is None:
-            return f"Connected {one.portal} as {one.connection_type}, {how}."
+            return f"Connected {one.portal} as {TYPES[one.connection_type].title}, {how}."
         if not self.changed:
             return (
                 f"Nothing changed: {one.portal} has this very token already. {_still(one)}".strip()
@@ -42,7 +43,8 @@ class Connected:
         said = f"Reconnected {one.portal} {how}, generation {one.generation}: "
         said += "its client, history and log go on."
         if before.connection_type is not one.connection_type:
-            said += f" It is {one.connection_type} now, and was {before.connection_type}."
+            now, was = TYPES[one.connection_type].title, TYPES[before.connection_type].title
+            said += f" It is {now} now, and was {was}."
         return f"{said} {_ended(before)}".strip()
 
 

@@ -51,6 +51,11 @@ class Prepared:
     """The app that is set up already, if one is."""
 
     @property
+    def registration(self) -> Path:
+        """The file with which a sandbox's control call registers the app."""
+        return self.folder / "sandbox-app.json"
+
+    @property
     def cap(self) -> tuple[int, str]:
         """How many accounts may install it, and why."""
         return self.app(client_id="", client_secret=Secret("")).cap
@@ -84,7 +89,7 @@ def prepare(
     private distribution and no Solutions Partner. Raises `UsageError` for a port that is none.
     """
     address = parse_api_base(api)
-    before = _before(agency, address)
+    before = agency.apps.find(address)
     port = port if port is not None else (before.port if before else PORT)
     if not 1024 <= port <= 65535:
         raise UsageError(
@@ -122,7 +127,7 @@ def set_up(
     know them, and then those before stay; `PortalUnreachable` where there was no answer.
     """
     app = prepared.app(
-        client_id=_word(client_id, what="client id"),
+        client_id=check_client_id(client_id),
         client_secret=Secret(_word(client_secret.reveal(), what="client secret")),
     )
     agency.halt.check()
@@ -161,6 +166,11 @@ def _check(agency: Agency, app: OAuthApp) -> None:
     desk.introspect(Secret("hsagency-asks-whether-its-app-is-known"))
 
 
+def check_client_id(given: str) -> str:
+    """Return a client id without the blanks around it; raises `UsageError` for what is none."""
+    return _word(given, what="client id")
+
+
 def _word(given: str, *, what: str) -> str:
     text = given.strip()
     if not _WORD.fullmatch(text):
@@ -170,13 +180,6 @@ def _word(given: str, *, what: str) -> str:
             hint="Copy it from the app's page in HubSpot, without spaces or quotes.",
         )
     return text
-
-
-def _before(agency: Agency, api: str) -> OAuthApp | None:
-    try:
-        return agency.apps.read(api)
-    except NoOAuthApp:
-        return None
 
 
 def _write(agency: Agency, made: Prepared) -> None:
@@ -198,11 +201,27 @@ def _write(agency: Agency, made: Prepared) -> None:
             path = made.folder / file.relative_to(source)
             make_private_dir(path.parent)
             write_private(path, f"{json.dumps(content, indent=2)}\n".encode())
+        if made.api:
+            write_private(
+                made.registration, f"{json.dumps(_registered(made), indent=2)}\n".encode()
+            )
     except OSError as error:
         raise WorkspaceError(
             f"{made.folder} cannot be written ({error.strerror}). Nothing was set up.",
             hint="See to the disk and to who owns the folder, then try again.",
         ) from error
+
+
+def _registered(made: Prepared) -> Mapping[str, object]:
+    """Return what a sandbox is told of the app."""
+    return {
+        "name": "Agency portal operations",
+        "redirectUris": [made.redirect_uri],
+        "required": [*made.required],
+        "optional": [*made.optional],
+        "distribution": made.distribution.value,
+        "partner": made.partner,
+    }
 
 
 def _filled(value: object, words: Mapping[str, str | tuple[str, ...]]) -> object:

@@ -33,7 +33,7 @@ GET /_sandbox/ lists its calls.
 
 Examples:
   {_COMMAND} --portals 3 --csv clients.csv
-  {_COMMAND} --port 8765 --faults faults.toml --ledger calls.jsonl
+  {_COMMAND} --port 9000 --faults faults.toml --ledger calls.jsonl
   {_COMMAND} --at 2026-11-01T05:00:00+00:00 --speed 60
 """
 VARIANTS = ("good", "expired", "not-yet-valid", "wrong-name", "untrusted")

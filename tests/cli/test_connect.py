@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import stat
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hsagency.portals import ConnectionType
@@ -23,9 +28,10 @@ from tests.fleets import Fleet, stored_secret
 # The browser: it answers HubSpot's page as it was told, and sees where that leads.
 BROWSER = """#!{python}
 import sys, httpx
-with httpx.Client(timeout=30, trust_env=False, follow_redirects=True) as client:
+with httpx.Client(timeout=30, trust_env=False) as client:
+    where = client.get(sys.argv[1]).headers["location"]
     form = {{"portalId": "{portal}", "decision": "{decision}"}}
-    page = client.post(sys.argv[1], data=form)
+    page = client.post(where, data=form, follow_redirects=True)
 open("{seen}", "w").write(page.text)
 """
 
@@ -50,15 +56,19 @@ def at(desk: Office, *args: str) -> list[str]:
     return [*args, "--workspace", str(desk.root)]
 
 
+def known(desk: Office, number: int = 0) -> list[str]:
+    """Return what says which account it must be, so that nobody needs to confirm it."""
+    return ["--api", desk.url, "--portal", str(desk.portal(number)), "--yes"]
+
+
 def test_one_command_connects_a_portal(desk: Office, tmp_path: Path) -> None:
     done = run_cli(
-        at(desk, "connect", "--client", "acme-corp", "--api", desk.url, "--yes"),
+        at(desk, "connect", "--client", "acme-corp", *known(desk)),
         env=browser(tmp_path, desk.portal(0)),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        f"Connected Acme Corp (acme-corp, portal {desk.portal(0)}) as config_and_audit, over "
-        "OAuth.\n"
+        f"Connected Acme Corp (acme-corp, portal {desk.portal(0)}) as Config + Audit, over OAuth.\n"
     )
     assert "acme-corp" in (tmp_path / "seen.html").read_text()
     assert desk.works("acme-corp")
@@ -66,18 +76,20 @@ def test_one_command_connects_a_portal(desk: Office, tmp_path: Path) -> None:
 
 def test_what_will_be_asked_is_said_before_the_browser_opens(desk: Office, tmp_path: Path) -> None:
     done = run_cli(
-        at(desk, "connect", "--api", desk.url, "--yes", "--type", "audit_only"),
+        at(desk, "connect", *known(desk), "--type", "audit_only"),
         env=browser(tmp_path, desk.portal(0), decision="cancel"),
     )
     assert done.returncode == 1
     for said in (
         "audit_only <- this one",
-        "The most common choice",
+        "when     The most common choice",
+        "enables  Full access",
+        "refuses  Every change",
         "crm.objects.contacts.read",
         "Super Admin",
         "pop-up blocker",
-        "The fleet takes 0 slots, without a limit.",
-        "HubSpot lets it into 10",
+        "The fleet has 0 portals, and no limit.",
+        "The app is in 0 accounts; HubSpot lets it into 10.",
         "If none opens, open this address yourself",
         "somebody said no. Nothing was connected.",
     ):
@@ -87,7 +99,7 @@ def test_what_will_be_asked_is_said_before_the_browser_opens(desk: Office, tmp_p
 
 def test_json_holds_the_connection_and_the_notes(desk: Office, tmp_path: Path) -> None:
     done = run_cli(
-        at(desk, "connect", "--api", desk.url, "--yes", "--json", "--quiet"),
+        at(desk, "connect", *known(desk), "--json", "--quiet"),
         env=browser(tmp_path, desk.portal(0)),
     )
     said = json.loads(done.stdout)
@@ -129,26 +141,52 @@ def test_without_anybody_to_confirm_nothing_is_asked(desk: Office) -> None:
     assert done.returncode == 2
     assert "Nobody is here to confirm" in done.stderr
     assert "Nothing was asked" in done.stderr
+    assert "--yes and --portal ID" in done.stderr
+    desk.connect(0, client="acme-corp")
+    again = run_cli(at(desk, "reconnect", "acme-corp"))
+    assert "Nobody is here to confirm" in again.stderr
+    assert "--portal" not in again.stderr
+
+
+def test_nobody_takes_an_account_unseen_that_nobody_named(desk: Office) -> None:
+    done = run_cli(at(desk, "connect", "--client", "acme-corp", "--api", desk.url, "--yes"))
+    assert done.returncode == 2
+    assert "nothing says which one it must be. Nothing was asked." in done.stderr
+    assert "--portal ID" in done.stderr
+
+
+def test_what_is_wrong_first_is_said_first(empty: Fleet, tmp_path: Path) -> None:
+    nowhere = run_cli(["connect"], cwd=tmp_path, env={"HOME": str(tmp_path)})
+    assert "workspace" in nowhere.stderr
+    assert "Nobody is here" not in nowhere.stderr
+    for more in ([], ["--no-browser", "--client", "Acme"]):
+        done = run_cli(["connect", "--api", empty.url, *more, "--workspace", str(empty.root)])
+        assert "No OAuth app is set up" in done.stderr
+        assert "Nobody is here" not in done.stderr
+    assert "is not a client slug" in done.stderr
+
+
+def test_an_app_for_another_address_is_named(desk: Office) -> None:
+    done = run_cli(at(desk, "connect"))
+    assert "No OAuth app is set up for HubSpot." in done.stderr
+    assert f"One is set up for the sandbox at {desk.url}" in done.stderr
+    assert f"add --api {desk.url}" in done.stderr
 
 
 def test_when_nobody_comes_back_it_says_so(desk: Office) -> None:
-    done = run_cli(
-        at(desk, "connect", "--api", desk.url, "--yes", "--timeout", "1"), env={"BROWSER": "true"}
-    )
+    done = run_cli(at(desk, "connect", *known(desk), "--timeout", "1"), env={"BROWSER": "true"})
     assert done.returncode == 1
     assert "Nobody came back from HubSpot's page within 1 seconds" in done.stderr
     assert "Nothing was connected" in done.stderr
 
 
 def test_a_browser_that_cannot_be_opened_is_told(desk: Office) -> None:
-    done = run_cli(
-        at(desk, "connect", "--api", desk.url, "--yes", "--timeout", "1"), env={"BROWSER": "false"}
-    )
+    done = run_cli(at(desk, "connect", *known(desk), "--timeout", "1"), env={"BROWSER": "false"})
     assert "No browser could be opened here" in done.stderr
 
 
 def test_ctrl_c_ends_it_in_one_sentence(desk: Office) -> None:
-    args = command(at(desk, "connect", "--api", desk.url, "--yes", "--no-browser"))
+    args = command(at(desk, "connect", *known(desk), "--no-browser"))
     with subprocess.Popen(
         args,
         stdin=subprocess.PIPE,
@@ -168,10 +206,61 @@ def test_ctrl_c_ends_it_in_one_sentence(desk: Office) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_ends_it_at_the_question_leaves_nothing_authorised(
+    desk: Office, tmp_path: Path, number: signal.Signals
+) -> None:
+    ours, theirs = pty.openpty()
+    given = environment(browser(tmp_path, desk.portal(0)))
+    args = command(at(desk, "connect", "--api", desk.url, "--no-browser"))
+    shown = termios.tcgetattr(theirs)
+    with subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, env=given) as process:
+        screen = read_until(ours, "not shown as you paste it")
+        assert not termios.tcgetattr(theirs)[3] & termios.ECHO
+        url = next(line for line in screen.split() if line.startswith(desk.url))
+        who = Person(desk.portal(0))
+        person = threading.Thread(target=who.browse, args=(url,), daemon=True)
+        person.start()
+        screen = read_until(ours, "or another slug]")
+        assert len(desk.grants(desk.portal(0))) == 1
+        process.send_signal(number)
+        screen = read_until(ours, "Begin again")
+        assert process.wait(60) == 130
+        person.join()
+    assert desk.grants(desk.portal(0)) == []
+    assert "Interrupted. Nothing was connected. What was authorised was revoked" in screen
+    assert termios.tcgetattr(theirs) == shown
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_wait_that_is_killed_shows_again_what_is_typed(desk: Office) -> None:
+    ours, theirs = pty.openpty()
+    args = command(at(desk, "connect", "--api", desk.url, "--no-browser"))
+    shown = termios.tcgetattr(theirs)
+    with subprocess.Popen(
+        args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
+    ) as process:
+        read_until(ours, "not shown as you paste it")
+        process.terminate()
+        read_until(ours, "Begin again")
+        assert process.wait(60) == 130
+    assert termios.tcgetattr(theirs) == shown
+    os.close(ours)
+    os.close(theirs)
+
+
+def read_until(terminal: int, said: str) -> str:
+    screen = b""
+    while said.encode() not in screen:
+        assert select.select([terminal], [], [], 60)[0], screen
+        screen += os.read(terminal, 65536)
+    return screen.decode(errors="replace").replace("\r\n", "\n")
+
+
 @pytest.mark.parametrize("pasted", ["whole", "query"])
 def test_headless_the_address_is_pasted(desk: Office, pasted: str) -> None:
-    options = ("--client", "acme-corp", "--yes", "--no-browser")
-    args = command(at(desk, "connect", "--api", desk.url, *options))
+    args = command(at(desk, "connect", "--client", "acme-corp", "--no-browser", *known(desk)))
     with subprocess.Popen(
         args,
         stdin=subprocess.PIPE,
@@ -210,7 +299,7 @@ def test_what_is_pasted_is_not_shown(desk: Office) -> None:
 def test_everything_that_fails_is_named_at_once(desk: Office) -> None:
     with desk.start():
         done = run_cli(
-            at(desk, "connect", "--client", "Acme", "--api", desk.url, "--yes"),
+            at(desk, "connect", "--client", "Acme", *known(desk)),
         )
     assert done.returncode == 1
     assert "2 things must be seen to first, and nothing was asked" in done.stderr
@@ -259,12 +348,57 @@ def test_setting_up_writes_the_metadata_says_what_to_do_and_checks(empty: Fleet)
     assert auth["redirectUrls"] == [f"http://localhost:{port}/oauth/callback"]
     assert auth["requiredScopes"] == ["oauth"]
     assert len(auth["optionalScopes"]) > 20
-    for said in (auth["redirectUrls"][0], "hs project upload", "Distribution", "10 with a private"):
-        assert said in done.stderr.replace("\n    ", " "), said
+    written = empty.root / "oauth-app" / "sandbox-app.json"
+    for said in (
+        auth["redirectUrls"][0],
+        f"  curl -d @{written} {empty.url}/_sandbox/apps\n",
+        "the clientId and the clientSecret that it answers",
+    ):
+        assert said in done.stderr, said
+    registered = httpx.post(f"{empty.url}/_sandbox/apps", content=written.read_bytes()).json()
+    assert registered["redirectUris"] == auth["redirectUrls"]
+    assert registered["optional"] == sorted(auth["optionalScopes"])
     for scope in auth["optionalScopes"]:
         assert scope in done.stderr
     assert app.client_secret not in done.stdout + done.stderr
     assert "@" not in json.dumps([project, meta])
+
+
+def test_setting_up_without_anybody_says_so_at_once(empty: Fleet) -> None:
+    done = run_cli(["connect", "--setup", "--api", empty.url, "--workspace", str(empty.root)])
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Nobody is here to ask for the client id")
+    assert not (empty.root / "oauth-app").exists()
+
+
+def test_a_client_id_is_seen_and_judged_before_the_secret_is_asked_for(empty: Fleet) -> None:
+    port = free_port()
+    app = empty.sandbox.register_app("A", redirect_uris=[f"http://localhost:{port}/oauth/callback"])
+    args = ["connect", "--setup", "--api", empty.url, "--port", str(port)]
+    code, screen = on_terminal(
+        [*args, "--workspace", str(empty.root)],
+        typed={
+            "Client id:": "two words\n",
+            "not one that HubSpot": f"{app.client_id}\n",
+            "Client secret (not shown": f"{app.client_secret}\n",
+        },
+    )
+    assert code == 0, screen
+    assert f"Client id: {app.client_id}" in screen
+    assert app.client_secret not in screen
+
+
+def test_ctrl_c_at_a_prompt_says_that_nothing_was_changed(empty: Fleet, desk: Office) -> None:
+    args = ["connect", "--setup", "--api", empty.url, "--port", str(free_port())]
+    code, screen = on_terminal(
+        [*args, "--workspace", str(empty.root)], typed={"Client id:": "\x03"}
+    )
+    assert code == 130
+    assert "\nInterrupted. The app stays as it was.\n" in screen
+    slug = by_token(desk)
+    code, screen = on_terminal(at(desk, "reconnect", slug), typed={"not shown": "\x03"})
+    assert code == 130
+    assert "\nInterrupted. Nothing was changed.\n" in screen
 
 
 def test_a_wrong_secret_is_told_and_nothing_is_kept(empty: Fleet) -> None:
@@ -273,7 +407,6 @@ def test_a_wrong_secret_is_told_and_nothing_is_kept(empty: Fleet) -> None:
     for given, said in (
         ((app.client_id, "not-the-secret"), "does not accept the secret of our app"),
         (("not-the-client", app.client_secret), "knows no app with our client id"),
-        (("", ""), "The client id is missing"),
         (("two words", "secret-of-it"), "not one that HubSpot would have given out"),
     ):
         done = set_up(empty, client_id=given[0], secret=given[1], port=port)
@@ -368,7 +501,7 @@ def test_no_secret_is_in_the_arguments_or_the_environment_of_any_process(
     script.write_text(
         script.read_text().replace("with httpx", "import time; time.sleep(1)\nwith httpx")
     )
-    args = command(at(desk, "connect", "--client", "acme-corp", "--api", desk.url, "--yes"))
+    args = command(at(desk, "connect", "--client", "acme-corp", *known(desk)))
     seen: set[bytes] = set()
     with subprocess.Popen(
         args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(given)
@@ -382,7 +515,8 @@ def test_no_secret_is_in_the_arguments_or_the_environment_of_any_process(
                 except OSError:
                     continue
             time.sleep(0.02)
-    assert any(b"code_challenge" in one for one in seen)  # the browser's, while it was there
+    assert any(b"/oauth/begin/" in one for one in seen)  # the browser's, while it was there
+    assert not [one for one in seen if b"code_challenge" in one or b"state=" in one]
     from hsagency.auth import Authorisation
 
     held = Authorisation.parse(stored_secret(desk.agency, desk.agency.connection("acme-corp")))
