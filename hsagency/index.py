@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,11 +35,15 @@ from hsagency.portals import ClientSlug, Connection, Tombstone, parse_portal_id,
 
 SCHEMA: Final = 3
 _TOMBSTONES_SINCE: Final = 3
-_CONNECTION: Final = TypeAdapter(Connection)
-_TOMBSTONE: Final = TypeAdapter(Tombstone)
 _Tombstones = dict[ClientSlug, Tombstone]
 _MOST: Final = 100_000  # generations: each has a name in the store that a removal asks for
 _TICK: Final = 100_000_000  # nanoseconds; file systems tell times apart in steps of up to 10 ms
+
+
+@cache
+def _adapter(kind: type[Connection | Tombstone]) -> TypeAdapter[Any]:
+    """Return what reads and writes rows of a kind, built when the first is met."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +214,7 @@ class Index:
             "schema": SCHEMA,
             "version": snapshot.version,
             "connections": {
-                slug: _rename(_CONNECTION.dump_python(one, mode="json"), _camel)
+                slug: _rename(_adapter(Connection).dump_python(one, mode="json"), _camel)
                 for slug, one in sorted(snapshot.connections.items())
             },
             "tombstones": {
@@ -270,7 +275,7 @@ def _tombstone(slug: str, content: Any) -> Tombstone:
     read = _rename(content, _snake)
     if read.get("pending") is not None:
         read["pending"] = _connection(slug, read["pending"])
-    tombstone = _TOMBSTONE.validate_python(read)
+    tombstone: Tombstone = _adapter(Tombstone).validate_python(read)
     parse_portal_id(tombstone.portal_id)
     if tombstone.client_slug != slug or None in (
         tombstone.added_at.tzinfo,
@@ -286,7 +291,7 @@ def _tombstone(slug: str, content: Any) -> Tombstone:
 
 
 def _tombstone_as_json(tombstone: Tombstone) -> dict[str, Any]:
-    shown: dict[str, Any] = _rename(_TOMBSTONE.dump_python(tombstone, mode="json"), _camel)
+    shown: dict[str, Any] = _rename(_adapter(Tombstone).dump_python(tombstone, mode="json"), _camel)
     shown["pending"] = as_json(tombstone.pending) if tombstone.pending else None
     return shown
 
@@ -324,7 +329,7 @@ def _removed_as(one: Connection | Tombstone) -> tuple[object, ...]:
 
 def _connection(slug: str, content: Any) -> Connection:
     """Read one connection; what no program of ours would have written is refused."""
-    connection = _CONNECTION.validate_python(_rename(content, _snake))
+    connection: Connection = _adapter(Connection).validate_python(_rename(content, _snake))
     parse_portal_id(connection.portal_id)
     moments = [connection.added_at, connection.last_rotated_at]
     moments += [fact.at for fact in connection.facts.values()]
@@ -362,5 +367,7 @@ def _snake(name: str) -> str:
 
 def as_json(connection: Connection) -> dict[str, Any]:
     """Return a connection as the JSON object that files and `--json` show."""
-    renamed: dict[str, Any] = _rename(_CONNECTION.dump_python(connection, mode="json"), _camel)
+    renamed: dict[str, Any] = _rename(
+        _adapter(Connection).dump_python(connection, mode="json"), _camel
+    )
     return renamed

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from hsagency.audit.journal.writer import AuditWriter
 from hsagency.errors import WorkspaceError
@@ -34,7 +32,11 @@ from hsagency.pacing.warning import Day, Low, closed, spent, warn
 from hsagency.portals import Connection
 from hsagency.routes import Touched
 from hsagency.settings import Priority, QuotaSettings
-from hsagency.verdicts import DayEnd
+
+if TYPE_CHECKING:
+    import httpx
+
+    from hsagency.verdicts import DayEnd
 
 _RANKS: Final = {one: rank for rank, one in enumerate(Priority)}
 _SOON: Final = 0.1  # seconds within which calls ask again that let others go before them

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 
 class Told(NamedTuple):

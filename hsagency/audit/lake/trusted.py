@@ -27,7 +27,7 @@ from hsagency.audit import evidence
 from hsagency.audit.lake import catalog
 from hsagency.audit.lake.catalog import Catalog, File, Manifest, Source, home
 from hsagency.audit.register import Kind, parse_line, read_keys, read_lines
-from hsagency.audit.verifying import check_signature
+from hsagency.audit.register.quick import check_signature
 from hsagency.durable import NotAFile, open_to_read
 from hsagency.errors import CorruptFile
 

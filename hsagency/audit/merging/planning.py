@@ -31,6 +31,7 @@ from hsagency.audit.merging.sources import BROKEN_ZIP, Source, refuse
 from hsagency.audit.merging.vouching import Vouched, vouched
 from hsagency.audit.register import Signed, digest, key_id, parse_line, read_keys, read_lines
 from hsagency.audit.register import check_signature as check_line
+from hsagency.audit.register.quick import check_signature
 from hsagency.audit.standalone.evidence import INTACT, Evidence
 from hsagency.audit.standalone.heads import REGISTER, Head
 from hsagency.audit.standalone.heads import read_keys as keys_in
@@ -38,7 +39,7 @@ from hsagency.audit.standalone.lineages import Lineage
 from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, judge
 from hsagency.audit.standalone.verify import compare
-from hsagency.audit.verifying import Log, check_signature
+from hsagency.audit.verifying import Log
 from hsagency.errors import DamagedEvidence
 from hsagency.progress import Progress, silent
 from hsagency.words import counted

@@ -48,10 +48,11 @@ from hsagency.audit.merging.planning import Key, Plan, plan
 from hsagency.audit.merging.sources import Source, refuse
 from hsagency.audit.record import Event, timestamp
 from hsagency.audit.register import digest
+from hsagency.audit.register.quick import check_signature
 from hsagency.audit.standalone.evidence import INTACT
 from hsagency.audit.standalone.heads import REGISTER, Head
 from hsagency.audit.standalone.lineages import Lineage
-from hsagency.audit.verifying import Log, check_signature
+from hsagency.audit.verifying import Log
 from hsagency.durable import (
     locked,
     make_private_dir,

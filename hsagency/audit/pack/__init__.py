@@ -35,6 +35,7 @@ from hsagency.audit.evidence.gathered import Gathered
 from hsagency.audit.evidence.merged import KEYS, packed
 from hsagency.audit.pack.owned import Foreign, owned, refuse_links
 from hsagency.audit.pack.verifier import one_file
+from hsagency.audit.register.quick import check_signature
 from hsagency.audit.standalone.evidence import ALTERED, Evidence, Finding
 from hsagency.audit.standalone.heads import MOMENT, REGISTER, read_keys
 from hsagency.audit.standalone.lineages import lineages_in, merging, noting_merges
@@ -42,7 +43,7 @@ from hsagency.audit.standalone.retired import Retired, in_words
 from hsagency.audit.standalone.signers import fingerprint
 from hsagency.audit.standalone.verdict import CHECKPOINT, JOURNAL, Verdict, is_outside, stated
 from hsagency.audit.standalone.verify import MANIFEST, holds
-from hsagency.audit.verifying import Log, check_signature, is_live, verify
+from hsagency.audit.verifying import Log, is_live, verify
 from hsagency.durable import (
     after_last_line_end,
     open_to_read,
