@@ -28,6 +28,8 @@ ELSEWHERE = {  # what takes a second machine, years, or a day that runs low
     Event.AUDIT_MERGED: "test_merging.py",
     Event.AUDIT_RETIRED: "test_retention.py",
     Event.QUOTA_WARNING: "../core/test_quota_warnings.py",
+    Event.CONNECTION_REMOVING: "../removal/test_afterwards.py",
+    Event.CONNECTION_REMOVED: "../removal/test_afterwards.py",
 }
 OLD = {
     "ts": "2026-05-01T10:00:00Z",

@@ -137,7 +137,7 @@ def test_a_stopped_portal_is_a_row_with_the_next_step_and_no_failure(full: Fleet
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = [one for one in done.stdout.splitlines() if one.startswith("beta-inc: ")]
     assert line.startswith("beta-inc: stopped since 20")
-    assert f"hsagency onboard --client beta-inc --portal {connection.portal_id} " in line
+    assert "hsagency reconnect beta-inc" in line
     assert "hsagency resume" not in line
     assert " 1 stopped" in done.stdout
 
