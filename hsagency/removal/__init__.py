@@ -208,7 +208,7 @@ def _refuse_unasked(agency: Agency, one: Connection) -> None:
             "asked then, so nothing was removed."
         )
         error.hint = (
-            f"{error.hint} To go on all the same, with nothing proven and the means of ending it "
+            f"{error.hint.rstrip('.')}. To go on all the same, with nothing proven and the means of ending it "
             f"deleted: hsagency remove {one.client_slug} --leave"
         )
         raise

@@ -44,35 +44,46 @@ def unrenewed(agency: Agency, slug: ClientSlug, kind: CredentialKind) -> Iterato
 
 
 @contextlib.contextmanager
-def unstored(agency: Agency, slug: ClientSlug) -> Iterator[None]:
-    """Keep others from storing a secret meanwhile; raises `Conflict` where one goes on doing so."""
+def unstored(agency: Agency, slug: ClientSlug, *, left: str = "nothing was done") -> Iterator[None]:
+    """
+    Keep others from storing a secret meanwhile.
+
+    Raises `Conflict` where one goes on doing so, which tells what was `left` undone.
+    """
     path = agency.workspace.state / "onboarding.lock"
-    with _held(path, "Another program has been connecting clients", slug):
+    with _held(path, "Another program has been connecting clients", slug, left=left):
         yield
 
 
 @contextlib.contextmanager
-def _held(path: Path, busy: str, slug: str, *, patience: float = _PATIENCE) -> Iterator[None]:
+def _held(
+    path: Path,
+    busy: str,
+    slug: str,
+    *,
+    patience: float = _PATIENCE,
+    left: str = "nothing was done",
+) -> Iterator[None]:
     make_private_dir(path.parent)
     descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
         until = time.monotonic() + patience
         while not try_lock(descriptor):
             if time.monotonic() >= until:
-                raise _busy(busy, slug, descriptor)
+                raise _busy(busy, slug, descriptor, left)
             time.sleep(_PAUSE)
         yield
     finally:
         unlock_and_close(descriptor)
 
 
-def _busy(busy: str, slug: str, descriptor: int) -> Conflict:
+def _busy(busy: str, slug: str, descriptor: int, left: str) -> Conflict:
     """Return what to raise; who has the lock is named where the system tells."""
     who = _holder(descriptor)
     named, them = (f" ({who})", who) if who else ("", "it")
     lasting = "" if "at this moment" in busy else f" for {_PATIENCE:.0f} seconds and more"
     return Conflict(
-        f"{busy}{lasting}{named}; it was not waited for any longer.",
+        f"{busy}{lasting}{named}; {left}.",
         hint=f"Wait until it has finished, or end {them} if it hangs; then: hsagency remove {slug}",
     )
 

@@ -137,7 +137,7 @@ def delete_secrets(agency: Agency, tombstone: Tombstone) -> None:
     known = known_of(agency, tombstone)
     try:
         # Nobody puts one there meanwhile: an onboarding under way is refused, and takes back.
-        with unstored(agency, tombstone.client_slug):
+        with unstored(agency, tombstone.client_slug, left="no secret was deleted"):
             for name in names:
                 if not is_foreign(agency, name, known):
                     agency.store.delete(name)
