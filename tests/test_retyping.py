@@ -57,7 +57,7 @@ def test_a_plan_asks_nothing_and_changes_nothing(fleet: Connected) -> None:
     calls, before = len(fleet.sandbox.ledger(slug)), fleet.agency.connection(slug)
     plan = retyping.plan(fleet.agency, slug, "audit_only")
     assert (plan.before, plan.after, plan.changes) == (BOTH, AUDIT, True)
-    assert "no change" in plan.words.refuses
+    assert "Every change" in plan.words.refuses
     assert "crm.objects.contacts.write" in plan.surplus
     assert (plan.missing, plan.next_step) == ((), "")
     assert fleet.agency.connection(slug) == before
@@ -84,7 +84,7 @@ def test_it_is_on_record_with_before_and_after_and_by_whom(fleet: Connected) -> 
     slug, other = fleet.slugs
     change(fleet, slug, AUDIT)
     (said,) = changes(fleet, slug)
-    assert "from config_and_audit to audit_only. Audit Only: Reads" in said
+    assert "from config_and_audit to audit_only. Audit Only: Reading" in said
     last = records(fleet.agency.workspace.root, slug)[-1]
     assert last["user"]
     assert last["portalId"] == fleet.sandbox.portal(slug).portal_id

@@ -308,7 +308,7 @@ def _show_plan(plan: Plan) -> None:
     if plan.scopes is None:
         click.echo("  scopes: not known; HubSpot has not said which the credential holds")
     _list_scopes("needed, and not held", plan.missing)
-    _list_scopes("of use, and not held", plan.absent)
+    _list_scopes("optional, and not held", plan.absent)
     if plan.surplus:
         click.echo(plain(f"  held beyond reading, and of no use now: {', '.join(plan.surplus)}"))
 

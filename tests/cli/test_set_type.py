@@ -32,8 +32,8 @@ def test_a_dry_run_shows_what_the_type_means_and_changes_nothing(one: Fleet) -> 
     head, enables, refuses, beyond, end = done.stdout.splitlines()
     assert head.endswith(": config_and_audit -> audit_only (Audit Only)")
     assert "acme-corp, portal " in head
-    assert enables.startswith("  enables: Reads configuration")
-    assert "no change" in refuses
+    assert enables.startswith("  enables: Reading configuration")
+    assert "Every change" in refuses
     assert "crm.objects.contacts.write" in beyond
     assert end == "Nothing was changed (dry run)."
     assert kind_of(one) == "config_and_audit"
@@ -98,7 +98,7 @@ def test_over_oauth_it_offers_to_reconnect_with_the_new_type(tmp_path: Path) -> 
         args = ["set-type", one.slugs[0], "audit_only", "--yes"]
         done = run_cli(args, cwd=one.agency.workspace.root)
         assert done.returncode == 0, done.stderr
-        assert "of use, and not held: crm.lists.read (read lists" in done.stdout
+        assert "optional, and not held: crm.lists.read (read lists" in done.stdout
         end = f"To ask for them: hsagency reconnect {one.slugs[0]} --type audit_only\n"
         assert done.stdout.endswith(end)
 

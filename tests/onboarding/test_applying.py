@@ -327,7 +327,11 @@ def test_replacing_keeps_the_type_and_what_was_declared(empty: Fleet) -> None:
     declared = row(portal, connectionType="audit_only", tier="starter")
     assert empty.onboard(client_list([declared])).complete
     token = empty.sandbox.issue(portal.portal_id).token
-    result = empty.onboard(client_list([row(portal, portalToken=token)]), replace_tokens=True)
+    newer = row(portal, portalToken=token)
+    silent = empty.plan(client_list([newer]), replace_tokens=True)
+    assert "stored as" not in "".join(silent.judgements[0].warnings), "the list says no type"
+    stated = client_list([{**newer, "connectionType": "config_and_audit"}])
+    result = empty.onboard(stated, replace_tokens=True)
     assert "stored as audit_only" in "".join(result.judgements[0].warnings)
     found = empty.agency.connection(portal.client_slug)
     assert (found.generation, found.connection_type) == (2, "audit_only")
