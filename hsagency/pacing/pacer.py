@@ -182,6 +182,8 @@ class Pacer:
 
     def day_end(self, ticket: Ticket) -> DayEnd:
         """Return when the day is over of which a call was told that it is used up."""
+        from hsagency.verdicts import DayEnd  # which the table of portals does without
+
         with self._held() as (ring, now):
             at = tally.used_up_until(ring, now)
             if ticket.day != ring.words[Word.DAY_BEGINS]:  # it ended meanwhile
