@@ -10,7 +10,7 @@ the secret stays, with which the next run asks, unless a person goes on without.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
@@ -43,7 +43,7 @@ from hsagency.portals import (
     Tombstone,
     redact,
 )
-from hsagency.removal.looking import where
+from hsagency.removal.looking import is_foreign, known_of, secrets_of, where
 from hsagency.secret import Secret
 from hsagency.stopping import moment
 from hsagency.transport import Binding
@@ -203,22 +203,29 @@ def _authorisation(
         connection=connection,
     )
     if not tombstone.uninstall:
-        return _revoked(agency, connection, desk, kept)
+        return _revoked(agency, tombstone, connection, desk, kept)
     # What a run that broke off was answered is on record, and is not asked for twice.
     how = uninstalled_before(agency, tombstone)
     gone = how is not None
     if how is None:
         kept, gone, how = _uninstalled(agency, connection, desk, kept)
-    found = _revoked(agency, connection, desk, kept)
+    found = _revoked(agency, tombstone, connection, desk, kept)
     return replace(found, said=f"{how} {found.said}", uninstalled=gone)
 
 
 def _revoked(
-    agency: Agency, connection: Connection, desk: TokenDesk, kept: Authorisation
+    agency: Agency,
+    tombstone: Tombstone,
+    connection: Connection,
+    desk: TokenDesk,
+    kept: Authorisation,
 ) -> Severed:
     """Revoke what was authorised, and ask about it; what was answered before a failure is told."""
     who, told = answerer(connection.api_base), ""
     try:
+        for one in _leftovers(agency, tombstone):
+            with suppress(AuthorisationEnded):
+                desk.revoke(one.refresh)
         try:
             desk.revoke(kept.refresh)
             told = f"Revoked at {who} ({moment(agency.writer.now())}). "
@@ -237,6 +244,18 @@ def _revoked(
         return _unproven(connection, said, alive=True)
     said = f"Dead: revoked at {who}, which says that it is not active any more ({at})."
     return Severed(ended=True, said=f"{said} {_access(desk, kept, at=agency.writer.now())}")
+
+
+def _leftovers(agency: Agency, tombstone: Tombstone) -> Iterator[Authorisation]:
+    """Give what reconnections that broke off left authorised, before it is deleted."""
+    known = known_of(agency, tombstone)
+    for name in secrets_of(agency, tombstone.client_slug, tombstone.generation):
+        if name.generation != tombstone.generation and not is_foreign(agency, name, known):
+            try:
+                left = Authorisation.parse(agency.store.get(name))
+            except CredentialError:  # none, or nothing that was authorised
+                continue
+            yield left
 
 
 def _access(desk: TokenDesk, kept: Authorisation, *, at: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -527,3 +528,16 @@ def test_an_uninstalled_app_ends_what_was_authorised_before(consented: Authorise
     assert not any("connected anew" in one for one in made.facts["notProven"])
     with pytest.raises(AuthorisationEnded):
         consented.agency.desk(consented.server.url).refresh(before.refresh)
+
+
+def test_what_a_broken_off_reconnection_left_authorised_is_revoked(consented: Authorised) -> None:
+    agency, one = consented.agency, consented.agency.connection(SLUG)
+    left = consented.authorise(SLUG, one.portal_id)
+    name = SecretName(agency.workspace.settings.workspace, one.client_slug, 2)
+    agency.store.put(name, left.kept())
+    note = {"schema": 1, "secrets": {str(name): left.key.fingerprint}}
+    (agency.workspace.state / "storing.json").write_text(json.dumps(note))
+    assert remove(agency).proven
+    assert secrets_of(agency) == []
+    with pytest.raises(AuthorisationEnded):
+        agency.desk(consented.server.url).refresh(left.refresh)
