@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -37,6 +37,7 @@ SCHEMA: Final = 3
 _TOMBSTONES_SINCE: Final = 3
 _Tombstones = dict[ClientSlug, Tombstone]
 _MOST: Final = 100_000  # generations: each has a name in the store that a removal asks for
+_NAMES: Final = 1_000  # of fields, that are remembered in the other case
 _TICK: Final = 100_000_000  # nanoseconds; file systems tell times apart in steps of up to 10 ms
 
 
@@ -356,11 +357,13 @@ def _rename(value: Any, rule: Callable[[str], str]) -> Any:
     return value
 
 
+@lru_cache(_NAMES)
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
 
 
+@lru_cache(_NAMES)
 def _snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda found: "_" + found[0].lower(), name)
 

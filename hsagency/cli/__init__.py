@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 refused or something failed; 2 wrong usage; 3 nothing to r
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -99,7 +100,9 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    sys.exit(_run())
+    code = _run()
+    gc.freeze()  # else all that was loaded is looked through for garbage on the way out
+    sys.exit(code)
 
 
 def _run() -> int:
