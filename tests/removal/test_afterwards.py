@@ -13,7 +13,7 @@ from hsagency.errors import UnknownClient
 from hsagency.periods import Period
 from hsagency.portals import ClientSlug, Fact, Provenance
 from hsagency.removal import Certificate
-from tests.support import Connected, client_list
+from tests.support import Connected, authorised, client_list
 
 SLUG = "acme-corp"
 
@@ -143,3 +143,27 @@ def test_the_page_says_what_the_facts_say(made: Certificate) -> None:
     said += [one["fingerprint"] for one in facts["log"]["keys"]]
     said += [one["correlationId"] for one in facts["answers"]]
     assert [one for one in said if one not in page] == []
+
+
+def test_the_certificate_counts_the_log_once(fleet: Connected, made: Certificate) -> None:
+    (log,) = (one for one in made.facts["kept"] if one["path"] == f"audit/{SLUG}")
+    assert log["number"] == made.facts["log"]["records"]
+    assert f"{log['number']} records, each bound to the one before" in made.path.read_text("utf-8")
+
+
+def test_the_certificate_tells_what_was_answered_and_no_options(tmp_path: Path) -> None:
+    with authorised(tmp_path / "agency", portals=1, contacts=1) as one:
+        plan = removal.plan(one.agency, SLUG, uninstall=True)
+        made = removal.apply(one.agency, plan, digest=plan.digest)
+    page = html.unescape(made.path.read_text("utf-8"))
+    assert "The app was uninstalled (204 at " in page
+    assert "--uninstall" not in page
+    assert "stays listed" not in page
+    assert "at most 30 minutes" not in page  # its last access token is over
+
+
+def test_secrets_that_there_never_were_fill_no_certificate(made: Certificate) -> None:
+    own, others = made.facts["deleted"]
+    assert own["secret"].endswith(f"/{SLUG}/main/1")
+    assert others["secret"] == "what replacements of it may have left"
+    assert {own["readBack"], others["readBack"]} == {"the store answers that it holds none"}
