@@ -15,6 +15,7 @@ from hsagency.onboarding import Decision, Judgement, Row
 from hsagency.portals import ClientSlug, Connection, ConnectionType, CredentialKind, Tombstone
 from hsagency.secret import Secret
 from tests.commands import run_cli
+from tests.connecting.offices import office
 from tests.fleets import Fleet, client_list, row, stored_secret
 from tests.support import Authorised, authorised
 
@@ -258,6 +259,16 @@ def test_over_oauth_a_client_comes_back_with_a_new_authorisation(tmp_path: Path)
         now = one.agency.connection(slug)
         assert (now.generation, now.kind) == (stone.generation + 1, CredentialKind.OAUTH)
         assert now.fingerprint != stone.fingerprint
+
+
+def test_connected_again_over_oauth_it_asks_for_what_its_type_was(tmp_path: Path) -> None:
+    with office(tmp_path / "workspace") as desk:
+        desk.connect(0, client="acme-corp", connection_type=ConnectionType.AUDIT_ONLY)
+        plan = removal.plan(desk.agency, "acme-corp")
+        removal.apply(desk.agency, plan, digest=plan.digest)
+        desk.connect(0, client="acme-corp")
+        again = desk.agency.connection("acme-corp")
+        assert (again.connection_type, again.generation) == (ConnectionType.AUDIT_ONLY, 2)
 
 
 def test_words_about_an_authorisation_never_speak_of_a_token_or_a_key(tmp_path: Path) -> None:
