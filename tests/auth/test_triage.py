@@ -129,7 +129,7 @@ def test_while_a_token_lives_a_misconfigured_app_is_told_and_calls_go_on(
 
 def test_without_an_app_a_connection_says_what_is_missing(one: Authorised, slug: str) -> None:
     one.end(slug)
-    name = one.agency.apps._name(one.server.url)
+    name = one.agency.apps._name("oauth-app-sandbox")
     one.agency.store.delete(name)
     with pytest.raises(NoOAuthApp) as caught:
         get(one.agency, slug)
