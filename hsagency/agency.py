@@ -275,12 +275,13 @@ class Agency:
         Return one row a connection, sorted by slug (columns: `fleet.PORTALS`).
 
         From what this machine knows; with `refresh` every portal is verified and its usage asked
-        for first, and `error` says where that was in vain.
+        for first, and `error` says where that was in vain. The slots of the fleet, and removals
+        that are not finished, are in `listing()`.
         """
         return self.listing(refresh=refresh, progress=progress).frame()
 
     def listing(self, *, refresh: bool = False, progress: Progress = bar) -> Listing:
-        """Do what `portals` does, with more to tell: the slots, and how each portal is doing."""
+        """Do what `portals` does, with more to tell: `slots`, `removing`, each portal's health."""
         asked = refreshed(self.slugs() if refresh else (), self._refresh, progress=progress)
         return listing(self.workspace, self.pacing, now=utc_now(), failed=asked)
 
