@@ -222,9 +222,13 @@ def _at_sandbox(made: Prepared) -> list[str]:
     """Say how a sandbox comes to know the app: it has no screens for it."""
     file = shlex.quote(shown_path(made.registration))
     return [
-        "What to do at the sandbox: register it, with this in another window,",
-        f"  curl -d @{file} {made.api}/_sandbox/apps",
-        "and give here the clientId and the clientSecret that it answers.",
+        *_wrapped(
+            "What to do at the sandbox: register it, with this in another window, where KEY is "
+            "what the sandbox printed when it began; then give here the clientId and the "
+            "clientSecret that it answers.",
+            "",
+        ),
+        f'  curl -H "X-Sandbox-Key: KEY" -d @{file} {made.api}/_sandbox/apps',
     ]
 
 

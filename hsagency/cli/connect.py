@@ -126,8 +126,8 @@ def connect(
             connection_type=kind,
             listen=not no_browser or _can_listen(agency, api),
         )
-        done = _run(common, attempt, no_browser=no_browser, timeout=timeout, yes=yes)
-    _report(common, done, as_json=as_json)
+        done, told = _run(common, attempt, no_browser=no_browser, timeout=timeout, yes=yes)
+    _report(common, done, as_json=as_json, told=told)
 
 
 @click.command(short_help="Connect a client again: new credential, same client and log.")
@@ -176,6 +176,7 @@ def reconnect(
     with common.agency() as agency, as_interrupted():
         before = agency.connection(slug)
         over_oauth = before.kind is CredentialKind.OAUTH if oauth is None else oauth
+        told: tuple[str, ...] = ()
         _tell_before(common, agency, slug)
         if over_oauth:
             attempt = _started(
@@ -187,12 +188,12 @@ def reconnect(
                 again=True,
                 listen=not no_browser or _can_listen(agency, before.api_base),
             )
-            done = _run(common, attempt, no_browser=no_browser, timeout=timeout, yes=yes)
+            done, told = _run(common, attempt, no_browser=no_browser, timeout=timeout, yes=yes)
         else:
             with unchanged("Nothing was changed."):
                 token = read_token(f"New service key of {slug}")
             done = connecting.replace_token(agency, slug, token, api=api, connection_type=kind)
-    _report(common, done, as_json=as_json)
+    _report(common, done, as_json=as_json, told=told)
 
 
 def _kind(given: str | None) -> ConnectionType | None:
@@ -250,9 +251,11 @@ def _tell_before(common: Shared, agency: Agency, slug: str) -> None:
 
 def _run(
     common: Shared, attempt: Attempt, *, no_browser: bool, timeout: float, yes: bool
-) -> Connected:
-    """Show what will be asked, open the page, wait, confirm, store."""
+) -> tuple[Connected, tuple[str, ...]]:
+    """Show what is asked, open the page, wait, confirm, store; return also which notes were told."""
     from hsagency import connecting
+
+    told: list[str] = []
 
     with attempt, Waiting(quiet=common.quiet) as line:
         show_preflight(common, attempt.preflight)
@@ -276,10 +279,13 @@ def _run(
             line.clear()
             if pasted is not None:
                 pasted.close()
-            return found.slug if yes else _confirmed(attempt, found)
+            if yes:
+                return found.slug
+            told.extend(found.notes)
+            return _confirmed(attempt, found)
 
         try:
-            return connecting.finish(attempt, seconds=timeout, confirm=confirm, waiting=waiting)
+            done = connecting.finish(attempt, seconds=timeout, confirm=confirm, waiting=waiting)
         except KeyboardInterrupt:
             line.clear()
             line.say(f"{attempt.ended} Begin again when you like.")
@@ -287,6 +293,7 @@ def _run(
         finally:
             if pasted is not None:
                 pasted.close()
+        return done, tuple(told)
 
 
 def _open(common: Shared, attempt: Attempt, line: Waiting) -> None:
@@ -330,7 +337,8 @@ def _confirmed(attempt: Attempt, found: Found) -> str | None:
             return typed
 
 
-def _report(common: Shared, done: Connected, *, as_json: bool) -> None:
+def _report(common: Shared, done: Connected, *, as_json: bool, told: tuple[str, ...]) -> None:
+    """Say what is connected now, with those notes that were not told before it was confirmed."""
     from hsagency.index import as_json as document
 
     if as_json:
@@ -345,7 +353,7 @@ def _report(common: Shared, done: Connected, *, as_json: bool) -> None:
         })  # fmt: skip
         return
     click.echo(plain(done.said()))
-    for note in done.notes:
+    for note in (one for one in done.notes if one not in told):
         common.say(plain(f"note: {note}."))
 
 

@@ -224,11 +224,8 @@ class Trade:
         absent = [one for one in absent_scopes(kind, scopes) if not one.required]
         if not absent:
             return ()
-        each = listed([one.name for one in absent])
-        return (
-            f"HubSpot left out {counted(len(absent), 'scope')} that the account does not have, or "
-            f"that who agreed may not grant: {each}",
-        )
+        each = listed([f"{one.name} ({one.why})" for one in absent])
+        return (f"HubSpot left out {counted(len(absent), 'optional scope')}: {each}",)
 
     def _proposal(self, known: Snapshot, *, name: str | None, domain: str | None) -> ClientSlug:
         """Return a slug; the one of before, for an account that was removed."""

@@ -29,7 +29,7 @@ class Desk:
 
     def open(self, attempt: Attempt) -> Page:
         page: Page = self.window.new_page()
-        page.goto(attempt.url)
+        page.goto(attempt.door)
         return page
 
     def finish(self, attempt: Attempt, **options: Any) -> tuple[threading.Thread, list[object]]:
@@ -82,7 +82,7 @@ def test_a_portal_is_connected_and_the_page_says_so(desk: Desk) -> None:
     (done,) = ended
     assert isinstance(done, connecting.Connected)
     text = page.locator("main").inner_text()
-    for part in (name, "beta", str(desk.office.portal(1))):
+    for part in (name, "beta", str(desk.office.portal(1)), "Config + Audit", "the terminal"):
         assert part in text
     assert not page.locator(".waiting").is_visible()
     assert "code" not in page.url
@@ -134,6 +134,7 @@ def test_the_wrong_account_is_named_on_the_page(desk: Desk) -> None:
     text = page.locator("main").inner_text()
     assert str(wrong) in text
     assert f"pick portal {right}" in text
+    assert text.count("Nothing was connected") == 1
     assert isinstance(ended[0], ConnectingError)
     assert desk.office.agency.slugs() == []
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from hsagency.portals import ConnectionType
+from hsagency.sandbox import serve
 from tests.commands import command, environment, on_terminal, run_cli
 from tests.connecting.offices import Office, Person, asked_for, free_port, office
 from tests.connecting.test_reconnecting import by_token
@@ -351,11 +352,16 @@ def test_setting_up_writes_the_metadata_says_what_to_do_and_checks(empty: Fleet)
     written = empty.root / "oauth-app" / "sandbox-app.json"
     for said in (
         auth["redirectUrls"][0],
-        f"  curl -d @{written} {empty.url}/_sandbox/apps\n",
-        "the clientId and the clientSecret that it answers",
+        f'  curl -H "X-Sandbox-Key: KEY" -d @{written} {empty.url}/_sandbox/apps\n',
+        "KEY is what the sandbox printed",
     ):
         assert said in done.stderr, said
-    registered = httpx.post(f"{empty.url}/_sandbox/apps", content=written.read_bytes()).json()
+    with serve(empty.sandbox) as control:
+        registered = httpx.post(
+            f"{control.url}/_sandbox/apps",
+            content=written.read_bytes(),
+            headers={"X-Sandbox-Key": control.control_key},
+        ).json()
     assert registered["redirectUris"] == auth["redirectUrls"]
     assert registered["optional"] == sorted(auth["optionalScopes"])
     for scope in auth["optionalScopes"]:
@@ -379,7 +385,7 @@ def test_a_client_id_is_seen_and_judged_before_the_secret_is_asked_for(empty: Fl
         [*args, "--workspace", str(empty.root)],
         typed={
             "Client id:": "two words\n",
-            "not one that HubSpot": f"{app.client_id}\n",
+            "quotes.\r\nClient id:": f"{app.client_id}\n",
             "Client secret (not shown": f"{app.client_secret}\n",
         },
     )
@@ -388,11 +394,9 @@ def test_a_client_id_is_seen_and_judged_before_the_secret_is_asked_for(empty: Fl
     assert app.client_secret not in screen
 
 
-def test_ctrl_c_at_a_prompt_says_that_nothing_was_changed(empty: Fleet, desk: Office) -> None:
-    args = ["connect", "--setup", "--api", empty.url, "--port", str(free_port())]
-    code, screen = on_terminal(
-        [*args, "--workspace", str(empty.root)], typed={"Client id:": "\x03"}
-    )
+def test_ctrl_c_at_a_prompt_says_that_nothing_was_changed(desk: Office) -> None:
+    args = at(desk, "connect", "--setup", "--api", desk.url)
+    code, screen = on_terminal(args, typed={"Client id (Enter keeps": "\x03"})
     assert code == 130
     assert "\nInterrupted. The app stays as it was.\n" in screen
     slug = by_token(desk)

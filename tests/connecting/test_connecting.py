@@ -33,7 +33,7 @@ def test_three_lines_connect_a_portal(desk: Office) -> None:
     assert (one.portal_id, one.kind, one.generation) == (desk.portal(0), CredentialKind.OAUTH, 1)
     assert done.connection == one
     assert desk.works("acme-corp")
-    assert done.said() == (f"Connected {one.portal} as config_and_audit, over OAuth.")
+    assert done.said() == (f"Connected {one.portal} as Config + Audit, over OAuth.")
 
 
 def test_a_connection_is_on_record_from_the_first_question(desk: Office) -> None:
@@ -98,7 +98,10 @@ def test_a_denied_consent_ends_in_a_clear_sentence(desk: Office) -> None:
         "On HubSpot's page somebody said no. Nothing was connected. "
         "If that was not meant, begin again and choose Connect app there."
     )
-    assert "somebody said no. Nothing was connected." in person.pages[0].text
+    page = person.pages[0].text
+    assert "somebody said no.</p>" in page
+    assert page.count("Nothing was connected") == 1
+    assert "Go back to the terminal" in page
     assert desk.agency.slugs() == []
 
 
@@ -167,7 +170,7 @@ def test_an_error_while_a_person_decides_gives_back_what_was_authorised(desk: Of
     with pytest.raises(KeyboardInterrupt):
         desk.connect(person, confirm=stumble)
     assert desk.grants(desk.portal(0)) == []
-    assert "Interrupted. Nothing was connected." in person.pages[0].text
+    assert "<p>Interrupted. What was authorised was revoked" in person.pages[0].text
 
 
 def test_fewer_scopes_than_the_type_needs_are_refused_with_the_reason(desk: Office) -> None:
@@ -217,7 +220,7 @@ def test_everything_that_is_in_the_way_is_said_at_once(desk: Office, tmp_path: P
         connecting.start(agency, api=desk.url, client="acme-corp", portal=desk.portal(0))
     names = [one.name for one in caught.value.failing]
     assert names == ["client", "port", "slots"]
-    for said in ("acme-corp is connected already", f"Port {desk.port}", "slot"):
+    for said in ("acme-corp is connected already", f"Port {desk.port}", "limit of 1 portal"):
         assert said in str(caught.value)
     assert "nothing was asked" in str(caught.value)
 
@@ -253,7 +256,7 @@ def test_the_full_fleet_is_told_before_and_after_the_page(desk: Office) -> None:
         small = Office(desk.sandbox, desk.url, agency, desk.app, desk.port)
         attempt = small.start(listen=False)
         small.connect(0)
-        with pytest.raises(NotReady, match="slot"):
+        with pytest.raises(NotReady, match="limit of 1 portal"):
             small.start()
         attempt.take(Person(small.portal(1)).decide(attempt.url))
         with pytest.raises(ConnectingError, match=r"limit|slot"):

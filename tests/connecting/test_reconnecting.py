@@ -96,7 +96,7 @@ def test_a_reconnection_may_change_the_type_in_the_same_write(desk: Office) -> N
         assert "crm.schemas.contacts.write" not in asked_for(attempt.url)["optional_scope"]
     done = desk.connect(0, client="acme-corp", again=True, connection_type=kind)
     assert done.connection.connection_type is kind
-    assert "It is audit_only now, and was config_and_audit." in done.said()
+    assert "It is Audit Only now, and was Config + Audit." in done.said()
     assert desk.agency.index.read().version == version + 1
     (told,) = [
         one["message"]
