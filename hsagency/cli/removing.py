@@ -81,7 +81,10 @@ def remove(
                 progress=common.progress,
             )
         except (click.Abort, KeyboardInterrupt):
-            common.say(f"The removal is not finished. To finish it: {program()} remove {slug}")
+            if slug in agency.slugs():
+                common.say("Nothing was removed.")
+            else:
+                common.say(f"The removal is not finished. To finish it: {program()} remove {slug}")
             raise
         _tell(common, made, as_json=as_json)
     if not made.proven:
@@ -160,6 +163,8 @@ def _tell(common: Shared, made: Certificate, *, as_json: bool) -> None:
     click.echo(plain(f"removed  {made.facts['portal']}"))
     click.echo(plain(f"  {made.proof}"))
     click.echo(plain(f"  certificate: {shown_path(made.path)}"))
+    for name in made.left:
+        common.say(f"Left in the store, as this workspace did not put it there: {name}")
     if not made.proven:
         common.say("The client is removed. That its credential is dead is not proven: see above.")
 

@@ -60,6 +60,12 @@ class Certificate:
         return str(self.facts["credential"]["said"])
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """The names of the secrets that stay in the store, because somebody else put them there."""
+        deleted = self.facts["deleted"]
+        return tuple(one["secret"] for one in deleted if one["readBack"] == _LEFT)
+
+    @property
     def json(self) -> Path:
         """Where the same facts are as JSON."""
         return self.path.with_name(_FACTS)
