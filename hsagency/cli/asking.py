@@ -151,6 +151,12 @@ class Pasted:
             self._echo = None
         self._file = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def show_preflight(common: Shared, found: Preflight) -> None:
     """Say what each type is for, what will be asked and why, and what a person must see to."""
@@ -202,7 +208,6 @@ def show_setup(common: Shared, made: Prepared) -> None:
 
 
 def _at_hubspot(made: Prepared) -> list[str]:
-    most, why = made.cap
     return [
         "What to do at HubSpot:",
         *_dashed([
@@ -210,10 +215,10 @@ def _at_hubspot(made: Prepared) -> list[str]:
             "line, signed in to your developer account with: hs account auth).",
             "The client id and the client secret are then shown in HubSpot > Development > "
             "Projects > this project > the app > Auth.",
-            f"Who may install it is said there under Distribution, and cannot be changed after "
-            f"the first upload. It is {made.distribution} now, for {most} accounts at most: "
-            f"{why}. For a Solutions Partner's private app it is 100 (--partner), for a "
-            "marketplace app that is not listed 25 (--distribution marketplace).",
+            "Who may install it is said there under Distribution, and cannot be changed after the "
+            f"first upload. It is {made.distribution} now, for {made.cap[0]} accounts at most. A "
+            "Solutions Partner's private app may be in 100 (--partner), a marketplace app that is "
+            "not listed in 25 (--distribution marketplace).",
         ]),
     ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -252,48 +253,60 @@ def _tell_before(common: Shared, agency: Agency, slug: str) -> None:
 def _run(
     common: Shared, attempt: Attempt, *, no_browser: bool, timeout: float, yes: bool
 ) -> tuple[Connected, tuple[str, ...]]:
-    """Show what is asked, open the page, wait, confirm, store; return also which notes were told."""
+    """Show what is asked, wait, confirm, store; return also the notes that were told before it."""
+    told: list[str] = []
+    try:
+        with attempt, Waiting(quiet=common.quiet) as line:
+            show_preflight(common, attempt.preflight)
+            if no_browser:
+                with Pasted(attempt, say=line.say) as pasted:
+                    _show_address(attempt, line)
+                    done = _waited(attempt, line, pasted, told, timeout=timeout, yes=yes)
+            else:
+                _open(common, attempt, line)
+                done = _waited(attempt, line, None, told, timeout=timeout, yes=yes)
+    except KeyboardInterrupt:
+        with suppress(OSError):  # the terminal may be what is gone
+            click.echo(plain(f"{attempt.ended} Begin again when you like."), err=True)
+        raise click.exceptions.Exit(130) from None
+    return done, tuple(told)
+
+
+def _waited(
+    attempt: Attempt,
+    line: Waiting,
+    pasted: Pasted | None,
+    told: list[str],
+    *,
+    timeout: float,
+    yes: bool,
+) -> Connected:
     from hsagency import connecting
 
-    told: list[str] = []
+    def waiting(left: float) -> None:
+        line.show(left)
+        if pasted is not None:
+            pasted.poll()
 
-    with attempt, Waiting(quiet=common.quiet) as line:
-        show_preflight(common, attempt.preflight)
-        pasted = Pasted(attempt, say=line.say) if no_browser else None
-        if no_browser:
-            click.echo("Open this address in a browser, wherever one is:", err=True)
-            click.echo(attempt.url, err=True)
-            line.say(
-                "If it then shows a page that cannot be reached, paste that page's address here "
-                "(not shown as you paste it)."
-            )
-        else:
-            _open(common, attempt, line)
+    def confirm(found: Found) -> str | None:
+        line.clear()
+        if pasted is not None:
+            pasted.close()
+        if yes:
+            return found.slug
+        told.extend(found.notes)
+        return _confirmed(attempt, found)
 
-        def waiting(left: float) -> None:
-            line.show(left)
-            if pasted is not None:
-                pasted.poll()
+    return connecting.finish(attempt, seconds=timeout, confirm=confirm, waiting=waiting)
 
-        def confirm(found: Found) -> str | None:
-            line.clear()
-            if pasted is not None:
-                pasted.close()
-            if yes:
-                return found.slug
-            told.extend(found.notes)
-            return _confirmed(attempt, found)
 
-        try:
-            done = connecting.finish(attempt, seconds=timeout, confirm=confirm, waiting=waiting)
-        except KeyboardInterrupt:
-            line.clear()
-            line.say(f"{attempt.ended} Begin again when you like.")
-            raise click.exceptions.Exit(130) from None
-        finally:
-            if pasted is not None:
-                pasted.close()
-        return done, tuple(told)
+def _show_address(attempt: Attempt, line: Waiting) -> None:
+    click.echo("Open this address in a browser, wherever one is:", err=True)
+    click.echo(attempt.url, err=True)
+    line.say(
+        "If it then shows a page that cannot be reached, paste that page's address here "
+        "(not shown as you paste it)."
+    )
 
 
 def _open(common: Shared, attempt: Attempt, line: Waiting) -> None:

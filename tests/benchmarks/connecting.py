@@ -43,11 +43,12 @@ def prepared(root: Path, url: str, sandbox: Sandbox) -> None:
 
 
 def connect(
-    root: Path, url: str, window: BrowserContext, number: int
+    root: Path, url: str, window: BrowserContext, number: int, portal_id: int
 ) -> tuple[float, float, float]:
     """Return the seconds until all is done, until the address, and of the command's processor."""
     before = os.times()
-    args = ["connect", "--api", url, "--yes", "--no-browser", "--workspace", str(root)]
+    args = ["connect", "--api", url, "--yes", "--portal", str(portal_id)]
+    args += ["--no-browser", "--workspace", str(root)]
     started = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "hsagency.cli", *args],
@@ -84,7 +85,10 @@ def main() -> None:
         prepared(root, server.url, sandbox)
         chromium = playwright.chromium.launch(executable_path=executable(), args=list(OPTIONS))
         window = chromium.new_context()
-        took = sorted(connect(root, server.url, window, number) for number in range(RUNS))
+        portals = [one.portal_id for one in sandbox.portals]
+        took = sorted(
+            connect(root, server.url, window, number, portals[number]) for number in range(RUNS)
+        )
         chromium.close()
     whole = [round(one[0], 2) for one in took]
     line(
