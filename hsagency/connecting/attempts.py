@@ -72,11 +72,12 @@ def finish(
     """
     with attempt:
         ends = time.monotonic() + seconds
-        while not attempt.came(min(_TICK, max(0.0, ends - time.monotonic()))):
+        while not attempt.came():
             left = ends - time.monotonic()
             if left <= 0:
                 raise attempt.late(seconds)
             waiting(left)
+            attempt.came(min(_TICK, left))
         found = attempt.found()
         slug = confirm(found)
         if slug is None:
