@@ -58,7 +58,8 @@ class Listener:
     ) -> None:
         self._read, self._leads_to, self._opened = read, leads_to, False
         self._host = f"localhost:{port}"
-        self._door, self._shown_as = (f"/oauth/begin/{secrets.token_urlsafe(12)}" for _ in "12")
+        self._door = f"/oauth/begin/{secrets.token_urlsafe(12)}"
+        self._shown_as = f"/oauth/begin/{secrets.token_urlsafe(12)}"
         self._page = f"/oauth/outcome/{secrets.token_urlsafe(12)}"
         self._taking = threading.Lock()
         self._brought: Brought | None = None

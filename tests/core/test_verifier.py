@@ -131,7 +131,12 @@ ANSWERS: list[tuple[str, httpx.Response | Exception, type[VerificationError], st
     ("401", said(401, {"category": "INVALID_AUTHENTICATION"}), CredentialRejected, "service key"),
     ("403 scopes", said(403, {"category": "MISSING_SCOPES"}), MissingScopes, "scopes"),
     ("403 gated", said(403, {"category": "GATED"}), PortalForbidden, "ask the client"),
-    ("403 suspended", said(403, {"category": "PORTAL_SUSPENDED"}), PortalForbidden, "Contact the"),
+    (
+        "403 suspended",
+        said(403, {"category": "PORTAL_SUSPENDED"}),
+        PortalForbidden,
+        "Ask the client",
+    ),
     (
         "403 user",
         said(403, {"category": "USER_DOES_NOT_HAVE_PERMISSIONS"}),
