@@ -25,9 +25,10 @@ from hsagency.auth.desk import PURPOSE as AUTHORISATION
 from hsagency.credentials import SecretName
 from hsagency.durable import make_private_dir, write_private
 from hsagency.errors import AuditError, CredentialError, CredentialMissing
-from hsagency.portals import AGENCY, CredentialKind, Tombstone
+from hsagency.portals import AGENCY, ConnectionType, CredentialKind, Tombstone
 from hsagency.removal.looking import earlier_ones, kept_of, outputs_of, secrets_of
 from hsagency.removal.severing import PURPOSE
+from hsagency.scopes import TYPES
 from hsagency.settings import shipped
 from hsagency.stopping import moment
 from hsagency.verifier import answerer
@@ -288,6 +289,8 @@ def _page(facts: Mapping[str, Any]) -> str:
     )
     environment.filters["moment"] = lambda text: moment(datetime.fromisoformat(text))
     environment.filters["size"] = _size
+    environment.filters["type"] = lambda name: TYPES[ConnectionType(name)].title
+    environment.filters["kind"] = lambda name: CredentialKind(name).words
     template = (shipped("templates") / _PAGE).read_text("utf-8")
     return environment.from_string(template).render(facts)
 

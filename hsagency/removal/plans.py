@@ -14,6 +14,7 @@ import polars as pl
 
 from hsagency.credentials import SecretName
 from hsagency.portals import Connection, ConnectionType, CredentialKind, Portal, Tombstone
+from hsagency.scopes import TYPES
 from hsagency.stopping import moment
 from hsagency.words import counted
 
@@ -177,11 +178,13 @@ class Plan:
     def _head(self) -> Iterator[str]:
         where = f", sandbox {self.api_base}" if self.api_base else ""
         yield f"Removing {self.portal}{where}"
-        credential = f"{self.kind}, generation {self.generation}, fingerprint {self.fingerprint}"
+        credential = (
+            f"{self.kind.words}, generation {self.generation}, fingerprint {self.fingerprint}"
+        )
         yield f"  credential: {credential}"
         if self.connection is not None:
             one = self.connection
-            yield f"  connection type: {one.connection_type}"
+            yield f"  connection type: {TYPES[one.connection_type].title}"
             evidence = f" ({one.status_evidence})" if one.status_evidence else ""
             yield f"  status: {one.status}{evidence}"
             yield f"  connected since: {moment(one.added_at)}"

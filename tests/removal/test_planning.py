@@ -33,7 +33,7 @@ def test_a_plan_names_the_portal_and_its_credential(fleet: Connected) -> None:
         str(connection.portal),
         connection.fingerprint,
         "generation 1",
-        "config_and_audit",
+        "Config + Audit",
         "status: connected",
     ):
         assert part in words(plan)
