@@ -14,7 +14,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -216,7 +217,7 @@ def test_who_ends_it_at_the_question_leaves_nothing_authorised(
     given = environment(browser(tmp_path, desk.portal(0)))
     args = command(at(desk, "connect", "--api", desk.url, "--no-browser"))
     shown = termios.tcgetattr(theirs)
-    with subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, env=given) as process:
+    with at_terminal(args, theirs, given) as process:
         screen = read_until(ours, "not shown as you paste it")
         assert not termios.tcgetattr(theirs)[3] & termios.ECHO
         url = next(line for line in screen.split() if line.startswith(desk.url))
@@ -225,10 +226,9 @@ def test_who_ends_it_at_the_question_leaves_nothing_authorised(
         person.start()
         screen = read_until(ours, "or another slug]")
         assert len(desk.grants(desk.portal(0))) == 1
-        process.send_signal(number)
-        screen = read_until(ours, "Begin again")
+        screen = read_until(ours, "Begin again", by=lambda: process.send_signal(number))
         assert process.wait(60) == 130
-        person.join()
+        person.join(60)
     assert desk.grants(desk.portal(0)) == []
     assert "Interrupted. Nothing was connected. What was authorised was revoked" in screen
     assert termios.tcgetattr(theirs) == shown
@@ -240,23 +240,45 @@ def test_a_wait_that_is_killed_shows_again_what_is_typed(desk: Office) -> None:
     ours, theirs = pty.openpty()
     args = command(at(desk, "connect", "--api", desk.url, "--no-browser"))
     shown = termios.tcgetattr(theirs)
-    with subprocess.Popen(
-        args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
-    ) as process:
+    with at_terminal(args, theirs, environment()) as process:
         read_until(ours, "not shown as you paste it")
-        process.terminate()
-        read_until(ours, "Begin again")
+        read_until(ours, "Begin again", by=process.terminate)
         assert process.wait(60) == 130
     assert termios.tcgetattr(theirs) == shown
     os.close(ours)
     os.close(theirs)
 
 
-def read_until(terminal: int, said: str) -> str:
-    screen = b""
+@contextmanager
+def at_terminal(
+    args: Sequence[str], terminal: int, given: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command at a terminal; whatever happens, it is gone afterwards."""
+    with subprocess.Popen(
+        args, stdin=terminal, stdout=terminal, stderr=terminal, env=given
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(terminal: int, said: str, *, by: Callable[[], None] | None = None) -> str:
+    """
+    Return what the screen got until something stood there, which is brought about `by` a signal.
+
+    It is sent again where nothing comes of it: one that arrives just before a program begins to
+    read is noticed only after that.
+    """
+    screen, deadline = b"", time.monotonic() + 60
+    if by is not None:
+        by()
     while said.encode() not in screen:
-        assert select.select([terminal], [], [], 60)[0], screen
-        screen += os.read(terminal, 65536)
+        assert time.monotonic() < deadline, screen
+        if select.select([terminal], [], [], 5)[0]:
+            screen += os.read(terminal, 65536)
+        elif by is not None:
+            by()
     return screen.decode(errors="replace").replace("\r\n", "\n")
 
 
