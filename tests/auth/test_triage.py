@@ -174,7 +174,7 @@ def test_threads_that_waited_for_a_renewal_without_an_answer_are_told_the_same(
     one.sandbox.faults.add(Fault("latency", path=TOKEN, seconds=0.5))
     came = together(lambda _: get(one.agency, slug))
     assert {type(error) for error in came} == {PortalUnreachable}
-    assert renewals(one, slug) == 1
+    assert renewals(one, slug) < len(came) / 2  # who came only after the failure asks anew
     assert unmarked(one)
 
 
